@@ -1,0 +1,4 @@
+export * from './channel-name.ts';
+export * from './cursor.ts';
+export * from './position.ts';
+export * from './wire.ts';

@@ -1,0 +1,39 @@
+/** What travels: the message that a subscriber receives and the control events of a stream. */
+
+export const MESSAGE_TYPES = ['progress', 'status', 'error', 'success', 'warning', 'info', 'custom'] as const;
+export type MessageType = (typeof MESSAGE_TYPES)[number];
+
+export const PRIORITIES = ['low', 'normal', 'high', 'urgent'] as const;
+export type Priority = (typeof PRIORITIES)[number];
+
+/** How a publication is framed: a named event, an unnamed one (`onmessage`), or one of each. */
+export const EVENT_MODES = ['named', 'message', 'both'] as const;
+export type EventMode = (typeof EVENT_MODES)[number];
+
+/** Why a stretch of a channel can no longer be replayed. */
+export const GAP_REASONS = [
+  /** History was trimmed by count, bytes or age before the stream read it. */
+  'trimmed',
+  /** The log began a new life: its past is lost. */
+  'epoch_changed',
+  /** The cursor is ahead of the log, which lost its newest entries. */
+  'offset_in_future',
+  /** The cursor is none of ours, or of another list of channels. */
+  'invalid_cursor',
+  /** A message for this connection alone could not wait: such messages have no history. */
+  'overflow',
+] as const;
+export type GapReason = (typeof GAP_REASONS)[number];
+
+/** One channel of a `gap` event. */
+export interface ChannelGap {
+  channel: string;
+  reason: GapReason;
+  /** The position that the stream had, or null when it had none that can be read. */
+  last_seen: { offset: number; epoch: string } | null;
+  /** Publications that are lost, or null when that cannot be known. */
+  missed: number | null;
+  /** What is still there and follows after this event: first and last offset; null when nothing is. */
+  available: { from: number; to: number } | null;
+  epoch: string | null;
+}

@@ -1,0 +1,363 @@
+/**
+ * The application: the one place that names concrete classes and wires them, in the order in which a message
+ * passes. Starting either succeeds as a whole or rejects with a sentence for the operator.
+ */
+import { createServer, type Server as HttpServer } from 'node:http';
+import type { Socket } from 'node:net';
+import { compile as compileTrust, default as proxyAddress } from '@fastify/proxy-addr';
+import type { Config } from './config/config.ts';
+import type { Directory } from './core/directory.ts';
+import type { Engine } from './core/engine.ts';
+import { RequestError } from './core/errors.ts';
+import { EmbeddedEngine } from './engine/embedded/embedded-engine.ts';
+import { createApi } from './http/create-api.ts';
+import { Front } from './http/front.ts';
+import { createFrontPublish } from './http/front-publish.ts';
+import { createStreamOpener } from './http/open-stream.ts';
+import { STREAM_REFUSALS } from './observe/counters.ts';
+import type { Log } from './observe/log.ts';
+import type { Metrics } from './observe/metrics.ts';
+import { type MetricsServer, openMetricsServer } from './observe/metrics-server.ts';
+import { type PublishAnswer, Publisher, type PublishKind } from './publish/publisher.ts';
+import { createStreamCore } from './sse/stream-core.ts';
+import type { StreamsObserver } from './sse/streams.ts';
+
+export interface App {
+  readonly port: number;
+  readonly metricsPort: number | undefined;
+  /** Drains and closes, within DRAIN_TIMEOUT and a little. */
+  stop(): Promise<void>;
+}
+
+export interface AppOptions {
+  readonly config: Config;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** The engine cannot go on; the process should end with a failure. */
+  readonly onFatal: (message: string) => void;
+}
+
+const DAY_MS = 86_400_000;
+/** Above what proxies keep idle connections for (nginx: 60 s), so that it is never this end that closes first. */
+const KEEP_ALIVE_MS = 75_000;
+const HISTORY_PAGE_BYTES = 8 * 1024 * 1024;
+/** Streams are told to go within this share of the drain window; the rest is for what is under way. */
+const DRAIN_SHARE = 0.8;
+/** Below this the socket itself does not say when it has drained. */
+const MIN_OUTBOX_BYTES = 16 * 1024;
+
+export async function startApp({ config, log, metrics, onFatal }: AppOptions): Promise<App> {
+  const now = Date.now;
+  const startedAtMs = now();
+  const engine = createEngine(config, log, metrics, onFatal);
+  const core = createStreamCore({
+    engine,
+    counters: metrics.streams,
+    limits: {
+      maxConnections: config.streams.maxConnections,
+      maxConnectionsPerUser: config.streams.maxConnectionsPerUser ?? 0,
+      maxConnectionsPerAddress: config.streams.maxConnectionsPerAddress ?? 0,
+    },
+    heartbeatMs: config.streams.heartbeatMs,
+    stallMs: config.streams.stallMs,
+    maxAgeMs: config.streams.maxAgeMs ?? 0,
+    retryMs: config.streams.retryMs,
+    flushIntervalMs: config.streams.flushIntervalMs,
+    maxOutboxBytes: Math.max(MIN_OUTBOX_BYTES, config.streams.maxOutboxBytes),
+    maxTotalOutboxBytes: config.streams.maxTotalOutboxBytes,
+    catchUpPageBytes: config.streams.catchUpPageBytes,
+    retentionDays: config.history.retentionDays,
+    now,
+    random: Math.random,
+    observer: streamsObserver(log, metrics),
+  });
+  const publisher = new CountedPublisher(
+    new Publisher({
+      engine,
+      audience: core.audience,
+      serviceName: config.service.name,
+      messageTtlMs: config.history.messageTtlMs ?? 0,
+      maxJsonDepth: config.publishing.maxJsonDepth,
+      maxMessageBytes: config.publishing.maxMessageBytes,
+      maxBatchBytes: config.publishing.maxBatchBytes,
+      maxBatchSize: config.publishing.maxBatchMessages,
+      now,
+      observer: {
+        onPublished: ({ message }, { isRepeat }) => {
+          metrics.publish.results[isRepeat ? 'repeat' : 'stored']++;
+          log.debug(
+            { messageId: message.id, type: message.type, channels: message.channels },
+            'message published',
+          );
+        },
+        onFailed: (error) => {
+          const code = error instanceof RequestError ? error.code : 'internal_error';
+          metrics.publish.results.rejected++;
+          metrics.publish.errors[code]++;
+        },
+      },
+    }),
+  );
+  const cors = { origins: config.http.allowedOrigins, allowsCredentials: config.http.allowsCredentials };
+  const openStream = createStreamOpener({
+    streams: core.streams,
+    request: {
+      maxChannels: config.streams.maxChannels,
+      defaultEventMode: config.streams.eventMode,
+      defaultErrorEvent: config.streams.errorEvent,
+    },
+    cors,
+    now,
+  });
+  const clientIp = clientIpOf(config.http.trustProxy);
+  let isReady = false;
+
+  let httpServer: HttpServer | undefined;
+  const api = createApi({
+    publisher,
+    engine,
+    directory: core.directory,
+    info: {
+      serviceName: config.service.name,
+      version: config.service.version,
+      environment: config.service.environment,
+      port: config.service.port,
+    },
+    limits: {
+      maxMessageBytes: config.publishing.maxMessageBytes,
+      maxBatchBytes: config.publishing.maxBatchBytes,
+      maxPageBytes: HISTORY_PAGE_BYTES,
+      maxHeaderBytes: config.http.maxHeaderBytes,
+      requestTimeoutMs: config.http.requestTimeoutMs,
+    },
+    cors,
+    enableDocs: config.service.servesDocs,
+    isReady: () => isReady && engine.health().status !== 'unhealthy',
+    isDraining: () => metrics.service.isDraining,
+    streamHandler: ({ socket, url = '', headers }) =>
+      openStream(socket, {
+        target: url,
+        lastEventId: headers['last-event-id'] as string | undefined,
+        origin: headers.origin,
+        clientIp: clientIp(socket, headers['x-forwarded-for'] as string | undefined),
+      }),
+    logger: log,
+    serverFactory: (handler) => {
+      httpServer = createServer(
+        {
+          maxHeaderSize: config.http.maxHeaderBytes,
+          requestTimeout: config.http.requestTimeoutMs,
+          headersTimeout: config.http.requestTimeoutMs,
+          connectionsCheckingInterval: 1000,
+          keepAliveTimeout: KEEP_ALIVE_MS,
+          noDelay: true,
+        },
+        handler,
+      );
+      return httpServer;
+    },
+    observeRequest: (method, route, status, seconds) =>
+      metrics.http.route(method, route).record(status, seconds),
+    startedAtMs,
+    now,
+  });
+  await api.ready();
+  const publishRoutes = publishRouteCounters(metrics);
+  const front = new Front({
+    httpServer: httpServer as unknown as HttpServer,
+    openStream,
+    publish: createFrontPublish({
+      publisher,
+      serviceName: config.service.name,
+      onAnswered: (kind, status, seconds) => publishRoutes[kind].record(status, seconds),
+      onFault: (error, requestId) => log.error({ err: error, requestId }, 'a publish failed'),
+    }),
+    clientIp,
+    maxBodyBytes: {
+      send: config.publishing.maxMessageBytes,
+      broadcast: config.publishing.maxMessageBytes,
+      batch: config.publishing.maxBatchBytes,
+    },
+    maxHeaderBytes: config.http.maxHeaderBytes,
+    requestTimeoutMs: config.http.requestTimeoutMs,
+    keepAliveMs: KEEP_ALIVE_MS,
+    now,
+  });
+
+  await engine.open(core.listener);
+  let metricsServer: MetricsServer | undefined;
+  try {
+    if (config.metrics.isEnabled) {
+      metricsServer = await openMetricsServer({
+        metrics: {
+          contentType: metrics.contentType,
+          text: () => {
+            readGauges(metrics, engine, core.directory);
+            return metrics.text();
+          },
+        },
+        host: config.metrics.host,
+        port: config.metrics.port,
+        onError: (error) => log.error({ err: error }, 'metrics could not be served'),
+      });
+    }
+    await listen(front, config);
+  } catch (error) {
+    await metricsServer?.close();
+    await engine.close();
+    throw error;
+  }
+  // A server that does not listen itself does not look after its connections' deadlines unless it is told so.
+  httpServer?.emit('listening');
+  front.start();
+  core.start();
+  isReady = true;
+
+  return {
+    port: (front.server.address() as { port: number }).port,
+    metricsPort: metricsServer?.port,
+    stop: async () => {
+      metrics.service.isDraining = true;
+      const deadlineMs = now() + config.service.drainMs;
+      await core.streams.drain(config.service.drainMs * DRAIN_SHARE);
+      front.close();
+      httpServer?.closeIdleConnections();
+      await publisher.settled(Math.max(0, deadlineMs - now()));
+      core.stop();
+      await api.close();
+      httpServer?.closeAllConnections();
+      await engine.close();
+      await metricsServer?.close();
+      metrics.close();
+    },
+  };
+}
+
+function createEngine(
+  config: Config,
+  log: Log,
+  metrics: Metrics,
+  onFatal: (message: string) => void,
+): Engine {
+  const { engine, history } = config;
+  const embedded: EmbeddedEngine = new EmbeddedEngine({
+    directory: engine.dataDir,
+    maxMessagesPerChannel: history.maxMessagesPerChannel,
+    maxBytesPerChannel: history.maxBytesPerChannel,
+    maxBytes: history.maxBytes,
+    maxChannels: history.maxChannels,
+    channelRetentionMs: history.retentionDays * DAY_MS,
+    idempotencyTtlMs: history.idempotencyTtlMs,
+    idempotencyMaxKeys: history.idempotencyMaxKeys,
+    maxQueueBytes: engine.queueMaxBytes,
+    groupCommit: engine.isGroupCommit,
+    now: Date.now,
+    observer: {
+      committed: (publications, seconds) => {
+        metrics.engine.commitBatchSize.record(publications);
+        metrics.engine.commitLatency.record(seconds);
+      },
+      commitFailed: (failure, message) => log.error({ failure }, `the store could not write: ${message}`),
+      trimmed: (cause, rows) => {
+        metrics.engine.trimmed[cause] += rows;
+      },
+      storeSetAside: (file) =>
+        log.error({ file }, 'the store could not be read and was set aside; a new one was begun'),
+      faulted: onFatal,
+    },
+  });
+  return embedded;
+}
+
+function streamsObserver(log: Log, metrics: Metrics): StreamsObserver {
+  const { streams } = metrics;
+  const refusals: ReadonlySet<string> = new Set(STREAM_REFUSALS);
+  return {
+    opened: ({ connectionId, userId, clientIp }, { channels, cursor }) => {
+      streams.opened++;
+      log.info({ connectionId, userId, clientIp, channels, resumes: cursor !== undefined }, 'stream opened');
+    },
+    closed: ({ connectionId, userId, connectedAtMs }, reason) => {
+      streams.closed[reason]++;
+      const seconds = Math.round((Date.now() - connectedAtMs) / 1000);
+      log.info({ connectionId, userId, reason, seconds }, 'stream closed');
+    },
+    refused: (reason, { userId, clientIp }) => {
+      if (refusals.has(reason)) streams.refused[reason as keyof typeof streams.refused]++;
+      log.warn({ reason, userId, clientIp }, 'stream refused');
+    },
+    failed: ({ connectionId }, error) => log.error({ connectionId, err: error }, 'a stream could not be fed'),
+  };
+}
+
+/** What is known where it is kept, and read only when somebody asks. */
+function readGauges({ engine: counters, streams }: Metrics, engine: Engine, directory: Directory): void {
+  const { details } = engine.health();
+  counters.queueBytes = Number(details['queue_bytes']);
+  counters.historyMessages = Number(details['history_messages']);
+  counters.historyBytes = Number(details['history_bytes']);
+  counters.historyChannels = Number(details['history_channels']);
+  const { connections, liveConnections } = directory.totals();
+  streams.live = liveConnections;
+  streams.catchingUp = connections - liveConnections;
+}
+
+function publishRouteCounters(metrics: Metrics) {
+  const route = (kind: PublishKind) => metrics.http.route('POST', `/sse/api/v1/messages/${kind}`);
+  return { send: route('send'), broadcast: route('broadcast'), batch: route('batch') };
+}
+
+/** Whose address counts: the peer's, or where the peer is a trusted proxy, the nearest one that is not. */
+function clientIpOf(
+  trustProxy: Config['http']['trustProxy'],
+): (socket: Socket, forwardedFor: string | undefined) => string {
+  const plain = (address: string | undefined): string => (address ?? '').replace(/^::ffff:/, '');
+  if (trustProxy === false) return (socket) => plain(socket.remoteAddress);
+  const trust = trustProxy === true ? () => true : compileTrust([...trustProxy]);
+  return (socket, forwardedFor) => {
+    if (forwardedFor === undefined) return plain(socket.remoteAddress);
+    const request = { socket, headers: { 'x-forwarded-for': forwardedFor } };
+    return plain(proxyAddress(request as never, trust));
+  };
+}
+
+async function listen(front: Front, config: Config): Promise<void> {
+  const { host, port, listenBacklog: backlog } = config.service;
+  await new Promise<void>((resolve, reject) => {
+    front.server.once('error', (error: NodeJS.ErrnoException) => {
+      const reason = error.code === 'EADDRINUSE' ? 'the port is taken by another process' : error.message;
+      reject(
+        new Error(`cannot listen on SERVICE_HOST=${host} SERVICE_PORT=${port}: ${reason}`, { cause: error }),
+      );
+    });
+    front.server.listen({ host, port, backlog }, resolve);
+  });
+}
+
+/** Knows how many publishes are under way, so that stopping can wait for their answers. */
+class CountedPublisher implements Pick<Publisher, 'handle'> {
+  #underWay = 0;
+  #onSettled: (() => void) | undefined;
+  readonly #publisher: Publisher;
+
+  constructor(publisher: Publisher) {
+    this.#publisher = publisher;
+  }
+
+  async handle(kind: PublishKind, body: Uint8Array): Promise<PublishAnswer> {
+    this.#underWay++;
+    try {
+      return await this.#publisher.handle(kind, body);
+    } finally {
+      if (--this.#underWay === 0) this.#onSettled?.();
+    }
+  }
+
+  settled(timeoutMs: number): Promise<void> {
+    if (this.#underWay === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onSettled = resolve;
+      setTimeout(resolve, timeoutMs);
+    });
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * The configuration as the service uses it: grouped by who takes it, units in the names, nothing to interpret.
+ * `app.ts` hands each part on; no other code reads variables. Variables of what this version refuses to switch
+ * on are not here.
+ */
+import path from 'node:path';
+import type { EventMode } from '@message-push/protocol';
+import type { AllowedOrigins, TrustProxy } from './network-settings.ts';
+import type { Values } from './schema.ts';
+import type { Environment } from './setting.ts';
+
+export interface Config {
+  readonly service: {
+    readonly name: string;
+    readonly version: string;
+    readonly environment: Environment;
+    readonly host: string;
+    readonly port: number;
+    readonly listenBacklog: number;
+    readonly drainMs: number;
+    readonly servesDocs: boolean;
+  };
+  readonly engine: {
+    /** Absolute. */
+    readonly dataDir: string;
+    readonly isGroupCommit: boolean;
+    readonly queueMaxBytes: number;
+  };
+  readonly history: {
+    readonly maxMessagesPerChannel: number;
+    readonly maxBytesPerChannel: number;
+    readonly maxBytes: number;
+    /** For messages without a ttl of their own; undefined: until trimmed. */
+    readonly messageTtlMs: number | undefined;
+    readonly retentionDays: number;
+    readonly maxChannels: number;
+    readonly idempotencyTtlMs: number;
+    readonly idempotencyMaxKeys: number;
+  };
+  readonly publishing: {
+    readonly maxMessageBytes: number;
+    readonly maxBatchMessages: number;
+    readonly maxBatchBytes: number;
+    readonly maxJsonDepth: number;
+  };
+  readonly streams: {
+    readonly maxConnections: number;
+    /** undefined: no limit. */
+    readonly maxConnectionsPerUser: number | undefined;
+    /** undefined: no limit. */
+    readonly maxConnectionsPerAddress: number | undefined;
+    readonly maxChannels: number;
+    /** How long sent bytes may stay unread. */
+    readonly stallMs: number;
+    readonly heartbeatMs: number;
+    /** Before jitter. */
+    readonly retryMs: number;
+    /** Before jitter; undefined: no bound. */
+    readonly maxAgeMs: number | undefined;
+    readonly maxOutboxBytes: number;
+    readonly maxTotalOutboxBytes: number;
+    readonly catchUpPageBytes: number;
+    readonly flushIntervalMs: number;
+    readonly eventMode: EventMode;
+    readonly errorEvent: string;
+  };
+  readonly http: {
+    readonly allowedOrigins: AllowedOrigins;
+    readonly allowsCredentials: boolean;
+    readonly trustProxy: TrustProxy;
+    readonly maxHeaderBytes: number;
+    readonly requestTimeoutMs: number;
+  };
+  readonly metrics: {
+    readonly isEnabled: boolean;
+    readonly host: string;
+    readonly port: number;
+  };
+  readonly log: {
+    readonly level: Values['LOG_LEVEL'];
+    readonly format: Values['LOG_FORMAT'];
+    /** Absolute; undefined: standard output only. */
+    readonly file: string | undefined;
+    readonly isRotated: boolean;
+    readonly maxBytes: number;
+    readonly backups: number;
+  };
+}
+
+const SECOND_MS = 1000;
+
+export function toConfig(values: Values, rootDir: string): Config {
+  return {
+    service: {
+      name: values.SERVICE_NAME,
+      version: values.SERVICE_VERSION,
+      environment: values.ENVIRONMENT,
+      host: values.SERVICE_HOST,
+      port: values.SERVICE_PORT,
+      listenBacklog: values.LISTEN_BACKLOG,
+      drainMs: values.DRAIN_TIMEOUT * SECOND_MS,
+      servesDocs: values.ENABLE_SWAGGER,
+    },
+    engine: {
+      dataDir: path.resolve(rootDir, values.DATA_DIR),
+      isGroupCommit: values.ENABLE_ASYNC_PROCESSING,
+      queueMaxBytes: values.PUBLISH_QUEUE_MAX_BYTES,
+    },
+    history: {
+      maxMessagesPerChannel: values.MESSAGE_QUEUE_SIZE,
+      maxBytesPerChannel: values.CHANNEL_HISTORY_MAX_BYTES,
+      maxBytes: values.HISTORY_MAX_BYTES,
+      messageTtlMs: unlessZero(values.MESSAGE_TTL * SECOND_MS),
+      retentionDays: values.CHANNEL_RETENTION_DAYS,
+      maxChannels: values.MAX_CHANNELS,
+      idempotencyTtlMs: values.IDEMPOTENCY_TTL * SECOND_MS,
+      idempotencyMaxKeys: values.IDEMPOTENCY_MAX_KEYS,
+    },
+    publishing: {
+      maxMessageBytes: values.MAX_MESSAGE_SIZE,
+      maxBatchMessages: values.MAX_BATCH_SIZE,
+      maxBatchBytes: values.MAX_BATCH_BYTES,
+      maxJsonDepth: values.MAX_JSON_DEPTH,
+    },
+    streams: {
+      maxConnections: values.MAX_CONNECTIONS,
+      maxConnectionsPerUser: unlessZero(values.MAX_CONNECTIONS_PER_USER),
+      maxConnectionsPerAddress: unlessZero(values.MAX_CONNECTIONS_PER_ADDRESS),
+      maxChannels: values.MAX_CHANNELS_PER_STREAM,
+      stallMs: values.CONNECTION_TIMEOUT * SECOND_MS,
+      heartbeatMs: values.HEARTBEAT_INTERVAL * SECOND_MS,
+      retryMs: values.STREAM_RETRY_MS,
+      maxAgeMs: unlessZero(values.STREAM_MAX_AGE * SECOND_MS),
+      maxOutboxBytes: values.MAX_OUTBOX_BYTES,
+      maxTotalOutboxBytes: values.MAX_TOTAL_OUTBOX_BYTES,
+      catchUpPageBytes: values.CATCH_UP_PAGE_BYTES,
+      flushIntervalMs: values.FLUSH_INTERVAL_MS,
+      eventMode: values.SSE_EVENT_MODE,
+      errorEvent: values.SSE_ERROR_EVENT,
+    },
+    http: {
+      allowedOrigins: values.ALLOWED_ORIGINS,
+      allowsCredentials: values.CORS_CREDENTIALS,
+      trustProxy: values.TRUST_PROXY,
+      maxHeaderBytes: values.MAX_HEADER_BYTES,
+      requestTimeoutMs: values.REQUEST_TIMEOUT * SECOND_MS,
+    },
+    metrics: {
+      isEnabled: values.ENABLE_METRICS,
+      host: values.METRICS_HOST,
+      port: values.METRICS_PORT,
+    },
+    log: {
+      level: values.DEBUG ? 'DEBUG' : values.LOG_LEVEL,
+      format: values.LOG_FORMAT,
+      file: values.LOG_FILE === undefined ? undefined : path.resolve(rootDir, values.LOG_FILE),
+      isRotated: values.LOG_ROTATE,
+      maxBytes: values.LOG_MAX_SIZE,
+      backups: values.LOG_BACKUP_COUNT,
+    },
+  };
+}
+
+function unlessZero(value: number): number | undefined {
+  return value === 0 ? undefined : value;
+}

@@ -1,0 +1,139 @@
+/**
+ * Rules between settings, and what this version does not have yet. A setting that cannot be honoured stops the
+ * start by name: an operator who asked for TLS or for a password must never get a service without it.
+ */
+
+import type { Source } from './config-error.ts';
+import type { Values, Variable } from './schema.ts';
+
+export interface Finding {
+  readonly variable: Variable;
+  readonly problem: string;
+  /** The other one of a rule between two. */
+  readonly other?: Variable;
+}
+
+const NOT_YET = 'is not part of this version';
+
+/** What is not built yet. A version that brings it deletes its line. */
+export const NOT_IN_THIS_VERSION: readonly {
+  readonly variable: Variable;
+  readonly isAsked: (values: Values) => boolean;
+  readonly problem: string;
+}[] = [
+  {
+    variable: 'MESSAGE_QUEUE_TYPE',
+    isAsked: (v) => v.MESSAGE_QUEUE_TYPE === 'redis',
+    problem: `the redis engine ${NOT_YET}; must be embedded`,
+  },
+  { variable: 'ENABLE_SSL', isAsked: (v) => v.ENABLE_SSL, problem: `TLS ${NOT_YET}; must be false` },
+  {
+    variable: 'ENABLE_AUTH',
+    isAsked: (v) => v.ENABLE_AUTH,
+    problem: `authentication ${NOT_YET}; must be false`,
+  },
+  {
+    variable: 'ENABLE_API_KEY_AUTH',
+    isAsked: (v) => v.ENABLE_API_KEY_AUTH,
+    problem: `authentication by API key ${NOT_YET}; must be false`,
+  },
+  {
+    variable: 'ENABLE_RATE_LIMITING',
+    isAsked: (v) => v.ENABLE_RATE_LIMITING,
+    problem: `rate limiting ${NOT_YET}; must be false`,
+  },
+  {
+    variable: 'ENABLE_TRACING',
+    isAsked: (v) => v.ENABLE_TRACING,
+    problem: `tracing ${NOT_YET}; must be false`,
+  },
+  { variable: 'PROFILING', isAsked: (v) => v.PROFILING, problem: `profiling ${NOT_YET}; must be false` },
+  {
+    variable: 'GATEWAY_SERVICE_URL',
+    isAsked: (v) => v.GATEWAY_SERVICE_URL !== undefined,
+    problem: `registration at a gateway ${NOT_YET}; must not be set`,
+  },
+];
+
+/** Pairs of which the first must not be larger than the second, and why. */
+const ORDERED: readonly (readonly [smaller: NumberVariable, larger: NumberVariable, why: string])[] = [
+  ['MAX_MESSAGE_SIZE', 'MAX_BATCH_BYTES', 'or a batch could not carry the largest message'],
+  ['MAX_BATCH_BYTES', 'PUBLISH_QUEUE_MAX_BYTES', 'or the largest batch could never wait for the engine'],
+  ['MAX_MESSAGE_SIZE', 'CHANNEL_HISTORY_MAX_BYTES', 'or a channel could not keep the largest message'],
+  ['MAX_MESSAGE_SIZE', 'HISTORY_MAX_BYTES', 'or history could not keep the largest message'],
+  ['MAX_OUTBOX_BYTES', 'MAX_TOTAL_OUTBOX_BYTES', 'or one stream alone would pass the bound of all'],
+];
+
+type NumberVariable = { [V in Variable]: Values[V] extends number ? V : never }[Variable];
+
+export function crossProblems(values: Values, isSet: (variable: Variable) => boolean): Finding[] {
+  const problems: Finding[] = NOT_IN_THIS_VERSION.filter((entry) => entry.isAsked(values));
+  for (const [smaller, larger, why] of ORDERED) {
+    if (values[smaller] <= values[larger]) continue;
+    // Named after the one that was set, so that it can be found.
+    problems.push(
+      isSet(larger) || !isSet(smaller)
+        ? {
+            variable: larger,
+            other: smaller,
+            problem: `must be at least ${smaller}, which is ${values[smaller]}, ${why}`,
+          }
+        : {
+            variable: smaller,
+            other: larger,
+            problem: `must be at most ${larger}, which is ${values[larger]}, ${why}`,
+          },
+    );
+  }
+  if (values.WORKER_THREADS > 1 && values.MESSAGE_QUEUE_TYPE === 'embedded') {
+    problems.push({
+      variable: 'WORKER_THREADS',
+      other: 'MESSAGE_QUEUE_TYPE',
+      problem:
+        'more than one process needs MESSAGE_QUEUE_TYPE=redis, because one process owns the embedded store; must be 1',
+    });
+  }
+  if (values.ALLOWED_ORIGINS === '*' && values.CORS_CREDENTIALS) {
+    problems.push({
+      variable: 'CORS_CREDENTIALS',
+      other: 'ALLOWED_ORIGINS',
+      problem:
+        'must be false while ALLOWED_ORIGINS is *, or every page on the web could act for its visitors; list the origins',
+    });
+  }
+  if (values.ENABLE_METRICS && values.METRICS_PORT === values.SERVICE_PORT && values.METRICS_PORT !== 0) {
+    problems.push({
+      variable: 'METRICS_PORT',
+      other: 'SERVICE_PORT',
+      problem: `must differ from SERVICE_PORT, which is ${values.SERVICE_PORT}`,
+    });
+  }
+  return problems;
+}
+
+export interface WarningInput {
+  readonly values: Values;
+  readonly sourceOf: (variable: Variable) => Source;
+  readonly needsOf: (variable: Variable) => string | undefined;
+  readonly variables: readonly Variable[];
+}
+
+/** What was set and has no effect; nothing that was set is passed over in silence. */
+export function crossWarnings({ values, sourceOf, needsOf, variables }: WarningInput): string[] {
+  const warnings: string[] = [];
+  for (const variable of variables) {
+    const needs = needsOf(variable);
+    if (needs === undefined || sourceOf(variable) === 'default' || isMet(needs, values)) continue;
+    warnings.push(`${variable} is set but has no effect without ${needs}`);
+  }
+  if (values.DEBUG && sourceOf('LOG_LEVEL') !== 'default' && values.LOG_LEVEL !== 'DEBUG') {
+    warnings.push(`LOG_LEVEL=${values.LOG_LEVEL} has no effect with DEBUG=true`);
+  }
+  return warnings;
+}
+
+/** `needs` is `VARIABLE=value`. */
+function isMet(needs: string, values: Values): boolean {
+  const [variable, value] = needs.split('=');
+  return String(values[variable as Variable]) === value;
+}

@@ -1,0 +1,83 @@
+/** The kinds of settings that hold URLs, origins and addresses. */
+import { isIP } from 'node:net';
+import { type About, BOOLEANS, NOTHING, Refused, type Setting, setting } from './setting.ts';
+
+/** A URL of one of `schemes`. Credentials within it are masked wherever it is shown. */
+export function optionalUrl(
+  schemes: readonly string[],
+  about: Omit<About<string | undefined>, 'default'>,
+): Setting<string | undefined> {
+  return setting<string | undefined>(
+    {
+      type: 'URL',
+      allowed: `a URL that starts with ${schemes.map((s) => `${s}://`).join(' or ')}`,
+      parse: (value) => {
+        if (!URL.canParse(value)) return new Refused();
+        return schemes.includes(new URL(value).protocol.slice(0, -1)) ? value : new Refused();
+      },
+    },
+    { ...about, default: NOTHING },
+  );
+}
+
+export type AllowedOrigins = '*' | readonly string[];
+
+/** Exact origins. `*` is every origin, `none` is the empty list. */
+export function origins(about: About<AllowedOrigins>): Setting<AllowedOrigins> {
+  return setting<AllowedOrigins>(
+    {
+      type: 'list',
+      allowed: '*, none, or a comma-separated list of origins such as https://app.example.com',
+      parse: (value) => {
+        if (value === '*') return '*';
+        if (value.toLowerCase() === 'none') return [];
+        const list: string[] = [];
+        for (const entry of splitList(value)) {
+          const origin = URL.canParse(entry) ? new URL(entry).origin : 'null';
+          // A path or a query would be dropped in silence, and an operator would believe that it counts.
+          if (origin === 'null' || !/^https?:\/\/[^/?#@]+\/?$/i.test(entry)) {
+            return new Refused(`"${entry}" is not an origin`);
+          }
+          list.push(origin);
+        }
+        return list;
+      },
+      show: (value) => (typeof value === 'string' ? value : value.join(',') || 'none'),
+    },
+    about,
+  );
+}
+
+/** As fastify takes it: nobody, everybody, or the proxies' addresses and networks. */
+export type TrustProxy = boolean | readonly string[];
+
+export function trustedProxies(about: About<TrustProxy>): Setting<TrustProxy> {
+  return setting<TrustProxy>(
+    {
+      type: 'list',
+      allowed: 'true, false, or a comma-separated list of IP addresses and networks such as 10.0.0.0/8',
+      parse: (value) => {
+        const isTrusted = BOOLEANS.get(value.toLowerCase());
+        if (isTrusted !== undefined) return isTrusted;
+        const list = splitList(value);
+        const wrong = list.find((entry) => !isAddressOrNetwork(entry));
+        return wrong === undefined ? list : new Refused(`"${wrong}" is neither an IP address nor a network`);
+      },
+    },
+    about,
+  );
+}
+
+function isAddressOrNetwork(entry: string): boolean {
+  const [address = '', prefix, ...rest] = entry.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
+}
+
+function splitList(value: string): string[] {
+  return value
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+}

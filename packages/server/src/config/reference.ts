@@ -1,0 +1,168 @@
+/**
+ * The texts that are made from the schema: the reference of all variables and the example env files. Written by
+ * `write-reference.ts`; a test keeps the committed files equal to them.
+ */
+import { NOT_IN_THIS_VERSION } from './cross-checks.ts';
+import { GROUPS, SETTINGS, type Variable } from './schema.ts';
+import type { DefaultContext, Environment, Setting } from './setting.ts';
+
+const INTRODUCTION = `# Configuration
+
+<!-- Generated from packages/server/src/config by \`npm run docs:reference\`. Edit the schema, not this file. -->
+
+The service reads environment variables, and a file of them: \`config/development.env\` or
+\`config/production.env\`, chosen by \`ENVIRONMENT\`. Copy the \`.example\` beside it to begin. The process
+environment wins over the file, an empty value counts as unset, and the file may be absent.
+
+A value that is not allowed, a name in the file that is not listed here, and a switch that this version cannot
+honour stop the start. All of them are reported at once, each with the variable, its value and what is allowed.
+\`npm start -- --check-config\` prints the configuration as it counts, with the source of every value and secrets
+masked, and starts nothing.
+
+Sizes are bytes, or a number with KB, MB or GB (powers of 1024). Relative paths begin at the folder of the
+installation.
+`;
+
+/** `docs/reference/configuration.md` */
+export function referenceText(): string {
+  const parts = [INTRODUCTION];
+  for (const group of GROUPS) {
+    parts.push(`## ${group.title}
+
+| variable | type | default | allowed | meaning |
+|---|---|---|---|---|
+${variablesOf(group).map(referenceRow).join('\n')}
+`);
+  }
+  return parts.join('\n');
+}
+
+function referenceRow(variable: Variable): string {
+  const setting: Setting<unknown> = SETTINGS[variable];
+  const type = setting.unit === undefined ? setting.type : `${setting.type}, ${setting.unit}`;
+  return `| \`${variable}\` | ${type} | ${defaultCell(setting)} | ${setting.allowed} | ${sentences(variable).join(' ')} |`;
+}
+
+function defaultCell(setting: Setting<unknown>): string {
+  if (setting.defaultText === '') return '(none)';
+  return isLiteral(setting.defaultText) ? `\`${setting.defaultText}\`` : setting.defaultText;
+}
+
+/** A default that is one value, not words about several. */
+function isLiteral(defaultText: string): boolean {
+  return !defaultText.includes(' ');
+}
+
+function sentences(variable: Variable): string[] {
+  const setting: Setting<unknown> = SETTINGS[variable];
+  const isMissing = NOT_IN_THIS_VERSION.some((entry) => entry.variable === variable);
+  return [
+    setting.about,
+    ...(setting.needs === undefined ? [] : [`Only with \`${setting.needs}\`.`]),
+    ...(isMissing
+      ? [
+          variable === 'MESSAGE_QUEUE_TYPE'
+            ? '`redis` is not part of this version.'
+            : 'Not part of this version.',
+        ]
+      : []),
+  ];
+}
+
+function variablesOf(group: (typeof GROUPS)[number]): Variable[] {
+  return Object.keys(group.settings) as Variable[];
+}
+
+/** What the examples set; every other variable stands there as a comment, with its default. */
+const COMMON_EXAMPLE = {
+  SERVICE_NAME: 'message-push-service',
+  SERVICE_PORT: '8089',
+  MESSAGE_QUEUE_TYPE: 'embedded',
+  DATA_DIR: 'data',
+  ENABLE_ASYNC_PROCESSING: 'true',
+  WORKER_THREADS: '1',
+  MAX_CONNECTIONS: '1000',
+  CONNECTION_TIMEOUT: '300',
+  HEARTBEAT_INTERVAL: '30',
+  MESSAGE_QUEUE_SIZE: '10000',
+  ENABLE_METRICS: 'true',
+  METRICS_PORT: '9090',
+  LOG_FILE: 'logs/message-push-service.log',
+} as const satisfies Partial<Record<Variable, string>>;
+
+const EXAMPLES: Readonly<Record<Environment, Partial<Record<Variable, string>>>> = {
+  development: {
+    ...COMMON_EXAMPLE,
+    ENVIRONMENT: 'development',
+    ALLOWED_ORIGINS: '*',
+    LOG_LEVEL: 'DEBUG',
+    LOG_FORMAT: 'colored',
+  },
+  production: {
+    ...COMMON_EXAMPLE,
+    ENVIRONMENT: 'production',
+    ALLOWED_ORIGINS: 'https://yourdomain.com',
+    CORS_CREDENTIALS: 'true',
+    ENABLE_SSL: 'false',
+    ENABLE_RATE_LIMITING: 'false',
+    ENABLE_API_KEY_AUTH: 'false',
+    LOG_LEVEL: 'INFO',
+    LOG_FORMAT: 'json',
+  },
+};
+
+/** Values that make a comment clearer than an empty default does. */
+const PLACEHOLDERS: Partial<Record<Variable, string>> = {
+  SERVICE_VERSION: '1.0.0',
+  REDIS_URL: 'redis://localhost:6379/5',
+  REDIS_PASSWORD: 'your_secure_password',
+  API_KEY: 'your_secure_api_key_here',
+  JWT_SECRET: 'your_jwt_secret_here',
+  SSL_CERT_PATH: '/app/ssl/cert.pem',
+  SSL_KEY_PATH: '/app/ssl/key.pem',
+  SSL_CA_PATH: '/app/ssl/ca.pem',
+  GATEWAY_SERVICE_URL: 'http://gateway.example.com',
+};
+
+/** `config/{environment}.env.example` */
+export function exampleText(environment: Environment): string {
+  const context: DefaultContext = { environment, packageVersion: '1.0.0' };
+  const lines = [
+    `# Copy to config/${environment}.env and edit. The process environment wins over this file.`,
+    '# What is commented out shows its default, or an example where there is none. All variables with types and',
+    '# ranges: docs/reference/configuration.md. Check with: npm start -- --check-config',
+    '# A value that holds # or begins or ends with a space needs quotes.',
+  ];
+  if (environment === 'production') lines.push('# To change before use: ALLOWED_ORIGINS.');
+  for (const group of GROUPS) {
+    lines.push('', `# == ${group.title} ==`);
+    for (const variable of variablesOf(group)) {
+      // It chooses this file and cannot stand in it.
+      if (variable === 'CONFIG_FILE') continue;
+      const setting: Setting<unknown> = SETTINGS[variable];
+      const value = EXAMPLES[environment][variable];
+      const shown = value ?? PLACEHOLDERS[variable] ?? setting.show(setting.defaultOf(context));
+      lines.push(
+        '',
+        ...wrap(`${sentences(variable).join(' ').replaceAll('`', '')} Must be ${setting.allowed}.`),
+      );
+      lines.push(value === undefined ? `# ${variable}=${shown}` : `${variable}=${value}`);
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+const COMMENT_WIDTH = 110;
+
+function wrap(text: string): string[] {
+  const lines: string[] = [];
+  let line = '#';
+  for (const word of text.split(' ')) {
+    if (line.length + 1 + word.length > COMMENT_WIDTH) {
+      lines.push(line);
+      line = '#';
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line];
+}

@@ -1,0 +1,76 @@
+/** Variables of the engine and of what it remembers. */
+import { boolean, bytes, choice, integer, PATH, text } from '../setting.ts';
+
+export const HISTORY_SETTINGS = {
+  MESSAGE_QUEUE_TYPE: choice(['embedded', 'redis'], {
+    default: 'embedded',
+    about:
+      'Engine that orders and keeps messages: `embedded` stores on disk in this process, `redis` joins several processes.',
+  }),
+  DATA_DIR: text({
+    ...PATH,
+    default: 'data',
+    about: 'Folder of the embedded engine. One running process owns it.',
+  }),
+  ENABLE_ASYNC_PROCESSING: boolean({
+    default: true,
+    about:
+      'Group commit: publishes that arrive together share one write to disk. `false` writes each by itself; every publish is on disk before its answer either way.',
+  }),
+  MESSAGE_QUEUE_SIZE: integer({
+    default: 10_000,
+    min: 1,
+    max: 100_000_000,
+    unit: 'messages',
+    about: 'Messages that each channel keeps in history; the oldest go first.',
+  }),
+  CHANNEL_HISTORY_MAX_BYTES: bytes({
+    default: 67_108_864,
+    min: 1024,
+    max: 1_099_511_627_776,
+    about: 'Bytes of messages that each channel keeps in history.',
+  }),
+  HISTORY_MAX_BYTES: bytes({
+    default: 1_073_741_824,
+    min: 1024,
+    max: 17_592_186_044_416,
+    about: 'Bytes of messages in the history of all channels together; the oldest of all go first.',
+  }),
+  MESSAGE_TTL: integer({
+    default: 3600,
+    min: 0,
+    max: 315_360_000,
+    unit: 'seconds',
+    zero: 'until trimmed',
+    about: 'Time for which a message that names no `ttl` stays in history.',
+  }),
+  CHANNEL_RETENTION_DAYS: integer({
+    default: 7,
+    min: 1,
+    max: 3650,
+    unit: 'days',
+    about:
+      'Time for which the offsets of a channel are remembered after its last message. A stream that returns later gets a `gap`.',
+  }),
+  MAX_CHANNELS: integer({
+    default: 1_000_000,
+    min: 1,
+    max: 100_000_000,
+    unit: 'channels',
+    about: 'Channels that the engine remembers at a time.',
+  }),
+  IDEMPOTENCY_TTL: integer({
+    default: 300,
+    min: 1,
+    max: 604_800,
+    unit: 'seconds',
+    about: 'Time within which a publish with the same message `id` is answered with the first result.',
+  }),
+  IDEMPOTENCY_MAX_KEYS: integer({
+    default: 1_000_000,
+    min: 1,
+    max: 100_000_000,
+    unit: 'ids',
+    about: 'Message ids that are remembered at a time; the oldest go first.',
+  }),
+} as const;

@@ -1,0 +1,38 @@
+/** Variables that bound what publishers may send. */
+import { bytes, integer } from '../setting.ts';
+
+export const PUBLISHING_SETTINGS = {
+  MAX_MESSAGE_SIZE: bytes({
+    default: 1_048_576,
+    min: 1024,
+    max: 67_108_864,
+    about: 'Largest body of one message; a larger one is answered with 413.',
+  }),
+  MAX_BATCH_SIZE: integer({
+    default: 1000,
+    min: 1,
+    max: 100_000,
+    unit: 'messages',
+    about: 'Messages in one batch.',
+  }),
+  MAX_BATCH_BYTES: bytes({
+    default: 8_388_608,
+    min: 1024,
+    max: 1_073_741_824,
+    about: 'Largest body of one batch. At least MAX_MESSAGE_SIZE.',
+  }),
+  MAX_JSON_DEPTH: integer({
+    default: 32,
+    min: 4,
+    max: 256,
+    unit: 'levels',
+    about: 'Nesting of objects and arrays in a body.',
+  }),
+  PUBLISH_QUEUE_MAX_BYTES: bytes({
+    default: 67_108_864,
+    min: 1024,
+    max: 17_179_869_184,
+    about:
+      'Bytes of publishes that may wait for the engine; beyond it publishers are answered with 503 and `Retry-After`. At least MAX_BATCH_BYTES.',
+  }),
+} as const;

@@ -1,0 +1,104 @@
+/** Variables of the streams: how many, how fed, how long. */
+import { EVENT_MODES, MAX_CURSOR_CHANNELS } from '@message-push/protocol';
+import { bytes, choice, integer, text } from '../setting.ts';
+
+export const STREAM_SETTINGS = {
+  MAX_CONNECTIONS: integer({
+    default: 1000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'streams',
+    about: 'Open streams of this process. The newcomer is turned away with an event, never an older one.',
+  }),
+  MAX_CONNECTIONS_PER_USER: integer({
+    default: 100,
+    min: 0,
+    max: 1_000_000,
+    unit: 'streams',
+    zero: 'no limit',
+    about: 'Open streams of one user.',
+  }),
+  MAX_CONNECTIONS_PER_ADDRESS: integer({
+    default: 0,
+    min: 0,
+    max: 1_000_000,
+    unit: 'streams',
+    zero: 'no limit',
+    about:
+      'Open streams of one client address. Behind a proxy set TRUST_PROXY too, or all clients are one address.',
+  }),
+  MAX_CHANNELS_PER_STREAM: integer({
+    default: 32,
+    min: 4,
+    max: MAX_CURSOR_CHANNELS,
+    unit: 'channels',
+    about: 'Channels that one stream may join.',
+  }),
+  CONNECTION_TIMEOUT: integer({
+    default: 300,
+    min: 1,
+    max: 86_400,
+    unit: 'seconds',
+    about: 'Time for which a peer may leave sent bytes unread before its stream is cut.',
+  }),
+  HEARTBEAT_INTERVAL: integer({
+    default: 30,
+    min: 1,
+    max: 3600,
+    unit: 'seconds',
+    about: 'Time between the heartbeats of a stream. Keep it below the idle timeout of every proxy.',
+  }),
+  STREAM_RETRY_MS: integer({
+    default: 3000,
+    min: 100,
+    max: 600_000,
+    unit: 'milliseconds',
+    about: 'Time that a client waits before it reconnects; each stream gets its own within ±50 %.',
+  }),
+  STREAM_MAX_AGE: integer({
+    default: 86_400,
+    min: 0,
+    max: 31_536_000,
+    unit: 'seconds',
+    zero: 'no bound',
+    about: 'Age at which a stream is asked to reconnect; each stream has its own within ±10 %.',
+  }),
+  MAX_OUTBOX_BYTES: bytes({
+    default: 65_536,
+    min: 4096,
+    max: 67_108_864,
+    about: 'Unsent bytes of one stream beyond which it is fed from history, at the pace of its reader.',
+  }),
+  MAX_TOTAL_OUTBOX_BYTES: bytes({
+    default: 268_435_456,
+    min: 65_536,
+    max: 68_719_476_736,
+    about: 'Unsent bytes of all streams together. At least MAX_OUTBOX_BYTES.',
+  }),
+  CATCH_UP_PAGE_BYTES: bytes({
+    default: 65_536,
+    min: 1024,
+    max: 16_777_216,
+    about: 'History that a stream which catches up reads at a time.',
+  }),
+  FLUSH_INTERVAL_MS: integer({
+    default: 2,
+    min: 0,
+    max: 50,
+    unit: 'milliseconds',
+    zero: 'once per turn of the event loop',
+    about: 'A busy stream is written at most once in this time, a quiet one at once.',
+  }),
+  SSE_EVENT_MODE: choice(EVENT_MODES, {
+    default: 'named',
+    about:
+      'How messages are framed: `named` by their type (`addEventListener`), `message` unnamed (`onmessage`), `both` one of each. `?event_mode=` overrides it.',
+  }),
+  SSE_ERROR_EVENT: text({
+    allowed: '1 to 64 of A-Z a-z 0-9 . _ - and not message, open, heartbeat, gap, reconnect or end',
+    pattern: /^(?!(?:message|open|heartbeat|gap|reconnect|end)$)[A-Za-z0-9._-]{1,64}$/,
+    default: 'error',
+    about:
+      'Event name of messages of type `error`, which is also what `EventSource` calls its connection failures. `?error_event=` overrides it.',
+  }),
+} as const;

@@ -1,0 +1,161 @@
+/**
+ * What the engine knows of every channel without asking the store: the newest offset, what was lost, how much is
+ * there. It changes only when the store has said that a change is on disk, so a reader never sees an offset that
+ * a crash could take back.
+ */
+import { randomBytes } from 'node:crypto';
+import { unbornPosition } from '@message-push/protocol';
+import type { ChannelSummary, LogState } from '../../core/engine.ts';
+import type { Deletion, OpenReply } from './store-protocol.ts';
+
+export interface ChannelLog {
+  readonly id: number;
+  readonly name: string;
+  readonly epoch: string;
+  /** Newest offset on disk. */
+  offset: number;
+  /** Offsets given out in the commit that is under way. */
+  pending: number;
+  /** Newest offset that was deleted and had no ttl of its own. */
+  floor: number;
+  /** A row below this offset is not in the store. */
+  first: number;
+  rows: number;
+  bytes: number;
+  lastPublishedMs: number;
+}
+
+export interface ChannelBounds {
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+}
+
+/** 41 bits and more: two lives of a log never share one. */
+function newEpoch(): string {
+  return randomBytes(6).readUIntBE(0, 6).toString(36).padStart(8, '0').slice(-8);
+}
+
+/** Deleting a row at a time would cost a transaction's work per publish; a few more rows than the bound may stay. */
+const MIN_TRIM_ROWS = 64;
+const MAX_TRIM_ROWS = 1024;
+
+export class ChannelLogs {
+  readonly #bounds: ChannelBounds;
+  readonly #byName = new Map<string, ChannelLog>();
+  readonly #byId = new Map<number, ChannelLog>();
+  #lastId = 0;
+  rows = 0;
+  bytes = 0;
+
+  constructor(bounds: ChannelBounds) {
+    this.#bounds = bounds;
+  }
+
+  load(opened: OpenReply['channels']): void {
+    for (const c of opened) {
+      const log = { ...c, pending: 0, first: c.first || c.offset + 1 };
+      this.#byName.set(c.name, log);
+      this.#byId.set(c.id, log);
+      this.#lastId = Math.max(this.#lastId, c.id);
+      this.rows += c.rows;
+      this.bytes += c.bytes;
+    }
+  }
+
+  get size(): number {
+    return this.#byName.size;
+  }
+
+  get(name: string): ChannelLog | undefined {
+    return this.#byName.get(name);
+  }
+
+  byId(id: number): ChannelLog | undefined {
+    return this.#byId.get(id);
+  }
+
+  all(): IterableIterator<ChannelLog> {
+    return this.#byName.values();
+  }
+
+  create(name: string): ChannelLog {
+    const log: ChannelLog = {
+      id: ++this.#lastId,
+      name,
+      epoch: newEpoch(),
+      offset: 0,
+      pending: 0,
+      floor: 0,
+      first: 1,
+      rows: 0,
+      bytes: 0,
+      lastPublishedMs: 0,
+    };
+    this.#byName.set(name, log);
+    this.#byId.set(log.id, log);
+    return log;
+  }
+
+  remove(log: ChannelLog): void {
+    this.#byName.delete(log.name);
+    this.#byId.delete(log.id);
+  }
+
+  clear(): void {
+    this.#byName.clear();
+    this.#byId.clear();
+    this.rows = 0;
+    this.bytes = 0;
+  }
+
+  appended(log: ChannelLog, bytes: number, timeMs: number): void {
+    log.offset++;
+    log.rows++;
+    log.bytes += bytes;
+    log.lastPublishedMs = timeMs;
+    this.rows++;
+    this.bytes += bytes;
+  }
+
+  deleted(deletion: Deletion): void {
+    const log = this.#byId.get(deletion.channel);
+    if (log === undefined) return;
+    log.rows -= deletion.rows;
+    log.bytes -= deletion.bytes;
+    log.floor = Math.max(log.floor, deletion.lostTo);
+    this.rows -= deletion.rows;
+    this.bytes -= deletion.bytes;
+  }
+
+  /** The bound by count holds for readers at once, whenever the rows are deleted. */
+  stateOf(name: string, nowMs: number): LogState {
+    const log = this.#byName.get(name);
+    if (log === undefined || log.offset === 0) return { ...unbornPosition(nowMs), floor: 0 };
+    const floor = Math.max(log.floor, log.offset - this.#bounds.maxMessages);
+    return { epoch: log.epoch, offset: log.offset, floor };
+  }
+
+  /** The offset up to which rows are to be deleted now, or 0: bounded, so that one commit does not stall. */
+  dueTrim(log: ChannelLog): number {
+    const { maxMessages, maxBytes } = this.#bounds;
+    const slack = Math.max(MIN_TRIM_ROWS, Math.floor(maxMessages / 64));
+    const excess = log.offset - maxMessages - log.first + 1;
+    let upTo = excess > slack ? log.offset - maxMessages : 0;
+    if (log.bytes > maxBytes && log.rows > 1) {
+      // Rows are taken to be of equal size; what is still too much is found at the next commit.
+      const tooMany = Math.ceil((log.rows * (log.bytes - maxBytes)) / log.bytes);
+      upTo = Math.max(upTo, Math.min(log.first - 1 + tooMany, log.offset - 1));
+    }
+    return upTo === 0 ? 0 : Math.min(upTo, log.first - 1 + MAX_TRIM_ROWS);
+  }
+
+  summary(log: ChannelLog, nowMs: number): ChannelSummary {
+    return {
+      channel: log.name,
+      ...this.stateOf(log.name, nowMs),
+      messages: Math.min(log.rows, this.#bounds.maxMessages),
+      bytes: log.bytes,
+      lastPublishedMs: log.lastPublishedMs,
+    };
+  }
+}

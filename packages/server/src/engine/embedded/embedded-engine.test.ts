@@ -1,0 +1,158 @@
+import { writeFileSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Publication } from '../../core/message.ts';
+import { describeEngine } from '../contract.ts';
+import { EmbeddedEngine, type EmbeddedEngineOptions } from './embedded-engine.ts';
+
+const DEFAULTS = {
+  maxMessagesPerChannel: 1000,
+  maxBytesPerChannel: 1 << 26,
+  maxBytes: 1 << 30,
+  maxChannels: 1000,
+  channelRetentionMs: 7 * 86_400_000,
+  idempotencyTtlMs: 300_000,
+  idempotencyMaxKeys: 1000,
+  maxQueueBytes: 1 << 26,
+  groupCommit: true,
+};
+
+describeEngine('embedded', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'engine-'));
+  let nowMs = 1_800_000_000_000;
+  return {
+    create: (bounds) => new EmbeddedEngine({ ...DEFAULTS, ...bounds, directory, now: () => nowMs }),
+    advanceClock: (ms) => {
+      nowMs += ms;
+    },
+    nowMs: () => nowMs,
+    dispose: () => rm(directory, { recursive: true }),
+  };
+});
+
+describe('embedded engine', () => {
+  let directory: string;
+  const opened: EmbeddedEngine[] = [];
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'engine-'));
+  });
+  afterEach(async () => {
+    for (const engine of opened.splice(0)) await engine.close();
+    await rm(directory, { recursive: true });
+  });
+
+  const open = async (options: Partial<EmbeddedEngineOptions> = {}): Promise<EmbeddedEngine> => {
+    const engine = new EmbeddedEngine({ ...DEFAULTS, directory, now: Date.now, ...options });
+    await engine.open({ onPublications: () => {}, onSuspect: () => {} });
+    opened.push(engine);
+    return engine;
+  };
+  const draft = (channel: string, size = 100) => ({
+    message: {
+      id: 'id',
+      type: 'info',
+      channels: [channel],
+      exclude: undefined,
+      timeMs: Date.now(),
+      json: Buffer.alloc(size, 0x61),
+    },
+    ttlMs: undefined,
+    hasOwnTtl: false,
+    fingerprint: undefined,
+  });
+
+  it('refuses a second process on the same directory, in words', async () => {
+    await open();
+    await expect(open()).rejects.toThrow(/another process has the store in .* open/);
+  });
+
+  it('sets a file that is no store aside and starts a new log', async () => {
+    writeFileSync(
+      join(directory, 'messages.db'),
+      'this is not a database, it only looks like a file'.repeat(100),
+    );
+    const storeSetAside = vi.fn();
+    const observer = {
+      committed: vi.fn(),
+      commitFailed: vi.fn(),
+      trimmed: vi.fn(),
+      storeSetAside,
+      faulted: vi.fn(),
+    };
+    const engine = await open({ observer });
+    expect(storeSetAside).toHaveBeenCalledOnce();
+    expect((await engine.publish(draft('user:a'))).places[0]?.offset).toBe(1);
+    expect((await readdir(directory)).some((name) => name.includes('unreadable'))).toBe(true);
+  });
+
+  it('keeps the bytes of a channel and of the whole store within their bounds', async () => {
+    const engine = await open({ maxBytesPerChannel: 10_000, maxBytes: 15_000 });
+    for (let i = 0; i < 50; i++) await engine.publish(draft('user:a', 1000));
+    for (let i = 0; i < 50; i++) await engine.publish(draft('user:b', 1000));
+    await vi.waitFor(
+      () => expect(Number(engine.health().details['history_bytes'])).toBeLessThanOrEqual(15_000),
+      5000,
+    );
+    const { channels } = await engine.channels({ prefix: '', after: '', limit: 10 });
+    for (const channel of channels) expect(channel.bytes).toBeLessThanOrEqual(11_000);
+    const [state] = await engine.states(['user:b']);
+    expect(state?.offset).toBe(50);
+    expect(state?.floor).toBeGreaterThanOrEqual(39);
+  });
+
+  it('refuses publishes beyond its queue rather than holding them', async () => {
+    const engine = await open({ maxQueueBytes: 2000 });
+    const outcomes = await Promise.allSettled([1, 2, 3, 4].map(() => engine.publish(draft('user:a', 900))));
+    expect(outcomes.map((o) => o.status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'rejected']);
+    expect(outcomes[3]).toMatchObject({ reason: { code: 'engine_overloaded' } });
+    await expect(engine.publish(draft('user:a', 900))).resolves.toBeDefined();
+  });
+
+  it('refuses a new channel beyond MAX_CHANNELS and still takes publishes for old ones', async () => {
+    const engine = await open({ maxChannels: 1 });
+    await engine.publish(draft('user:a'));
+    await expect(engine.publish(draft('user:b'))).rejects.toMatchObject({ code: 'storage_full' });
+    await expect(engine.publish(draft('user:a'))).resolves.toBeDefined();
+  });
+
+  it('forgets a channel that is empty and long quiet, which then begins a new epoch', async () => {
+    let nowMs = Date.now();
+    const engine = await open({ now: () => nowMs, channelRetentionMs: 1000 });
+    const first = await engine.publish({ ...draft('user:a'), ttlMs: 100 });
+    nowMs += 5000;
+    await vi.waitFor(() => expect(engine.health().details['history_channels']).toBe(0), 5000);
+    const second = await engine.publish(draft('user:a'));
+    expect(second.places[0]?.offset).toBe(1);
+    expect(second.places[0]?.epoch).not.toBe(first.places[0]?.epoch);
+  });
+
+  it('commits one by one when group commit is off', async () => {
+    const committed: number[] = [];
+    const observer = {
+      committed: (publications: number) => committed.push(publications),
+      commitFailed: vi.fn(),
+      trimmed: vi.fn(),
+      storeSetAside: vi.fn(),
+      faulted: vi.fn(),
+    };
+    const engine = await open({ groupCommit: false, observer });
+    await Promise.all([1, 2, 3].map(() => engine.publish(draft('user:a'))));
+    expect(committed).toEqual([1, 1, 1]);
+  });
+
+  it('announces a publication before it acknowledges it', async () => {
+    const events: string[] = [];
+    const engine = new EmbeddedEngine({ ...DEFAULTS, directory, now: Date.now });
+    await engine.open({
+      onPublications: (publications: readonly Publication[]) =>
+        events.push(`announced ${publications.length}`),
+      onSuspect: () => {},
+    });
+    opened.push(engine);
+    await engine.publish(draft('user:a')).then(() => events.push('acknowledged'));
+    expect(events).toEqual(['announced 1', 'acknowledged']);
+  });
+});

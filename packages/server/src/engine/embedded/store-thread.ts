@@ -1,0 +1,77 @@
+/**
+ * The thread that owns the store. SQLite stalls for some 20 ms at a checkpoint, which sockets must not feel.
+ * Requests are served in the order in which they were posted, so a reply to a read reflects exactly the commits
+ * whose replies came before it.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { isBusy, isCorrupt, isFull, openStore } from './store.ts';
+import type { StoreFailure, StoreRequest } from './store-protocol.ts';
+
+export interface StoreThreadData {
+  readonly directory: string;
+  readonly receiptsSinceMs: number;
+}
+
+export interface ThreadRequest {
+  readonly id: number;
+  readonly request: StoreRequest;
+}
+
+export type ThreadReply =
+  | { readonly id: number; readonly reply: unknown }
+  | { readonly id: number; readonly failure: StoreFailure; readonly message: string };
+
+/** Reply to the opening, and to `'close'`. */
+export const OPEN_ID = 0;
+export const CLOSE_ID = -1;
+
+function failureOf(error: unknown): StoreFailure {
+  if (isFull(error)) return 'full';
+  return isCorrupt(error) ? 'corrupt' : 'failed';
+}
+
+function serve(port: NonNullable<typeof parentPort>): void {
+  const { directory, receiptsSinceMs } = workerData as StoreThreadData;
+  const post = (message: ThreadReply, transfer: ArrayBuffer[] = []): void =>
+    port.postMessage(message, transfer);
+  let store: ReturnType<typeof openStore>['store'];
+  try {
+    const opened = openStore(directory, receiptsSinceMs);
+    store = opened.store;
+    post({ id: OPEN_ID, reply: opened.opened });
+  } catch (error) {
+    const message = isBusy(error)
+      ? `another process has the store in ${directory} open; one process owns a DATA_DIR`
+      : `the store in ${directory} cannot be opened: ${(error as Error).message}`;
+    post({ id: OPEN_ID, failure: failureOf(error), message });
+    return;
+  }
+  port.on('message', (message: ThreadRequest | 'close') => {
+    if (message === 'close') {
+      store.close();
+      post({ id: CLOSE_ID, reply: undefined });
+      port.close();
+      return;
+    }
+    const { id, request } = message;
+    try {
+      switch (request.op) {
+        case 'commit':
+          return post({ id, reply: store.commit(request) });
+        case 'read':
+        case 'range': {
+          const page = request.op === 'read' ? store.read(request) : store.range(request);
+          return post({ id, reply: page }, [page.numbers.buffer, page.bodies.buffer]);
+        }
+        case 'locate':
+          return post({ id, reply: store.locate(request) });
+        case 'sweep':
+          return post({ id, reply: store.sweep(request) });
+      }
+    } catch (error) {
+      post({ id, failure: failureOf(error), message: (error as Error).message });
+    }
+  });
+}
+
+if (parentPort !== null) serve(parentPort);

@@ -1,0 +1,59 @@
+/** What the HTTP API is made of: values and ports. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  FastifyServerFactory,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify';
+import type { Directory } from '../core/directory.ts';
+import type { Engine } from '../core/engine.ts';
+import type { Publisher } from '../publish/publisher.ts';
+import type { CorsRules } from './cors.ts';
+
+export interface ApiOptions {
+  readonly publisher: Pick<Publisher, 'handle'>;
+  readonly engine: Pick<Engine, 'kind' | 'range' | 'channels' | 'health'>;
+  readonly directory: Directory;
+  readonly info: {
+    readonly serviceName: string;
+    readonly version: string;
+    readonly environment: string;
+    readonly port: number;
+  };
+  readonly limits: {
+    readonly maxMessageBytes: number;
+    readonly maxBatchBytes: number;
+    /** Messages of one history page, in bytes of JSON. */
+    readonly maxPageBytes: number;
+    /** Without a server factory: the largest head of a request. */
+    readonly maxHeaderBytes: number;
+    /** Without a server factory: within which head and body must arrive. */
+    readonly requestTimeoutMs: number;
+  };
+  readonly cors: CorsRules;
+  readonly enableDocs: boolean;
+  /** Whether a load balancer should send requests here. */
+  readonly isReady: () => boolean;
+  readonly isDraining: () => boolean;
+  /** Takes over a stream request that reached the API; it owns the socket from then on, or throws a `RequestError`. */
+  readonly streamHandler: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly logger?: FastifyBaseLogger;
+  readonly serverFactory?: FastifyServerFactory;
+  /** Called after each answer; `route` is the pattern, so that it can be a label. */
+  readonly observeRequest?: (method: string, route: string, status: number, seconds: number) => void;
+  readonly startedAtMs: number;
+  readonly now: () => number;
+}
+
+/** The instance that routes are registered on: it knows the types of TypeBox schemas. */
+export type Api = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;

@@ -1,0 +1,52 @@
+/**
+ * One listing from two: channels that have history and channels that streams have joined. Both come sorted by
+ * name; a page of the whole is merged from one page of each.
+ */
+import { isTransientChannel } from '@message-push/protocol';
+import type { ChannelSummary } from '../core/engine.ts';
+
+export interface ListedChannel {
+  readonly channel: string;
+  readonly connectionCount: number;
+  readonly summary: ChannelSummary | undefined;
+}
+
+/**
+ * The first `limit` of both after `after`. `summaries` must hold at least `limit` channels after `after`, or all.
+ * `connection:` channels, one per stream, are not listed.
+ */
+export function mergeChannels(
+  summaries: readonly ChannelSummary[],
+  joined: ReadonlyMap<string, number>,
+  after: string,
+  limit: number,
+): { channels: ListedChannel[]; hasMore: boolean } {
+  const byName = new Map<string, ListedChannel>();
+  for (const summary of summaries) {
+    const connectionCount = joined.get(summary.channel) ?? 0;
+    byName.set(summary.channel, { channel: summary.channel, connectionCount, summary });
+  }
+  for (const [channel, connectionCount] of joined) {
+    if (byName.has(channel) || isTransientChannel(channel)) continue;
+    if (after !== '' && compareNames(channel, after) <= 0) continue;
+    byName.set(channel, { channel, connectionCount, summary: undefined });
+  }
+  const channels = [...byName.values()].toSorted((a, b) => compareNames(a.channel, b.channel));
+  return { channels: channels.slice(0, limit), hasMore: channels.length > limit };
+}
+
+/** By code points, which is the order of UTF-8 bytes that stores sort by; UTF-16 units sort otherwise. */
+export function compareNames(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return rank(x) - rank(y);
+  }
+  return a.length - b.length;
+}
+
+/** Surrogates stand for characters above all of the Basic Multilingual Plane. */
+function rank(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}

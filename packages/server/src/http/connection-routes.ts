@@ -1,0 +1,171 @@
+/** Looking at open streams, and ending one. */
+import Type, { type Static } from 'typebox';
+import type { ConnectionView } from '../core/directory.ts';
+import { RequestError } from '../core/errors.ts';
+import {
+  channelConnectionsSchema,
+  closedSchema,
+  type connectionSchema,
+  connectionsSchema,
+  presenceSchema,
+  statsSchema,
+} from './answer-schemas.ts';
+import type { Api, ApiOptions } from './api-options.ts';
+import { errorAnswers } from './error-answers.ts';
+import { channelOfPath, channelParams, checkName, limitSchema } from './url-schemas.ts';
+
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 1_000;
+const limit = limitSchema(DEFAULT_LIMIT, MAX_LIMIT);
+
+export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
+  const { directory, now, startedAtMs } = options;
+
+  api.get(
+    '/sse/api/v1/connections',
+    {
+      schema: {
+        tags: ['Connections'],
+        operationId: 'listConnections',
+        summary: 'List open streams',
+        querystring: Type.Object({
+          user_id: Type.Optional(Type.String({ description: 'Only streams of this user.' })),
+          limit,
+        }),
+        response: { 200: connectionsSchema, ...errorAnswers(422) },
+      },
+    },
+    async ({ query }) => {
+      checkName('query.user_id', query.user_id);
+      const found = directory.connections({ userId: query.user_id, limit: query.limit });
+      return {
+        success: true,
+        total_connections: found.total,
+        connections: found.connections.map(connectionJson),
+      };
+    },
+  );
+
+  api.get(
+    '/sse/api/v1/connections/stats',
+    {
+      schema: {
+        tags: ['Connections'],
+        operationId: 'getConnectionStats',
+        summary: 'Figures of this process',
+        response: { 200: statsSchema },
+      },
+    },
+    async () => {
+      const totals = directory.totals();
+      return {
+        success: true,
+        stats: {
+          total_connections: totals.connections,
+          active_connections: totals.liveConnections,
+          messages_sent: totals.messagesSent,
+          messages_failed: totals.messagesFailed,
+          connections_created: totals.connectionsCreated,
+          connections_closed: totals.connectionsClosed,
+          total_channels: totals.channels,
+          connections_by_user: { ...totals.connectionsByUser },
+          uptime_seconds: Math.max(0, now() - startedAtMs) / 1_000,
+          average_queue_size: totals.averageQueueSize,
+        },
+      };
+    },
+  );
+
+  api.delete(
+    '/sse/api/v1/connections/:connection_id',
+    {
+      schema: {
+        tags: ['Connections'],
+        operationId: 'closeConnection',
+        summary: 'End a stream',
+        description: 'The stream gets `event: end` with reason `kicked`.',
+        params: Type.Object({ connection_id: Type.String() }),
+        response: { 200: closedSchema, ...errorAnswers(404, 422) },
+      },
+    },
+    async ({ params }) => {
+      const { connection_id: connectionId } = params;
+      checkName('path.connection_id', connectionId);
+      if (!directory.kick(connectionId)) {
+        throw new RequestError('connection_not_found', `there is no connection "${connectionId}"`);
+      }
+      return {
+        success: true,
+        message: `connection "${connectionId}" was closed`,
+        connection_id: connectionId,
+      };
+    },
+  );
+
+  api.get(
+    '/sse/api/v1/channels/:channel/connections',
+    {
+      schema: {
+        tags: ['Channels'],
+        operationId: 'listChannelConnections',
+        summary: 'Streams on a channel',
+        params: channelParams,
+        querystring: Type.Object({ limit }),
+        response: { 200: channelConnectionsSchema, ...errorAnswers(422) },
+      },
+    },
+    async ({ params, query }) => {
+      const channel = channelOfPath(params.channel);
+      const found = directory.connections({ channel, limit: query.limit });
+      return {
+        success: true,
+        channel,
+        connection_count: found.total,
+        connections: found.connections.map(connectionJson),
+      };
+    },
+  );
+
+  api.get(
+    '/sse/api/v1/channels/:channel/presence',
+    {
+      schema: {
+        tags: ['Channels'],
+        operationId: 'getChannelPresence',
+        summary: 'Users on a channel',
+        params: channelParams,
+        response: { 200: presenceSchema, ...errorAnswers(422) },
+      },
+    },
+    async ({ params }) => {
+      const channel = channelOfPath(params.channel);
+      const entries = directory.presence(channel);
+      return {
+        success: true,
+        channel,
+        user_count: entries.filter(({ userId }) => userId !== undefined).length,
+        connection_count: entries.reduce((sum, entry) => sum + entry.connections, 0),
+        users: entries.map(({ userId, connections, sinceMs }) => ({
+          user_id: userId ?? null,
+          connections,
+          since: new Date(sinceMs).toISOString(),
+        })),
+      };
+    },
+  );
+}
+
+function connectionJson(view: ConnectionView): Static<typeof connectionSchema> {
+  return {
+    connection_id: view.connectionId,
+    user_id: view.userId ?? null,
+    session_id: view.sessionId ?? null,
+    channels: [...view.channels],
+    connected_at: new Date(view.connectedAtMs).toISOString(),
+    last_heartbeat: new Date(view.lastHeartbeatMs).toISOString(),
+    client_ip: view.clientIp,
+    queue_size: view.queueSize,
+    unsent_bytes: view.unsentBytes,
+    state: view.state,
+  };
+}

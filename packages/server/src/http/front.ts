@@ -1,0 +1,275 @@
+/**
+ * The front: a `net` server that reads the head of each connection's request itself. Streams and publishes that
+ * are written in the plainest way are served here, on the bare socket, at about half of what they cost behind
+ * Node's HTTP server; every other connection goes to that server, with the bytes that were read.
+ *
+ * What this file has to get right: nothing is served on a guess (`front-request.ts` takes only what has one
+ * meaning), a connection's requests are answered one after the other, and what a peer may make us hold is bounded
+ * by `maxHeaderBytes` and the size of a body, for at most `requestTimeoutMs`.
+ */
+import type { Server as HttpServer } from 'node:http';
+import { createServer, type Server, type Socket } from 'node:net';
+import type { PublishKind } from '../publish/publisher.ts';
+import { type PlainHead, parsePlainHead } from './front-request.ts';
+import type { OpenStream } from './open-stream.ts';
+import { isStreamPath } from './stream-request.ts';
+
+export interface FrontOptions {
+  /** Gets every connection whose request is not served here. */
+  readonly httpServer: HttpServer;
+  readonly openStream: OpenStream;
+  /** Answers with the whole response, head and body; must not reject. */
+  readonly publish: (kind: PublishKind, body: Uint8Array, head: PlainHead) => Promise<string>;
+  /** The peer's address as the log and the limits take it. */
+  readonly clientIp: (socket: Socket, forwardedFor: string | undefined) => string;
+  readonly maxBodyBytes: Readonly<Record<PublishKind, number>>;
+  readonly maxHeaderBytes: number;
+  /** For a whole request to arrive. */
+  readonly requestTimeoutMs: number;
+  /** For a connection without a request. */
+  readonly keepAliveMs: number;
+  readonly now: () => number;
+}
+
+const PUBLISH_TARGETS: Readonly<Record<string, PublishKind>> = {
+  '/sse/api/v1/messages/send': 'send',
+  '/sse/api/v1/messages/broadcast': 'broadcast',
+  '/sse/api/v1/messages/batch': 'batch',
+};
+const JSON_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i;
+const HEAD_END = '\r\n\r\n';
+const SWEEP_MS = 1000;
+
+/** A connection that is between or within plain requests. */
+class Connection {
+  readonly socket: Socket;
+  /** Bytes that belong to no answered request, in the pieces in which they came. */
+  parts: Buffer[] = [];
+  size = 0;
+  /** The head whose body is being read. */
+  head: PlainHead | undefined;
+  kind: PublishKind | undefined;
+  isAnswering = false;
+  /** When the request began, or the last one was answered. */
+  sinceMs: number;
+
+  constructor(socket: Socket, nowMs: number) {
+    this.socket = socket;
+    this.sinceMs = nowMs;
+  }
+
+  append(chunk: Buffer): void {
+    this.parts.push(chunk);
+    this.size += chunk.length;
+  }
+
+  /** Everything so far in one piece. */
+  joined(): Buffer {
+    if (this.parts.length !== 1) this.parts = [Buffer.concat(this.parts)];
+    return this.parts[0] as Buffer;
+  }
+
+  keep(rest: Buffer): void {
+    this.parts = rest.length === 0 ? [] : [rest];
+    this.size = rest.length;
+  }
+}
+
+const kConnection = Symbol('connection');
+const kFront = Symbol('front');
+type FrontSocket = Socket & { [kConnection]?: Connection | undefined; [kFront]?: Front };
+
+function onData(this: FrontSocket, chunk: Buffer): void {
+  const connection = this[kConnection];
+  if (connection !== undefined) this[kFront]?.receive(connection, chunk);
+}
+function onEnd(this: FrontSocket): void {
+  // A publisher may close its side after its last request and still read the answer.
+  if (!this[kConnection]?.isAnswering) this.end();
+}
+function onClose(this: FrontSocket): void {
+  const connection = this[kConnection];
+  if (connection !== undefined) this[kFront]?.forget(connection);
+}
+function onError(this: FrontSocket): void {
+  // 'close' follows.
+  this.destroy();
+}
+
+export class Front {
+  readonly server: Server;
+  readonly #options: FrontOptions;
+  readonly #connections = new Set<Connection>();
+  #sweepTimer: NodeJS.Timeout | undefined;
+  #isClosing = false;
+
+  constructor(options: FrontOptions) {
+    this.#options = options;
+    // As Node's HTTP server has it: a peer that has sent its last request may still wait for the answer.
+    this.server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
+      this.#accept(socket),
+    );
+  }
+
+  start(): void {
+    this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#sweepTimer.unref();
+  }
+
+  /** Accepts no more connections and lets go of those that have no request under way. */
+  close(): void {
+    this.#isClosing = true;
+    clearInterval(this.#sweepTimer);
+    this.server.close();
+    for (const connection of this.#connections) {
+      if (!connection.isAnswering && connection.size === 0) connection.socket.end();
+    }
+  }
+
+  #accept(socket: FrontSocket): void {
+    const connection = new Connection(socket, this.#options.now());
+    socket[kConnection] = connection;
+    socket[kFront] = this;
+    this.#connections.add(connection);
+    socket.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onError);
+  }
+
+  forget(connection: Connection): void {
+    this.#connections.delete(connection);
+  }
+
+  receive(connection: Connection, chunk: Buffer): void {
+    if (connection.size === 0 && connection.head === undefined) connection.sinceMs = this.#options.now();
+    connection.append(chunk);
+    if (!connection.isAnswering) this.#advance(connection);
+    // A publisher that sends ahead waits until its first request is answered.
+    else connection.socket.pause();
+  }
+
+  #advance(connection: Connection): void {
+    if (connection.size === 0) return;
+    if (connection.head !== undefined) {
+      this.#takeBody(connection, connection.head);
+      return;
+    }
+    const buffered = connection.joined();
+    const end = buffered.indexOf(HEAD_END);
+    if (end < 0 || end > this.#options.maxHeaderBytes) {
+      const isPlainSoFar = end < 0 && buffered.length <= this.#options.maxHeaderBytes && maybePlain(buffered);
+      if (!isPlainSoFar) this.#handOver(connection);
+      return;
+    }
+    const head = parsePlainHead(buffered.toString('latin1', 0, end));
+    const rest = buffered.subarray(end + HEAD_END.length);
+    if (head?.method === 'GET' && rest.length === 0) this.#tryStream(connection, head);
+    else if (head?.method === 'POST') this.#tryPublish(connection, head, rest);
+    else this.#handOver(connection);
+  }
+
+  #tryStream(connection: Connection, head: PlainHead): void {
+    const mark = head.target.indexOf('?');
+    if (!isStreamPath(mark < 0 ? head.target : head.target.slice(0, mark))) {
+      this.#handOver(connection);
+      return;
+    }
+    const { socket } = connection;
+    const { headers } = head;
+    this.#release(connection);
+    try {
+      this.#options.openStream(socket, {
+        target: head.target,
+        lastEventId: headers.get('last-event-id'),
+        origin: headers.get('origin'),
+        clientIp: this.#options.clientIp(socket, headers.get('x-forwarded-for')),
+      });
+    } catch {
+      // Whatever is wrong with it, the HTTP server's route finds the same and has the words for it.
+      this.#giveTo(this.#options.httpServer, socket, connection.joined());
+    }
+  }
+
+  #tryPublish(connection: Connection, head: PlainHead, rest: Buffer): void {
+    const kind = PUBLISH_TARGETS[head.target];
+    const { headers, contentLength } = head;
+    const type = headers.get('content-type');
+    if (
+      kind === undefined ||
+      // Pages of other origins are answered where CORS is.
+      headers.has('origin') ||
+      (type !== undefined && !JSON_TYPE.test(type)) ||
+      contentLength > this.#options.maxBodyBytes[kind]
+    ) {
+      this.#handOver(connection);
+      return;
+    }
+    connection.head = head;
+    connection.kind = kind;
+    connection.keep(rest);
+    this.#takeBody(connection, head);
+  }
+
+  #takeBody(connection: Connection, head: PlainHead): void {
+    if (connection.size < head.contentLength) return;
+    const buffered = connection.joined();
+    const body = buffered.subarray(0, head.contentLength);
+    connection.keep(buffered.subarray(head.contentLength));
+    connection.head = undefined;
+    connection.isAnswering = true;
+    void this.#options
+      .publish(connection.kind as PublishKind, body, head)
+      .then((response) => this.#answer(connection, response, head.headers.get('connection') === 'close'));
+  }
+
+  #answer(connection: Connection, response: string, isLast: boolean): void {
+    const { socket } = connection;
+    connection.isAnswering = false;
+    connection.sinceMs = this.#options.now();
+    if (socket.destroyed) return;
+    if (isLast || this.#isClosing || socket.readableEnded) {
+      socket.end(response);
+      return;
+    }
+    socket.write(response);
+    if (socket.isPaused()) socket.resume();
+    this.#advance(connection);
+  }
+
+  #handOver(connection: Connection): void {
+    this.#release(connection);
+    this.#giveTo(this.#options.httpServer, connection.socket, connection.joined());
+  }
+
+  /** The socket is somebody else's from here on. */
+  #release(connection: Connection): void {
+    const socket = connection.socket as FrontSocket;
+    this.#connections.delete(connection);
+    socket[kConnection] = undefined;
+    socket.removeListener('data', onData).removeListener('end', onEnd);
+    socket.removeListener('close', onClose).removeListener('error', onError);
+  }
+
+  #giveTo(server: HttpServer, socket: Socket, buffered: Buffer): void {
+    socket.pause();
+    server.emit('connection', socket);
+    if (buffered.length > 0) socket.unshift(buffered);
+    process.nextTick(() => socket.resume());
+  }
+
+  #sweep(): void {
+    const nowMs = this.#options.now();
+    for (const connection of this.#connections) {
+      if (connection.isAnswering) continue;
+      const isWaiting = connection.size === 0 && connection.head === undefined;
+      const limitMs = isWaiting ? this.#options.keepAliveMs : this.#options.requestTimeoutMs;
+      if (nowMs - connection.sinceMs <= limitMs) continue;
+      connection.socket.end('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      connection.socket.destroySoon();
+    }
+  }
+}
+
+/** False for what is certainly no plain request, so that a wrong protocol is not waited for. */
+function maybePlain(buffered: Buffer): boolean {
+  const start = buffered.toString('latin1', 0, 5);
+  return 'GET /'.startsWith(start) || 'POST '.startsWith(start);
+}

@@ -1,0 +1,52 @@
+/** The frame of the API document: Fastify's routes fill in the paths. */
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
+import type { TSchema } from 'typebox';
+import { errorSchema } from './answer-schemas.ts';
+import type { Api, ApiOptions } from './api-options.ts';
+import { eventSchemas } from './event-schemas.ts';
+
+const description = (
+  port: number,
+) => `Back-end services POST JSON messages, browsers hold one \`EventSource\` and get them: in order, without loss, in milliseconds.
+
+Open a stream: \`curl -N http://localhost:${port}/sse/user/123\`. Send it a message with **Send a message** below.
+
+A stream that is cut resumes by itself: \`EventSource\` sends the last SSE id back, and the service replays what was missed. When history cannot serve it, one \`gap\` event says so. Errors of every route have one shape, \`Error\`; \`code\` is a stable word.`;
+
+const TAGS = [
+  { name: 'Streams', description: 'Server-Sent Events. The schemas named *…Event* say what arrives.' },
+  { name: 'Publishing', description: 'Messages from services.' },
+  { name: 'Channels', description: 'Named logs that streams join.' },
+  { name: 'Connections', description: 'Open streams.' },
+  { name: 'Health', description: 'For load balancers and people.' },
+];
+
+/** Components that routes refer to by name, and the events, which no route can refer to. */
+export function documentSchemas(): TSchema[] {
+  return Object.entries({ Error: errorSchema, ...eventSchemas }).map(([name, schema]) => ({
+    ...schema,
+    $id: name,
+  }));
+}
+
+export function addDocumentSchemas(api: Api): void {
+  for (const schema of documentSchemas()) api.addSchema(schema);
+}
+
+export function openApiDocument(info: ApiOptions['info']): FastifyDynamicSwaggerOptions {
+  return {
+    mode: 'dynamic',
+    convertConstToEnum: false,
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: info.serviceName,
+        version: info.version,
+        description: description(info.port),
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      tags: TAGS,
+    },
+    refResolver: { buildLocalReference: ({ $id }) => (typeof $id === 'string' ? $id : '') },
+  };
+}

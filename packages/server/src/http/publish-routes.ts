@@ -1,0 +1,71 @@
+/** POST /sse/api/v1/messages/…: hands the bytes of a body to the publish stage. */
+import type { TSchema } from 'typebox';
+import { batchBodySchema, broadcastBodySchema, sendBodySchema } from '../publish/message-schema.ts';
+import type { PublishKind } from '../publish/publisher.ts';
+import { batchAnswerSchema, publishedSchema } from './answer-schemas.ts';
+import type { Api, ApiOptions } from './api-options.ts';
+import { contentTypeError } from './content-type.ts';
+import { errorAnswers } from './error-answers.ts';
+
+const EMPTY = Buffer.alloc(0);
+
+const ROUTES: readonly {
+  kind: PublishKind;
+  summary: string;
+  description: string;
+  body: TSchema;
+  answer: TSchema;
+}[] = [
+  {
+    kind: 'send',
+    summary: 'Send a message',
+    description: 'To the streams that its target names. Answered once the message is stored.',
+    body: sendBodySchema,
+    answer: publishedSchema,
+  },
+  {
+    kind: 'broadcast',
+    summary: 'Send a message to every stream',
+    description: 'Answered once the message is stored.',
+    body: broadcastBodySchema,
+    answer: publishedSchema,
+  },
+  {
+    kind: 'batch',
+    summary: 'Send many messages',
+    description:
+      'Each is accepted or refused on its own, and `results` says which; the status is 200 also when some were refused.',
+    body: batchBodySchema,
+    answer: batchAnswerSchema,
+  },
+];
+
+export function registerPublishRoutes(api: Api, options: ApiOptions): void {
+  const { publisher, limits } = options;
+  for (const { kind, summary, description, body, answer } of ROUTES) {
+    api.route({
+      method: 'POST',
+      url: `/sse/api/v1/messages/${kind}`,
+      schema: {
+        tags: ['Publishing'],
+        operationId: `${kind}Message${kind === 'batch' ? 's' : ''}`,
+        summary,
+        description,
+        body,
+        response: { 200: answer, ...errorAnswers(400, 408, 409, 413, 415, 422, 429, 503) },
+      },
+      // The schema above is documentation: the publish stage validates, in words of its own.
+      validatorCompiler: () => () => true,
+      bodyLimit: kind === 'batch' ? limits.maxBatchBytes : limits.maxMessageBytes,
+      onRequest: async (request) => {
+        const error = contentTypeError(request.headers);
+        if (error !== undefined) throw error;
+      },
+      handler: async (request, reply) => {
+        const bytes = request.body instanceof Uint8Array ? request.body : EMPTY;
+        const { status, json } = await publisher.handle(kind, bytes);
+        return reply.code(status).type('application/json; charset=utf-8').send(json);
+      },
+    });
+  }
+}

@@ -1,0 +1,30 @@
+/** Parts of URLs that several routes read. */
+import { channelNameProblem, channelOfQueryName, nameProblem } from '@message-push/protocol';
+import Type from 'typebox';
+import { shownValue, validationFailed } from '../core/errors.ts';
+
+export const channelParams = Type.Object({
+  channel: Type.String({
+    description:
+      'Channel name, percent-encoded: `user:7`, `kb:a%2Fb`, `broadcast`. A name without a known prefix is `channel:NAME`.',
+    examples: ['user:123'],
+  }),
+});
+
+export function limitSchema(defaultLimit: number, maxLimit: number): ReturnType<typeof Type.Integer> {
+  return Type.Integer({ minimum: 1, maximum: maxLimit, default: defaultLimit });
+}
+
+/** The channel that a URL names; throws `validation_failed` when it names none. */
+export function channelOfPath(name: string): string {
+  const channel = channelOfQueryName(name);
+  const problem = channelNameProblem(channel);
+  if (problem === undefined) return channel;
+  throw validationFailed([{ field: 'path.channel', problem, value: shownValue(name) }]);
+}
+
+/** Throws `validation_failed` when a name in a URL cannot be one. */
+export function checkName(field: string, name: string | undefined): void {
+  const problem = name === undefined || name === '' ? undefined : nameProblem(name);
+  if (problem !== undefined) throw validationFailed([{ field, problem, value: shownValue(name) }]);
+}

@@ -1,0 +1,36 @@
+/**
+ * One publication on one channel on its way to many subscribers. What they share is encoded once, by the first
+ * that needs it; nearly always there is one style, which costs no Map.
+ */
+import type { Message } from '../core/message.ts';
+import type { HubChannel } from './hub-channel.ts';
+
+export class Delivery {
+  readonly message: Message;
+  readonly channel: HubChannel;
+  #style: object | undefined;
+  #bytes: Uint8Array | undefined;
+  #others: Map<object, Uint8Array> | undefined;
+
+  constructor(message: Message, channel: HubChannel) {
+    this.message = message;
+    this.channel = channel;
+  }
+
+  /** The bytes for `style`, which must not be changed. `encode` depends on the message, the position and the style alone. */
+  shared<S extends object>(style: S, encode: (delivery: Delivery, style: S) => Uint8Array): Uint8Array {
+    if (this.#style === style) return this.#bytes as Uint8Array;
+    if (this.#style === undefined) {
+      this.#style = style;
+      this.#bytes = encode(this, style);
+      return this.#bytes;
+    }
+    this.#others ??= new Map();
+    let bytes = this.#others.get(style);
+    if (bytes === undefined) {
+      bytes = encode(this, style);
+      this.#others.set(style, bytes);
+    }
+    return bytes;
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * The hub: the local index from channels to sessions, and the keeper of order. It hands a publication on only
+ * when its offset follows the one before; anything else sends the sessions concerned to history. It knows no
+ * frames, no sockets and no publishers.
+ */
+import { unbornPosition } from '@message-push/protocol';
+import type { Engine, EngineListener, LogState } from '../core/engine.ts';
+import type { Message, Place, Publication } from '../core/message.ts';
+import { Delivery } from './delivery.ts';
+import { HubChannel } from './hub-channel.ts';
+import type { Subscriber } from './subscriber.ts';
+
+export interface HubOptions {
+  readonly engine: Pick<Engine, 'watch' | 'unwatch' | 'states'>;
+  readonly findConnection: (connectionId: string) => Subscriber | undefined;
+  /** A channel that the last session has left is watched this much longer: reloads come back to it. */
+  readonly lingerMs: number;
+  /** Called after every turn's publications, when all sessions have been handed theirs. */
+  readonly onTurnEnd: (publications: readonly Publication[]) => void;
+}
+
+export class Hub implements EngineListener {
+  readonly #options: HubOptions;
+  readonly #channels = new Map<string, HubChannel>();
+  /** Channels without subscribers, in the order in which they were left, with the time to let go of them. */
+  readonly #lingering = new Map<HubChannel, number>();
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+  }
+
+  get channelCount(): number {
+    return this.#channels.size - this.#lingering.size;
+  }
+
+  channel(name: string): HubChannel | undefined {
+    return this.#channels.get(name);
+  }
+
+  /** Channels that have subscribers. */
+  *joinedChannels(): Generator<HubChannel> {
+    for (const channel of this.#channels.values()) {
+      if (channel.subscribers.length > 0) yield channel;
+    }
+  }
+
+  /** The channels to join, made and watched where they are new. */
+  open(names: readonly string[], nowMs: number): HubChannel[] {
+    const fresh: HubChannel[] = [];
+    const channels = names.map((name) => {
+      let channel = this.#channels.get(name);
+      if (channel === undefined) {
+        channel = new HubChannel(name);
+        this.#channels.set(name, channel);
+        fresh.push(channel);
+      } else if (channel.isOpen && channel.offset === 0) {
+        // A position in an unborn epoch names the day, and this one may have been watched for many.
+        channel.moveTo(unbornPosition(nowMs).epoch, 0);
+      }
+      this.#lingering.delete(channel);
+      return channel;
+    });
+    if (fresh.length > 0) this.#watch(fresh);
+    return channels;
+  }
+
+  /** Joins the subscriber's channels. It hears of publications from now on, whether they are open yet or not. */
+  attach(subscriber: Subscriber): void {
+    for (let i = 0; i < subscriber.channels.length; i++) subscriber.channels[i]?.add(subscriber, i);
+  }
+
+  detach(subscriber: Subscriber, nowMs: number): void {
+    for (let i = 0; i < subscriber.channels.length; i++) {
+      const channel = subscriber.channels[i] as HubChannel;
+      channel.remove(subscriber, i);
+      if (channel.subscribers.length === 0) this.#lingering.set(channel, nowMs + this.#options.lingerMs);
+    }
+  }
+
+  /** Resolves when the log positions of all these channels are known; rejects when the engine cannot say. */
+  async opened(channels: readonly HubChannel[]): Promise<void> {
+    for (const channel of channels) if (!channel.isOpen) await channel.opening;
+  }
+
+  /** Lets go of channels that nobody has come back to. */
+  sweep(nowMs: number): void {
+    const left: string[] = [];
+    for (const [channel, untilMs] of this.#lingering) {
+      if (untilMs > nowMs) break;
+      this.#lingering.delete(channel);
+      // A channel whose watch failed has made room for another of its name.
+      if (this.#channels.get(channel.name) !== channel) continue;
+      this.#channels.delete(channel.name);
+      left.push(channel.name);
+    }
+    if (left.length > 0) this.#options.engine.unwatch(left);
+  }
+
+  onPublications(publications: readonly Publication[]): void {
+    for (const publication of publications) this.#receive(publication);
+    this.#options.onTurnEnd(publications);
+  }
+
+  onSuspect(names: readonly string[]): void {
+    const open = names.filter((name) => this.#channels.get(name)?.isOpen);
+    if (open.length === 0) return;
+    this.#options.engine.states(open).then(
+      (states) => {
+        for (let i = 0; i < open.length; i++) this.#compare(open[i] as string, states[i] as LogState);
+      },
+      // The engine says again that they are suspect when it can be asked.
+      () => undefined,
+    );
+  }
+
+  #compare(name: string, state: LogState): void {
+    const channel = this.#channels.get(name);
+    if (channel === undefined || !channel.isOpen) return;
+    if (channel.epoch === state.epoch && channel.offset >= state.offset) return;
+    for (const subscriber of channel.subscribers) subscriber.fallBehind('hole');
+    channel.moveTo(state.epoch, state.offset);
+  }
+
+  #watch(fresh: readonly HubChannel[]): void {
+    const opening = this.#options.engine.watch(fresh.map((c) => c.name)).then(
+      (states) => {
+        for (let i = 0; i < fresh.length; i++) {
+          const channel = fresh[i] as HubChannel;
+          const state = states[i] as LogState;
+          // An announcement may have come first; it is the newer word then.
+          if (channel.epoch !== state.epoch || channel.offset < state.offset) {
+            channel.moveTo(state.epoch, state.offset);
+          }
+          channel.isOpen = true;
+          channel.opening = undefined;
+        }
+      },
+      (error: unknown) => {
+        // Whoever comes next tries again with a new channel object.
+        for (const channel of fresh) {
+          if (this.#channels.get(channel.name) === channel) this.#channels.delete(channel.name);
+          this.#lingering.delete(channel);
+        }
+        throw error;
+      },
+    );
+    // Each stream that waits for it sees the failure; without one, nobody needs to.
+    opening.catch(() => undefined);
+    for (const channel of fresh) channel.opening = opening;
+  }
+
+  #receive({ message, places }: Publication): void {
+    // First those that cannot follow: their positions are the channels' as they are before this publication.
+    let fresh = 0;
+    for (const place of places) {
+      const relation = this.#relationOf(place);
+      if (relation === 'next') fresh++;
+      else if (relation === 'unopened') this.#channels.get(place.channel)?.moveTo(place.epoch, place.offset);
+      else if (relation === 'hole') {
+        const channel = this.#channels.get(place.channel) as HubChannel;
+        for (const subscriber of channel.subscribers) subscriber.fallBehind('hole');
+        channel.moveTo(place.epoch, place.offset);
+      }
+    }
+    if (fresh === 1 && places.length === 1 && message.channels.length === 1) {
+      const channel = this.#channels.get((places[0] as Place).channel) as HubChannel;
+      channel.moveTo((places[0] as Place).epoch, (places[0] as Place).offset);
+      this.#fanOut(new Delivery(message, channel));
+      return;
+    }
+    if (fresh > 0) this.#receiveAtSeveral(message, places);
+    for (const place of places) if (place.offset === 0) this.#deliverDirectly(message, place.channel);
+  }
+
+  #relationOf({ channel: name, epoch, offset }: Place): 'unknown' | 'unopened' | 'next' | 'repeat' | 'hole' {
+    const channel = this.#channels.get(name);
+    if (channel === undefined || offset === 0) return 'unknown';
+    if (!channel.isOpen) return 'unopened';
+    if (channel.epoch === epoch) {
+      if (offset === channel.offset + 1) return 'next';
+      return offset <= channel.offset ? 'repeat' : 'hole';
+    }
+    // The first publication of a channel that had none gives it its epoch.
+    return channel.offset === 0 && channel.epoch.startsWith('-') && offset === 1 ? 'next' : 'hole';
+  }
+
+  /** All places move before anything is shown, so that the frame's cursor already has passed its other channels. */
+  #receiveAtSeveral(message: Message, places: readonly Place[]): void {
+    const moved: HubChannel[] = [];
+    for (const place of places) {
+      if (this.#relationOf(place) !== 'next') continue;
+      const channel = this.#channels.get(place.channel) as HubChannel;
+      channel.moveTo(place.epoch, place.offset);
+      moved.push(channel);
+    }
+    for (const channel of moved) for (const subscriber of channel.subscribers) subscriber.pass(channel);
+    for (const channel of moved) this.#fanOut(new Delivery(message, channel));
+  }
+
+  #fanOut(delivery: Delivery): void {
+    const { message, channel } = delivery;
+    const { subscribers } = channel;
+    const before = message.channels.length > 1 ? message.channels.indexOf(channel.name) : 0;
+    if (before === 0 && message.exclude === undefined) {
+      for (let i = 0; i < subscribers.length; i++) (subscribers[i] as Subscriber).deliver(delivery);
+      return;
+    }
+    const earlier = message.channels.slice(0, before);
+    for (const subscriber of subscribers) {
+      if (isShown(subscriber, earlier, message)) subscriber.deliver(delivery);
+      else subscriber.pass(channel);
+    }
+  }
+
+  #deliverDirectly(message: Message, channelName: string): void {
+    const subscriber = this.#options.findConnection(channelName.slice(channelName.indexOf(':') + 1));
+    if (subscriber === undefined || !isShown(subscriber, message.channels, message)) return;
+    subscriber.deliverDirectly(message);
+  }
+}
+
+/** The rule of once across channels: shown on the first of the message's channels that the session has joined. */
+function isShown(subscriber: Subscriber, earlier: readonly string[], message: Message): boolean {
+  if (message.exclude?.includes(subscriber.connectionId)) return false;
+  for (const channel of subscriber.channels) if (earlier.includes(channel.name)) return false;
+  return true;
+}

@@ -1,0 +1,205 @@
+/**
+ * From a parsed body to a draft: validated, routed, and turned into its JSON for the wire, once. A function of
+ * values: no clock, no engine.
+ */
+import { hash, randomUUID } from 'node:crypto';
+import { BROADCAST_CHANNEL, nameProblem, TARGET_PREFIXES } from '@message-push/protocol';
+import { Ajv } from 'ajv';
+import type { TSchema } from 'typebox';
+import { type FieldProblem, validationFailed } from '../core/errors.ts';
+import type { Draft } from '../core/message.ts';
+import { isoTime } from './iso-time.ts';
+import {
+  type BroadcastBody,
+  broadcastBodySchema,
+  metadataSchema,
+  type SendBody,
+  sendBodySchema,
+} from './message-schema.ts';
+import { channelsOfTarget, targetProblems } from './route-target.ts';
+import { fieldPath, schemaProblems } from './schema-problems.ts';
+
+export interface MessageDefaults {
+  /** `source` of a message that names none. */
+  readonly serviceName: string;
+  /** How long history keeps a message that names no ttl; 0: until trimmed. */
+  readonly messageTtlMs: number;
+}
+
+export interface MessageInput {
+  /** The body as JavaScript sees it: what is validated. */
+  readonly value: unknown;
+  /** The same with numbers as they were written: what is passed on. */
+  readonly exact: unknown;
+  /** Where the body stands in the request: `''`, or `[3]` in a batch. */
+  readonly root: string;
+  readonly nowMs: number;
+}
+
+type JsonObject = Record<string, unknown>;
+/** A body before it is known to fit; the fields that are read by name. */
+interface RawBody extends JsonObject {
+  target?: unknown;
+  metadata?: unknown;
+  exclude_connections?: unknown;
+}
+type Body = Omit<SendBody, 'target'> & Partial<SendBody> & Partial<BroadcastBody>;
+
+const BODY_FIELDS = Object.keys({ ...sendBodySchema.properties, ...broadcastBodySchema.properties });
+const METADATA_FIELDS = Object.keys(metadataSchema.properties);
+const TARGET_FIELDS = Object.keys(TARGET_PREFIXES);
+/** Names that travel into logs and headers of subscribers' own making: one line of text each. */
+const ONE_LINE_FIELDS = ['service', 'source', 'id'] as const;
+const MAX_ONE_LINE_BYTES = 512;
+
+const firstFindingAjv = new Ajv();
+const allFindingsAjv = new Ajv({ allErrors: true, verbose: true });
+/** Above this, only the first finding is looked for: a body of a million wrong items must not cost a million objects. */
+const MAX_FIELDS_FOR_ALL_FINDINGS = 1_000;
+
+const sendValidators = compileValidators(sendBodySchema);
+const broadcastValidators = compileValidators(broadcastBodySchema);
+
+/** Throws `validation_failed` with every offending field. */
+export function readMessage(
+  kind: 'send' | 'broadcast',
+  input: MessageInput,
+  defaults: MessageDefaults,
+): Draft {
+  const body = readBody(kind, input);
+  const isBroadcast = kind === 'broadcast';
+  const target = isBroadcast ? {} : (body.target ?? {});
+  const channels = isBroadcast ? [BROADCAST_CHANNEL] : channelsOfTarget(target);
+  const exclude = isBroadcast && body.exclude_connections?.length ? body.exclude_connections : undefined;
+
+  const exact = input.exact as { data: unknown; metadata?: JsonObject | null };
+  const passedOn = exact.metadata == null ? undefined : withoutNulls(exact.metadata, METADATA_FIELDS);
+  const priority = body.priority ?? body.metadata?.priority ?? 'normal';
+  const ownTtl = body.ttl ?? body.metadata?.ttl;
+  const ttl = ownTtl ?? defaults.messageTtlMs / 1_000;
+  const metadata = passedOn === undefined ? { priority, ttl } : Object.assign({ priority, ttl }, passedOn);
+  // Ours, whatever the publisher's metadata says; above they only take the first places.
+  metadata.priority = priority;
+  metadata.ttl = ttl;
+
+  const { type, service } = body;
+  const source = body.source ?? defaults.serviceName;
+  const id = body.id ?? randomUUID();
+  const timestamp = isoTime(input.nowMs);
+  const wire = { id, timestamp, type, service, source, target, data: exact.data, metadata };
+  return {
+    message: {
+      id,
+      type,
+      channels,
+      exclude,
+      timeMs: input.nowMs,
+      json: Buffer.from(JSON.stringify(wire)),
+    },
+    ttlMs: ttl === 0 ? undefined : ttl * 1_000,
+    hasOwnTtl: ownTtl !== undefined && ownTtl > 0,
+    fingerprint:
+      body.id === undefined
+        ? undefined
+        : fingerprintOf([
+            type,
+            service,
+            source,
+            target,
+            exact.data,
+            passedOn,
+            body.priority,
+            body.ttl,
+            exclude,
+          ]),
+  };
+}
+
+function readBody(kind: 'send' | 'broadcast', input: MessageInput): Body {
+  if (!isJsonObject(input.value)) {
+    const problem = 'must be a JSON object';
+    throw validationFailed([{ field: fieldPath(input.root, []), problem }]);
+  }
+  let body: RawBody = withoutNulls(input.value, BODY_FIELDS);
+  body = withoutNullsIn(body, 'target', TARGET_FIELDS);
+  body = withoutNullsIn(body, 'metadata', METADATA_FIELDS);
+  const { isValid, listProblems } = kind === 'send' ? sendValidators : broadcastValidators;
+  const problems = isValid(body) ? [] : listProblems(body, input.root);
+  addNameProblems(body, input.root, problems);
+  if (kind === 'broadcast' && isJsonObject(body.target) && Object.keys(body.target).length > 0) {
+    // Ignored like other fields that are not known here, it would reach everybody instead of the few it names.
+    const problem = 'is not allowed: a broadcast reaches every stream, "send" has a target';
+    addProblem(problems, fieldPath(input.root, ['target']), problem);
+  }
+  if (problems.length > 0) throw validationFailed(problems);
+  return body as unknown as Body;
+}
+
+function addNameProblems(body: RawBody, root: string, problems: FieldProblem[]): void {
+  for (const name of ONE_LINE_FIELDS) {
+    const value = body[name];
+    const problem = typeof value === 'string' ? nameProblem(value, MAX_ONE_LINE_BYTES) : undefined;
+    if (problem !== undefined) addProblem(problems, fieldPath(root, [name]), problem);
+  }
+  if (isJsonObject(body.target)) {
+    for (const { field, problem } of targetProblems(body.target)) {
+      addProblem(problems, fieldPath(root, ['target', field]), problem);
+    }
+  }
+}
+
+function addProblem(problems: FieldProblem[], field: string, problem: string): void {
+  if (!problems.some((known) => known.field === field)) problems.push({ field, problem });
+}
+
+interface Validators {
+  readonly isValid: (value: unknown) => boolean;
+  readonly listProblems: (value: JsonObject, root: string) => FieldProblem[];
+}
+
+function compileValidators(schema: TSchema): Validators {
+  const isValid = firstFindingAjv.compile(schema);
+  const findAll = allFindingsAjv.compile(schema);
+  return {
+    isValid: (value) => isValid(value),
+    listProblems(value, root) {
+      const validate = countFields(value) > MAX_FIELDS_FOR_ALL_FINDINGS ? isValid : findAll;
+      validate(value);
+      return schemaProblems(validate.errors ?? [], root);
+    },
+  };
+}
+
+/** Of the parts whose items or names are validated one by one. */
+function countFields(body: RawBody): number {
+  const { target, exclude_connections: exclude } = body;
+  return (
+    (isJsonObject(target) ? Object.keys(target).length : 0) + (Array.isArray(exclude) ? exclude.length : 0)
+  );
+}
+
+function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** `object` itself unless one of `fields` is null, which many clients send for "not given". */
+function withoutNulls(object: JsonObject, fields: readonly string[]): JsonObject {
+  let hasNull = false;
+  for (let i = 0; i < fields.length; i++) hasNull ||= object[fields[i] as string] === null;
+  if (!hasNull) return object;
+  return Object.fromEntries(
+    Object.entries(object).filter(([field, value]) => value !== null || !fields.includes(field)),
+  );
+}
+
+function withoutNullsIn(body: RawBody, field: string, fields: readonly string[]): RawBody {
+  const inner = body[field];
+  if (!isJsonObject(inner)) return body;
+  const cleaned = withoutNulls(inner, fields);
+  return cleaned === inner ? body : { ...body, [field]: cleaned };
+}
+
+/** Equal for equal bodies; not a secret, but a publisher must not find two bodies with one by accident. */
+function fingerprintOf(parts: readonly unknown[]): string {
+  return hash('sha256', JSON.stringify(parts), 'base64url');
+}

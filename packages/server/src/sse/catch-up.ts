@@ -1,0 +1,256 @@
+/**
+ * Catching up: feeds a session from history until it has reached the top, no faster than its socket drains. The
+ * same code serves a stream that comes back with a cursor, one that starts in the past, one that reads too
+ * slowly, and one whose channel had a hole.
+ *
+ * The session is attached to the hub before this starts, and ignores what the hub hands it. At the top, every
+ * position equals the channel's, and the session goes live in the same turn: nothing falls between.
+ */
+import { randomUUID } from 'node:crypto';
+import {
+  type ChannelGap,
+  encodePosition,
+  type GapReason,
+  isUnborn,
+  type Position,
+  unbornAgeDays,
+} from '@message-push/protocol';
+import type { Engine, HistoryPage, LogState } from '../core/engine.ts';
+import type { Publication } from '../core/message.ts';
+import { decideRecovery } from '../core/recovery.ts';
+import type { StreamCounters } from '../observe/counters.ts';
+import { controlFrame, encodeFrame, type FrameStyles } from './frame.ts';
+import type { ReadGate } from './read-gate.ts';
+import type { Session } from './session.ts';
+
+export interface CatchUpContext {
+  readonly engine: Pick<Engine, 'read'>;
+  readonly readGate: ReadGate;
+  readonly pageBytes: number;
+  readonly retentionDays: number;
+  readonly now: () => number;
+  readonly counters: StreamCounters;
+  /** True while the process holds as many unsent bytes as it may. */
+  readonly isOutboxFull: () => boolean;
+  /** Calls `session.resumeCatchUp` when it no longer does. */
+  readonly postpone: (session: Session) => void;
+  /** Ends the stream because history cannot be read; it comes back with its cursor. */
+  readonly onReadFailed: (session: Session, error: unknown) => void;
+}
+
+export interface StreamPosition {
+  epoch: string;
+  offset: number;
+}
+
+export class CatchUp {
+  readonly #session: Session;
+  readonly #cursorCheck: string;
+  readonly #styles: FrameStyles;
+  readonly #positions: StreamPosition[];
+  readonly #context: CatchUpContext;
+  #isReading = false;
+  /** Read to the top, which the bus has not brought yet. */
+  #isAwaitingBus = false;
+  #lostDirectMessages = 0;
+
+  constructor(
+    session: Session,
+    cursorCheck: string,
+    styles: FrameStyles,
+    positions: StreamPosition[],
+    context: CatchUpContext,
+  ) {
+    this.#session = session;
+    this.#cursorCheck = cursorCheck;
+    this.#styles = styles;
+    this.#positions = positions;
+    this.#context = context;
+  }
+
+  /** Publications between the positions and the channels'. */
+  get backlog(): number {
+    let sum = 0;
+    this.#session.channels.forEach((channel, i) => {
+      const position = this.#positions[i];
+      if (position?.epoch === channel.epoch) sum += Math.max(0, channel.offset - position.offset);
+    });
+    return sum;
+  }
+
+  onChannelMoved(): void {
+    if (!this.#isAwaitingBus) return;
+    this.#isAwaitingBus = false;
+    // The channels of this publication are still moving; look when they have.
+    queueMicrotask(() => this.advance());
+  }
+
+  loseDirectMessage(): void {
+    this.#lostDirectMessages++;
+  }
+
+  /** Takes the next step that the socket allows. Called again when it has drained. */
+  advance(): void {
+    const session = this.#session;
+    if (this.#isReading || session.isEnded || session.isLive || session.outbox.unsentBytes > 0) return;
+    switch (this.#relationToHub()) {
+      case 'equal':
+        this.#finish();
+        return;
+      case 'ahead':
+        this.#isAwaitingBus = true;
+        return;
+      case 'behind':
+        if (this.#context.isOutboxFull()) {
+          this.#context.postpone(session);
+          return;
+        }
+        this.#isReading = true;
+        this.#context.readGate.run(() => this.#readPage());
+    }
+  }
+
+  async #readPage(): Promise<void> {
+    const session = this.#session;
+    try {
+      if (session.isEnded) return;
+      const from = session.channels.map(({ name }, i) => ({
+        channel: name,
+        offset: this.#positionAt(i).offset,
+      }));
+      const page = await this.#context.engine.read(from, this.#context.pageBytes);
+      if (session.isEnded) return;
+      this.#context.counters.catchUpPages++;
+      if (!this.#announceGaps(page.channels.map((c) => c.state))) this.#writePage(page);
+    } catch (error) {
+      this.#context.onReadFailed(session, error);
+    } finally {
+      this.#isReading = false;
+    }
+    this.advance();
+  }
+
+  /** One event for all channels that have lost something. True when there was one: positions have changed. */
+  #announceGaps(states: readonly LogState[]): boolean {
+    const gaps: ChannelGap[] = [];
+    let haveMoved = false;
+    for (let i = 0; i < states.length; i++) {
+      const state = states[i] as LogState;
+      const position = this.#positionAt(i);
+      const recovery = decideRecovery(position, state, this.#context.now(), this.#context.retentionDays);
+      if (recovery.kind === 'gap') {
+        gaps.push(channelGap(this.#session.channels[i]?.name ?? '', position, state, recovery));
+        countGap(this.#context.counters, recovery.reason, recovery.missed ?? 0);
+      }
+      if (recovery.after !== position.offset || position.epoch !== state.epoch) {
+        haveMoved ||= recovery.after !== position.offset;
+        this.#positions[i] = { epoch: state.epoch, offset: recovery.after };
+      }
+    }
+    if (gaps.length > 0) this.#writeGaps(gaps);
+    return haveMoved;
+  }
+
+  #writeGaps(channels: readonly ChannelGap[]): void {
+    this.#session.writeNow(
+      controlFrame('gap', {
+        messageId: randomUUID(),
+        timeMs: this.#context.now(),
+        data: { channels },
+        cursor: this.#cursor(),
+      }),
+    );
+  }
+
+  #writePage({ publications, channels }: HistoryPage): void {
+    const { outbox } = this.#session;
+    const indexOf = new Map(this.#session.channels.map((channel, i) => [channel.name, i]));
+    const { first, last } = this.#styles;
+    let shown = 0;
+    for (const publication of publications) {
+      for (const { channel, offset } of publication.places) {
+        this.#positionAt(indexOf.get(channel) as number).offset = offset;
+      }
+      if (!this.#isShown(publication, indexOf)) continue;
+      const { type, json } = publication.message;
+      if (first !== undefined) outbox.push('', encodeFrame(type, json, first));
+      outbox.push(`id: ${this.#cursor()}\n`, encodeFrame(type, json, last));
+      shown++;
+    }
+    // Entries at the page's end whose own ttl has run out move the cursor too.
+    channels.forEach(({ reachedOffset }, i) => {
+      const position = this.#positionAt(i);
+      position.offset = Math.max(position.offset, reachedOffset);
+    });
+    this.#context.counters.catchUpPublications += shown;
+    this.#session.writePage(performance.now());
+  }
+
+  /** The same rule as live: on the first of its channels that the session has joined. */
+  #isShown({ message, places }: Publication, indexOf: ReadonlyMap<string, number>): boolean {
+    if (message.exclude?.includes(this.#session.connectionId)) return false;
+    const first = message.channels.find((channel) => indexOf.has(channel));
+    return places.some(({ channel }) => channel === first);
+  }
+
+  #relationToHub(): 'equal' | 'ahead' | 'behind' {
+    let relation: 'equal' | 'ahead' = 'equal';
+    for (let i = 0; i < this.#positions.length; i++) {
+      const channel = this.#session.channels[i];
+      const position = this.#positions[i];
+      if (channel === undefined || position === undefined) continue;
+      // Two days' words for "never published to" mean the same.
+      if (channel.offset === 0 && isUnborn(channel) && this.#isStillUnborn(position)) continue;
+      if (channel.epoch !== position.epoch || position.offset < channel.offset) return 'behind';
+      if (position.offset > channel.offset) relation = 'ahead';
+    }
+    return relation;
+  }
+
+  #finish(): void {
+    if (this.#lostDirectMessages > 0) {
+      const missed = this.#lostDirectMessages;
+      countGap(this.#context.counters, 'overflow', missed);
+      const channel = `connection:${this.#session.connectionId}`;
+      this.#writeGaps([
+        { channel, reason: 'overflow', last_seen: null, missed, available: null, epoch: null },
+      ]);
+    }
+    this.#session.goLive();
+  }
+
+  #isStillUnborn(position: Position): boolean {
+    return isUnborn(position) && unbornAgeDays(position, this.#context.now()) < this.#context.retentionDays;
+  }
+
+  #positionAt(index: number): StreamPosition {
+    return this.#positions[index] as StreamPosition;
+  }
+
+  #cursor(): string {
+    let cursor = this.#cursorCheck;
+    for (const position of this.#positions) cursor += `~${encodePosition(position)}`;
+    return cursor;
+  }
+}
+
+export function countGap(counters: StreamCounters, reason: GapReason, missed: number): void {
+  counters.gaps[reason]++;
+  counters.missedPublications += missed;
+}
+
+function channelGap(
+  channel: string,
+  position: Position,
+  state: LogState,
+  recovery: { reason: ChannelGap['reason']; after: number; missed: number | null },
+): ChannelGap {
+  return {
+    channel,
+    reason: recovery.reason,
+    last_seen: { ...position },
+    missed: recovery.missed,
+    available: recovery.after < state.offset ? { from: recovery.after + 1, to: state.offset } : null,
+    epoch: state.epoch,
+  };
+}

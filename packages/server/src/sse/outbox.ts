@@ -1,0 +1,91 @@
+/**
+ * What a session has still to send. Frames are gathered and written in one piece: a quiet stream at once, a busy
+ * one at most once per flush interval. Shared bytes are copied when they are small, because one write of one
+ * buffer is the cheapest; large ones are handed to the socket as they are, so that they exist once in memory.
+ */
+import type { Socket } from 'node:net';
+
+/** Above this many bytes of body, two buffers in one `writev` are cheaper than a copy. */
+const COPY_LIMIT_BYTES = 16 * 1024;
+
+export class Outbox {
+  readonly #socket: Socket;
+  /** Pairs: the end of an id line or '', then shared bytes. */
+  #pending: (string | Uint8Array)[] | undefined;
+  pendingBytes = 0;
+  lastFlushMs = 0;
+  isDirty = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  /** Bytes that the socket has taken and the kernel has not. */
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  get pendingFrames(): number {
+    return this.#pending === undefined ? 0 : this.#pending.length / 2;
+  }
+
+  /** `head` is ASCII. */
+  push(head: string, bytes: Uint8Array): void {
+    if (this.#pending === undefined) this.#pending = [head, bytes];
+    else this.#pending.push(head, bytes);
+    this.pendingBytes += head.length + bytes.length;
+  }
+
+  /** Writes what is pending and returns how many bytes that were. */
+  flush(nowMs: number): number {
+    const pending = this.#pending;
+    if (pending === undefined) return 0;
+    const length = this.pendingBytes;
+    this.#pending = undefined;
+    this.pendingBytes = 0;
+    this.lastFlushMs = nowMs;
+    if (length <= COPY_LIMIT_BYTES) this.#socket.write(copied(pending, 0, pending.length, length));
+    else this.#writeInParts(pending);
+    return length;
+  }
+
+  write(bytes: string | Uint8Array): void {
+    this.#socket.write(bytes);
+  }
+
+  #writeInParts(pending: readonly (string | Uint8Array)[]): void {
+    this.#socket.cork();
+    let start = 0;
+    let length = 0;
+    for (let i = 0; i < pending.length; i += 2) {
+      const head = pending[i] as string;
+      const bytes = pending[i + 1] as Uint8Array;
+      const isLarge = bytes.length > COPY_LIMIT_BYTES;
+      if (isLarge || length + head.length + bytes.length > COPY_LIMIT_BYTES) {
+        if (length > 0) this.#socket.write(copied(pending, start, i, length));
+        start = i;
+        length = 0;
+      }
+      if (isLarge) {
+        if (head !== '') this.#socket.write(head, 'latin1');
+        this.#socket.write(bytes);
+        start = i + 2;
+      } else length += head.length + bytes.length;
+    }
+    if (length > 0) this.#socket.write(copied(pending, start, pending.length, length));
+    this.#socket.uncork();
+  }
+}
+
+function copied(pairs: readonly (string | Uint8Array)[], from: number, to: number, length: number): Buffer {
+  const target = Buffer.allocUnsafe(length);
+  let end = 0;
+  for (let i = from; i < to; i += 2) {
+    const head = pairs[i] as string;
+    if (head !== '') end += target.write(head, end, 'latin1');
+    const bytes = pairs[i + 1] as Uint8Array;
+    target.set(bytes, end);
+    end += bytes.length;
+  }
+  return target;
+}

@@ -1,0 +1,274 @@
+/**
+ * A session: the server's state of one stream.
+ *
+ *     opening ──► catching up ◄──► live ──► ended (its socket may still be sending)
+ *          └────────────────────────┘
+ *
+ * Live, it is handed every publication of its channels and stands where they stand: it keeps no positions of its
+ * own. Catching up, it ignores what it is handed and reads history from the positions that it keeps meanwhile.
+ */
+import type { Socket } from 'node:net';
+import type { Message } from '../core/message.ts';
+import type { StreamEnd } from '../core/stream-ends.ts';
+import type { Delivery } from '../hub/delivery.ts';
+import type { HubChannel } from '../hub/hub-channel.ts';
+import type { Subscriber } from '../hub/subscriber.ts';
+import type { CatchUpCause } from '../observe/counters.ts';
+import { CatchUp, type CatchUpContext, type StreamPosition } from './catch-up.ts';
+import type { Flusher } from './flusher.ts';
+import { encodeFrame, type FrameStyle, type FrameStyles } from './frame.ts';
+import { Outbox } from './outbox.ts';
+
+/** What all sessions share. */
+export interface SessionContext extends CatchUpContext {
+  readonly flusher: Flusher;
+  readonly maxOutboxBytes: number;
+  readonly onClosed: (session: Session, reason: StreamEnd) => void;
+  /** The session has unsent bytes now, or no more. */
+  readonly onUnsent: (session: Session, hasUnsent: boolean) => void;
+}
+
+export interface SessionOptions {
+  readonly connectionId: string;
+  readonly userId: string | undefined;
+  readonly sessionId: string | undefined;
+  readonly clientIp: string;
+  readonly channels: readonly HubChannel[];
+  /** The check word of the cursor of these channels. */
+  readonly cursorCheck: string;
+  readonly styles: FrameStyles;
+  readonly retryMs: number;
+  readonly connectedAtMs: number;
+}
+
+const encodeEvent = ({ message }: Delivery, style: FrameStyle): Uint8Array =>
+  encodeFrame(message.type, message.json, style);
+
+const encodeAfterPosition = ({ message, channel }: Delivery, { style }: { style: FrameStyle }): Uint8Array =>
+  encodeFrame(message.type, message.json, style, `${channel.positionText}\n`);
+
+export class Session implements Subscriber {
+  readonly connectionId: string;
+  readonly userId: string | undefined;
+  readonly sessionId: string | undefined;
+  readonly clientIp: string;
+  readonly channels: readonly HubChannel[];
+  readonly slots: number[];
+  readonly retryMs: number;
+  readonly connectedAtMs: number;
+  readonly socket: Socket;
+  readonly outbox: Outbox;
+  lastHeartbeatMs: number;
+  /** Ordered by the wheel that sends heartbeats. */
+  heartbeatSlot = 0;
+  /** When the oldest bytes that are still unsent were written; 0 when there are none. */
+  unsentSinceMs = 0;
+  readonly #context: SessionContext;
+  readonly #styles: FrameStyles;
+  readonly #cursorCheck: string;
+  /** `id:` line up to the position of the last channel; undefined after another channel has moved. */
+  #idPrefix: string | undefined;
+  #state: 'opening' | 'catching_up' | 'live' | 'ended' = 'opening';
+  #isReleased = false;
+  #catchUp: CatchUp | undefined;
+  #endReason: StreamEnd | undefined;
+
+  constructor(socket: Socket, options: SessionOptions, context: SessionContext) {
+    this.socket = socket;
+    this.outbox = new Outbox(socket);
+    this.connectionId = options.connectionId;
+    this.userId = options.userId;
+    this.sessionId = options.sessionId;
+    this.clientIp = options.clientIp;
+    this.channels = options.channels;
+    this.slots = Array.from(options.channels, () => 0);
+    this.retryMs = options.retryMs;
+    this.connectedAtMs = options.connectedAtMs;
+    this.lastHeartbeatMs = options.connectedAtMs;
+    this.#styles = options.styles;
+    this.#cursorCheck = options.cursorCheck;
+    this.#context = context;
+  }
+
+  get isLive(): boolean {
+    return this.#state === 'live';
+  }
+
+  /** Nothing is written any more. */
+  get isEnded(): boolean {
+    return this.#state === 'ended';
+  }
+
+  /** Publications that are not yet handed to the socket. */
+  get queueSize(): number {
+    return this.outbox.pendingFrames + (this.#catchUp?.backlog ?? 0);
+  }
+
+  /** The cursor at the channels' positions. */
+  get cursor(): string {
+    return this.#idLine().slice('id: '.length, -1);
+  }
+
+  /** From here on publications are written as they come; everything before them has been handed over. */
+  goLive(): void {
+    if (this.#state === 'ended') return;
+    this.#state = 'live';
+    this.#catchUp = undefined;
+    this.#idPrefix = undefined;
+  }
+
+  /** Reads history from `positions`, which are in the order of the channels. */
+  catchUp(positions: StreamPosition[], cause: CatchUpCause): void {
+    if (this.#state === 'ended') return;
+    this.#state = 'catching_up';
+    this.#catchUp = new CatchUp(this, this.#cursorCheck, this.#styles, positions, this.#context);
+    this.#context.counters.catchUps[cause]++;
+    if (cause === 'slow') this.#context.counters.slowSessions++;
+    this.#catchUp.advance();
+  }
+
+  deliver(delivery: Delivery): void {
+    if (this.#state !== 'live') {
+      this.#catchUp?.onChannelMoved();
+      return;
+    }
+    const { first, last } = this.#styles;
+    const { outbox } = this;
+    if (first !== undefined) outbox.push('', delivery.shared(first, encodeEvent));
+    if (delivery.channel === this.channels[this.channels.length - 1]) {
+      this.#idPrefix ??= this.#makeIdPrefix();
+      outbox.push(
+        this.#idPrefix,
+        delivery.shared(last.afterPosition as { style: FrameStyle }, encodeAfterPosition),
+      );
+    } else {
+      this.#idPrefix = undefined;
+      outbox.push(this.#idLine(), delivery.shared(last, encodeEvent));
+    }
+    this.#markDirty();
+  }
+
+  pass(channel: HubChannel): void {
+    if (this.#state !== 'live') this.#catchUp?.onChannelMoved();
+    else if (channel !== this.channels[this.channels.length - 1]) this.#idPrefix = undefined;
+  }
+
+  deliverDirectly({ type, json }: Message): boolean {
+    if (this.#state === 'opening' || this.#state === 'ended') return false;
+    if (this.#state === 'catching_up' && this.outbox.unsentBytes > this.#context.maxOutboxBytes) {
+      this.#catchUp?.loseDirectMessage();
+      return false;
+    }
+    const { first, last } = this.#styles;
+    if (first !== undefined) this.outbox.push('', encodeFrame(type, json, first));
+    this.outbox.push('', encodeFrame(type, json, last));
+    this.#markDirty();
+    return true;
+  }
+
+  fallBehind(cause: CatchUpCause): void {
+    if (this.#state === 'catching_up') this.#catchUp?.onChannelMoved();
+    if (this.#state !== 'live') return;
+    // What is pending goes out first, for the positions are behind it.
+    this.#writePending(performance.now());
+    const positions = this.channels.map(({ epoch, offset }) => ({ epoch, offset }));
+    this.catchUp(positions, cause);
+  }
+
+  flush(nowMs: number): void {
+    this.outbox.isDirty = false;
+    if (this.#state === 'ended') return;
+    this.#writePending(nowMs);
+    if (this.#state !== 'live' || this.outbox.unsentBytes === 0) return;
+    const limit = this.#context.isOutboxFull() ? 0 : this.#context.maxOutboxBytes;
+    if (this.outbox.unsentBytes > limit) this.fallBehind('slow');
+  }
+
+  /** Control events: at once, with no regard to the outbox's bound, which they do not reach. */
+  writeNow(frame: string | Uint8Array): void {
+    if (this.#state === 'ended') return;
+    this.#writePending(performance.now());
+    this.outbox.write(frame);
+    this.#noteUnsent();
+  }
+
+  /** The process can take unsent bytes again. */
+  resumeCatchUp(): void {
+    this.#catchUp?.advance();
+  }
+
+  /** Pages of history. */
+  writePage(nowMs: number): void {
+    this.#writePending(nowMs);
+  }
+
+  onDrain(): void {
+    if (this.unsentSinceMs !== 0) {
+      this.unsentSinceMs = 0;
+      this.#context.onUnsent(this, false);
+    }
+    this.#catchUp?.advance();
+  }
+
+  /** Says farewell and ends the stream; the peer reads what was written before. */
+  end(reason: StreamEnd, farewell: string): void {
+    if (this.#state === 'ended') return;
+    this.#endReason ??= reason;
+    this.writeNow(farewell);
+    this.#state = 'ended';
+    this.#catchUp = undefined;
+    this.socket.end();
+  }
+
+  destroy(reason: StreamEnd): void {
+    this.#endReason ??= reason;
+    this.socket.destroy();
+  }
+
+  onSocketClosed(): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    this.#state = 'ended';
+    this.#catchUp = undefined;
+    this.#context.onClosed(this, this.#endReason ?? 'client_closed');
+  }
+
+  #markDirty(): void {
+    const { outbox } = this;
+    if (outbox.pendingBytes > this.#context.maxOutboxBytes) {
+      // One turn's publications may be more than an outbox may hold.
+      this.flush(performance.now());
+    } else if (!outbox.isDirty) {
+      outbox.isDirty = true;
+      this.#context.flusher.add(this);
+    }
+  }
+
+  #writePending(nowMs: number): void {
+    const frames = this.outbox.pendingFrames;
+    if (frames === 0) return;
+    const bytes = this.outbox.flush(nowMs);
+    const { counters } = this.#context;
+    counters.deliveries += this.#styles.first === undefined ? frames : frames / 2;
+    counters.deliveryBytes += bytes;
+    this.#noteUnsent();
+  }
+
+  #noteUnsent(): void {
+    if (this.unsentSinceMs === 0 && this.outbox.unsentBytes > 0) {
+      this.unsentSinceMs = this.#context.now();
+      this.#context.onUnsent(this, true);
+    }
+  }
+
+  #makeIdPrefix(): string {
+    const { channels } = this;
+    let prefix = `id: ${this.#cursorCheck}~`;
+    for (let i = 0; i < channels.length - 1; i++) prefix += `${(channels[i] as HubChannel).positionText}~`;
+    return prefix;
+  }
+
+  #idLine(): string {
+    return `${this.#makeIdPrefix()}${(this.channels[this.channels.length - 1] as HubChannel).positionText}\n`;
+  }
+}

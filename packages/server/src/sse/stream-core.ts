@@ -1,0 +1,119 @@
+/** Puts hub, sessions, wheel and registry together: they know each other in a circle that has to be closed once. */
+import type { Audience, Directory } from '../core/directory.ts';
+import type { Engine, EngineListener } from '../core/engine.ts';
+import type { Publication } from '../core/message.ts';
+import type { StreamEnd } from '../core/stream-ends.ts';
+import { Hub } from '../hub/hub.ts';
+import type { StreamCounters } from '../observe/counters.ts';
+import { Flusher } from './flusher.ts';
+import { ReadGate } from './read-gate.ts';
+import type { Session, SessionContext } from './session.ts';
+import { StreamRegistry } from './stream-registry.ts';
+import { StreamWheel } from './stream-wheel.ts';
+import { type StreamLimits, Streams, type StreamsObserver } from './streams.ts';
+
+export interface StreamCoreOptions {
+  readonly engine: Pick<Engine, 'watch' | 'unwatch' | 'states' | 'locate' | 'read'>;
+  readonly counters: StreamCounters;
+  readonly limits: StreamLimits;
+  readonly heartbeatMs: number;
+  readonly stallMs: number;
+  /** 0: no bound. */
+  readonly maxAgeMs: number;
+  readonly retryMs: number;
+  readonly flushIntervalMs: number;
+  readonly maxOutboxBytes: number;
+  readonly maxTotalOutboxBytes: number;
+  readonly catchUpPageBytes: number;
+  readonly retentionDays: number;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly observer: StreamsObserver;
+}
+
+export interface StreamCore {
+  /** Publications come in here. */
+  readonly listener: EngineListener;
+  readonly streams: Streams;
+  readonly directory: Directory;
+  readonly audience: Audience;
+  start(): void;
+  stop(): void;
+}
+
+/** Channels are watched this long after their last stream has left. */
+const LINGER_MS = 10_000;
+/** Pages of history in memory at once are at most this many, whatever the number of streams that catch up. */
+const MAX_READS_AT_ONCE = 32;
+
+export function createStreamCore(options: StreamCoreOptions): StreamCore {
+  const { engine, counters, now, random } = options;
+  const flusher = new Flusher(options.flushIntervalMs);
+  const onTurnEnd = (publications: readonly Publication[]): void => {
+    flusher.flush();
+    const nowMs = now();
+    for (const { message } of publications) {
+      counters.deliveryLatency.record(Math.max(0, nowMs - message.timeMs) / 1000);
+    }
+  };
+  const registry: StreamRegistry = new StreamRegistry({
+    hub: () => hub,
+    counters,
+    kick: (session) => streams.end(session, 'kicked'),
+  });
+  const hub = new Hub({
+    engine,
+    lingerMs: LINGER_MS,
+    onTurnEnd,
+    findConnection: (connectionId) => registry.find(connectionId),
+  });
+  const wheel: StreamWheel = new StreamWheel({
+    heartbeatMs: options.heartbeatMs,
+    stallMs: options.stallMs,
+    maxAgeMs: options.maxAgeMs,
+    maxTotalOutboxBytes: options.maxTotalOutboxBytes,
+    now,
+    random,
+    endStream: (session: Session, reason: StreamEnd) => streams.end(session, reason),
+    onTick: (nowMs) => {
+      hub.sweep(nowMs);
+      counters.outboxBytes = wheel.outboxBytes;
+      counters.channelsJoined = hub.channelCount;
+    },
+  });
+  const session: SessionContext = {
+    engine,
+    counters,
+    now,
+    flusher,
+    readGate: new ReadGate(MAX_READS_AT_ONCE),
+    pageBytes: options.catchUpPageBytes,
+    retentionDays: options.retentionDays,
+    maxOutboxBytes: options.maxOutboxBytes,
+    onClosed: (closed, reason) => streams.release(closed, reason),
+    onUnsent: (changed, hasUnsent) => wheel.setUnsent(changed, hasUnsent),
+    isOutboxFull: () => wheel.isOutboxFull,
+    postpone: (postponed) => wheel.postpone(postponed),
+    onReadFailed: (failed, error) => streams.fail(failed, error),
+  };
+  const streams: Streams = new Streams({
+    hub,
+    engine,
+    registry,
+    wheel,
+    session,
+    limits: options.limits,
+    retryMs: options.retryMs,
+    now,
+    random,
+    observer: options.observer,
+  });
+  return {
+    listener: hub,
+    streams,
+    directory: registry,
+    audience: registry,
+    start: () => wheel.start(),
+    stop: () => wheel.stop(),
+  };
+}

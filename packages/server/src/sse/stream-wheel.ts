@@ -1,0 +1,137 @@
+/**
+ * The clock of all streams: heartbeats, deadlines and bounds run from one timer, so that a stream costs no timer
+ * of its own. Heartbeats are spread: every tick serves one slot of streams.
+ */
+import type { StreamEnd } from '../core/stream-ends.ts';
+import { heartbeatFrame } from './frame.ts';
+import type { Session } from './session.ts';
+
+export interface StreamWheelOptions {
+  readonly heartbeatMs: number;
+  /** How long a peer may leave sent bytes unread. */
+  readonly stallMs: number;
+  /** 0: streams may grow as old as they like. */
+  readonly maxAgeMs: number;
+  /** Unsent bytes that the process may hold before streams are fed from history only. */
+  readonly maxTotalOutboxBytes: number;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly endStream: (session: Session, reason: StreamEnd) => void;
+  /** Called at every tick, for whatever else goes by this clock. */
+  readonly onTick: (nowMs: number) => void;
+}
+
+const TICK_MS = 100;
+/** Streams may end up to this share before their maximum age, so that those that came together do not leave together. */
+const AGE_JITTER = 0.1;
+
+interface Watched {
+  /** The kernel's part of the unsent bytes when it last shrank. */
+  queueBytes: number;
+  sinceMs: number;
+}
+
+export class StreamWheel {
+  readonly #options: StreamWheelOptions;
+  readonly #slots: Set<Session>[];
+  readonly #unsent = new Map<Session, Watched>();
+  #postponed: Session[] = [];
+  #tick = 0;
+  #timer: NodeJS.Timeout | undefined;
+  /** Bytes that sockets have taken and the kernel has not, at the last tick. */
+  outboxBytes = 0;
+
+  constructor(options: StreamWheelOptions) {
+    this.#options = options;
+    const slots = Math.max(1, Math.round(options.heartbeatMs / TICK_MS));
+    this.#slots = Array.from({ length: slots }, () => new Set<Session>());
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#turn(), TICK_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  add(session: Session): void {
+    // The slot just served: the first heartbeat comes a whole interval from now.
+    session.heartbeatSlot = this.#tick % this.#slots.length;
+    this.#slots[session.heartbeatSlot]?.add(session);
+  }
+
+  remove(session: Session): void {
+    this.#slots[session.heartbeatSlot]?.delete(session);
+    this.#unsent.delete(session);
+  }
+
+  setUnsent(session: Session, hasUnsent: boolean): void {
+    if (hasUnsent) {
+      this.#unsent.set(session, { queueBytes: Number.POSITIVE_INFINITY, sinceMs: this.#options.now() });
+    } else this.#unsent.delete(session);
+  }
+
+  get isOutboxFull(): boolean {
+    return this.outboxBytes > this.#options.maxTotalOutboxBytes;
+  }
+
+  postpone(session: Session): void {
+    this.#postponed.push(session);
+  }
+
+  #turn(): void {
+    const nowMs = this.#options.now();
+    this.#tick++;
+    this.#beat(this.#slots[this.#tick % this.#slots.length] as Set<Session>, nowMs);
+    this.#watchUnsent(nowMs);
+    if (!this.isOutboxFull && this.#postponed.length > 0) {
+      const sessions = this.#postponed;
+      this.#postponed = [];
+      for (const session of sessions) session.resumeCatchUp();
+    }
+    this.#options.onTick(nowMs);
+  }
+
+  #beat(sessions: Set<Session>, nowMs: number): void {
+    const { maxAgeMs, random, endStream } = this.#options;
+    const frame = heartbeatFrame(nowMs);
+    for (const session of sessions) {
+      if (maxAgeMs > 0 && nowMs - session.connectedAtMs > maxAgeMs * (1 - AGE_JITTER * random())) {
+        endStream(session, 'max_age');
+        continue;
+      }
+      // Bytes are on their way already; one more heartbeat in a full pipe tells the peer nothing.
+      if (session.outbox.unsentBytes > 0) continue;
+      session.lastHeartbeatMs = nowMs;
+      session.writeNow(frame);
+    }
+  }
+
+  #watchUnsent(nowMs: number): void {
+    let total = 0;
+    for (const [session, watched] of this.#unsent) {
+      const { unsentBytes } = session.outbox;
+      total += unsentBytes;
+      const queueBytes = kernelQueueBytes(session) ?? unsentBytes;
+      if (queueBytes < watched.queueBytes) {
+        watched.queueBytes = queueBytes;
+        watched.sinceMs = nowMs;
+      } else if (nowMs - watched.sinceMs > this.#options.stallMs) {
+        this.#unsent.delete(session);
+        session.destroy('stalled');
+      }
+    }
+    this.outboxBytes = total;
+  }
+}
+
+/**
+ * Bytes of the write under way that the kernel has not taken. `writableLength` counts a whole buffer until its
+ * last byte is gone, which would make a peer that reads slowly look like one that does not read at all. Node's
+ * own socket timeout looks at the same figure; where it is not to be had, the coarser one serves.
+ */
+function kernelQueueBytes({ socket }: Session): number | undefined {
+  const { _handle: handle } = socket as unknown as { _handle?: { writeQueueSize?: unknown } | null };
+  return typeof handle?.writeQueueSize === 'number' ? handle.writeQueueSize : undefined;
+}

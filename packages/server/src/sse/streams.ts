@@ -1,0 +1,246 @@
+/**
+ * Opens and ends streams: the one place that knows how a socket becomes a session, where it starts, and how it is
+ * told to go. Sockets come from `http`, with their request read and nothing answered yet.
+ */
+
+import { randomUUID } from 'node:crypto';
+import type { Socket } from 'node:net';
+import {
+  type ChannelGap,
+  cursorCheck,
+  decodeCursor,
+  encodeCursor,
+  type Position,
+} from '@message-push/protocol';
+import type { Engine, Start } from '../core/engine.ts';
+import { STREAM_ENDS, type StreamEnd } from '../core/stream-ends.ts';
+import type { Hub } from '../hub/hub.ts';
+import { countGap } from './catch-up.ts';
+import { connectionFrame, controlFrame, type FrameStyles } from './frame.ts';
+import { Session, type SessionContext } from './session.ts';
+import type { StreamRegistry } from './stream-registry.ts';
+import type { StreamWheel } from './stream-wheel.ts';
+
+/** What a request asks for, checked and in the service's own words. */
+export interface StreamPlan {
+  readonly userId: string | undefined;
+  readonly sessionId: string | undefined;
+  /** With history, in the order of the cursor, the broadcast channel last; at least that one. */
+  readonly channels: readonly string[];
+  readonly cursor: string | undefined;
+  readonly start: Start;
+  readonly styles: FrameStyles;
+  readonly clientIp: string;
+}
+
+export interface StreamLimits {
+  readonly maxConnections: number;
+  /** 0: no limit. */
+  readonly maxConnectionsPerUser: number;
+  /** 0: no limit. */
+  readonly maxConnectionsPerAddress: number;
+}
+
+export interface StreamsOptions {
+  readonly hub: Hub;
+  readonly engine: Pick<Engine, 'locate'>;
+  readonly registry: StreamRegistry;
+  readonly wheel: StreamWheel;
+  readonly session: SessionContext;
+  readonly limits: StreamLimits;
+  readonly retryMs: number;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly observer: StreamsObserver;
+}
+
+export interface StreamsObserver {
+  opened(session: Session, plan: StreamPlan): void;
+  closed(session: Session, reason: StreamEnd): void;
+  refused(reason: StreamEnd, plan: StreamPlan): void;
+  failed(session: Session, error: unknown): void;
+}
+
+const kSession = Symbol('session');
+type StreamSocket = Socket & { [kSession]?: Session };
+
+// One function for all sockets: a closure per connection would cost more memory than the session.
+function onDrain(this: StreamSocket): void {
+  this[kSession]?.onDrain();
+}
+function onClose(this: StreamSocket): void {
+  this[kSession]?.onSocketClosed();
+}
+function onEnd(this: StreamSocket): void {
+  // A peer that has closed its side of an event stream reads no more.
+  this.destroy();
+}
+function onError(this: StreamSocket): void {
+  // 'close' follows, which is where the session ends.
+}
+
+export class Streams {
+  readonly #options: StreamsOptions;
+  #isDraining = false;
+
+  constructor(options: StreamsOptions) {
+    this.#options = options;
+  }
+
+  /** `head(connectionId)` is the response head; it leaves together with the first frame, in one write. */
+  open(socket: Socket, plan: StreamPlan, head: (connectionId: string) => string): void {
+    const connectionId = randomUUID();
+    const refusal = this.#refusal(plan);
+    if (refusal !== undefined) {
+      this.#options.observer.refused(refusal, plan);
+      socket.on('error', onError);
+      // A native EventSource never comes back after anything but a 200.
+      socket.end(head(connectionId) + this.#farewell(refusal, this.#jitteredRetryMs()));
+      socket.resume();
+      return;
+    }
+    const { hub, now, registry, wheel } = this.#options;
+    const session = new Session(
+      socket,
+      {
+        connectionId,
+        userId: plan.userId,
+        sessionId: plan.sessionId,
+        clientIp: plan.clientIp,
+        channels: hub.open(plan.channels, now()),
+        cursorCheck: cursorCheck(plan.channels),
+        styles: plan.styles,
+        retryMs: this.#jitteredRetryMs(),
+        connectedAtMs: now(),
+      },
+      this.#options.session,
+    );
+    // The clean-up is registered before the first write.
+    (socket as StreamSocket)[kSession] = session;
+    socket.on('drain', onDrain).on('close', onClose).on('end', onEnd).on('error', onError);
+    socket.setNoDelay(true);
+    socket.resume();
+    hub.attach(session);
+    registry.add(session);
+    wheel.add(session);
+    this.#options.observer.opened(session, plan);
+    this.#begin(session, plan, head(connectionId)).catch((error: unknown) => this.fail(session, error));
+  }
+
+  /** For `SessionContext.onClosed`. */
+  release(session: Session, reason: StreamEnd): void {
+    const { hub, now, registry, wheel } = this.#options;
+    hub.detach(session, now());
+    registry.remove(session);
+    wheel.remove(session);
+    this.#options.observer.closed(session, reason);
+  }
+
+  /** Ends a stream with the farewell of its reason. */
+  end(session: Session, reason: StreamEnd): void {
+    session.end(reason, this.#farewell(reason, session.retryMs));
+  }
+
+  /** The engine could not serve it: it comes back with the cursor that it has. */
+  fail(session: Session, error: unknown): void {
+    if (session.isEnded) return;
+    this.#options.observer.failed(session, error);
+    this.end(session, 'engine_failed');
+  }
+
+  /** From now on newcomers are turned away. Ends all streams, in random order, spread over `windowMs`. */
+  async drain(windowMs: number): Promise<void> {
+    this.#isDraining = true;
+    const { registry, random } = this.#options;
+    const sessions = [...registry.all()];
+    for (let i = sessions.length - 1; i > 0; i--) {
+      const j = Math.floor(random() * (i + 1));
+      [sessions[i], sessions[j]] = [sessions[j] as Session, sessions[i] as Session];
+    }
+    const steps = Math.max(1, Math.floor(windowMs / DRAIN_STEP_MS));
+    const perStep = Math.max(1, Math.ceil(sessions.length / steps));
+    for (let i = 0; i < sessions.length; i += perStep) {
+      for (const session of sessions.slice(i, i + perStep)) this.end(session, 'draining');
+      if (i + perStep < sessions.length) {
+        await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
+      }
+    }
+  }
+
+  async #begin(session: Session, plan: StreamPlan, head: string): Promise<void> {
+    const { hub } = this.#options;
+    await hub.opened(session.channels);
+    const names = plan.channels;
+    const now = (i: number): Position => {
+      const { epoch, offset } = session.channels[i] as { epoch: string; offset: number };
+      return { epoch, offset };
+    };
+    let positions: Position[] | undefined;
+    let isForeignCursor = false;
+    if (plan.cursor !== undefined) {
+      positions = decodeCursor(plan.cursor, names)?.map((position, i) => position ?? now(i));
+      isForeignCursor = positions === undefined;
+    } else if (plan.start.kind !== 'now') {
+      positions = await Promise.all(names.map((name) => this.#options.engine.locate(name, plan.start)));
+    }
+    if (session.isEnded) return;
+    const cursor = positions === undefined ? session.cursor : encodeCursor(names, positions);
+    const first = connectionFrame({
+      retryMs: session.retryMs,
+      cursor,
+      messageId: randomUUID(),
+      connectionId: session.connectionId,
+      channels: [...names, `connection:${session.connectionId}`],
+      timeMs: session.connectedAtMs,
+    });
+    session.writeNow(head + first + (isForeignCursor ? this.#foreignCursorGap(session, cursor) : ''));
+    if (positions === undefined) session.goLive();
+    else session.catchUp(positions, 'resume');
+  }
+
+  #refusal({ userId, clientIp }: StreamPlan): StreamEnd | undefined {
+    const { registry, limits } = this.#options;
+    if (this.#isDraining) return 'draining';
+    if (registry.size >= limits.maxConnections) return 'too_many_connections';
+    const { maxConnectionsPerUser: perUser, maxConnectionsPerAddress: perAddress } = limits;
+    if (perUser > 0 && userId !== undefined && registry.countOfUser(userId) >= perUser) {
+      return 'too_many_connections_of_user';
+    }
+    if (perAddress > 0 && registry.countOfAddress(clientIp) >= perAddress) {
+      return 'too_many_connections_of_address';
+    }
+    return undefined;
+  }
+
+  #jitteredRetryMs(): number {
+    const { retryMs, random } = this.#options;
+    return Math.round(retryMs * (0.5 + random()));
+  }
+
+  #farewell(reason: StreamEnd, retryMs: number): string {
+    const name = STREAM_ENDS[reason].farewell;
+    if (name === undefined) return '';
+    const common = { messageId: randomUUID(), timeMs: this.#options.now() };
+    return name === 'end'
+      ? controlFrame(name, { ...common, data: { reason } })
+      : controlFrame(name, { ...common, retryMs, data: { reason, retry_ms: retryMs } });
+  }
+
+  #foreignCursorGap(session: Session, cursor: string): string {
+    const channels = session.channels.map(
+      ({ name, epoch }): ChannelGap => ({
+        channel: name,
+        reason: 'invalid_cursor',
+        last_seen: null,
+        missed: null,
+        available: null,
+        epoch,
+      }),
+    );
+    countGap(this.#options.session.counters, 'invalid_cursor', 0);
+    const data = { channels };
+    return controlFrame('gap', { messageId: randomUUID(), timeMs: this.#options.now(), data, cursor });
+  }
+}
+
+const DRAIN_STEP_MS = 50;
