@@ -1,0 +1,14 @@
+import { createServer } from 'node:net';
+
+/** A port on which nothing listens now. */
+export function getFreePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      if (address === null || typeof address === 'string') reject(new Error('no port'));
+      else probe.close(() => resolve(address.port));
+    });
+  });
+}

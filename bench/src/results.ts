@@ -1,0 +1,71 @@
+/** The record of one scenario's run: everything that a table or a chart shows is drawn from it. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Machine } from './machine.ts';
+import type { PeerName } from './peers/peer.ts';
+import type { Integrity, Measurement, Metric, Settings } from './scenarios/scenario.ts';
+
+export interface Round extends Measurement {
+  readonly round: number;
+  readonly peer: PeerName;
+}
+
+export interface Result {
+  readonly scenario: string;
+  readonly title: string;
+  readonly description: string;
+  /** ISO 8601. */
+  readonly date: string;
+  readonly command: string;
+  readonly machine: Machine;
+  readonly pinning: { readonly server: string | null; readonly load: string | null };
+  readonly peers: Partial<Record<PeerName, { readonly label: string; readonly version: string }>>;
+  readonly settings: Settings;
+  readonly metrics: readonly Metric[];
+  readonly rounds: readonly Round[];
+  /** Measurements that failed. */
+  readonly failures: readonly { readonly round: number; readonly peer: PeerName; readonly error: string }[];
+}
+
+export function median(values: readonly number[]): number | undefined {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const upper = sorted[middle];
+  const lower = sorted[sorted.length % 2 === 1 ? middle : middle - 1];
+  return upper === undefined || lower === undefined ? undefined : (lower + upper) / 2;
+}
+
+/** A metric's median over the rounds of a peer; undefined where the peer has none. */
+export function medianOf(result: Result, peer: PeerName, key: string): number | undefined {
+  const values = result.rounds.filter((round) => round.peer === peer).map((round) => round.metrics[key]);
+  return median(values.filter((value) => value !== undefined));
+}
+
+/** Ours ÷ peer, of the medians. */
+export function ratioOf(result: Result, peer: PeerName, metric: Metric): number | undefined {
+  const mine = medianOf(result, 'ours', metric.key);
+  const theirs = medianOf(result, peer, metric.comparedWith ?? metric.key);
+  return mine === undefined || theirs === undefined || theirs === 0 ? undefined : mine / theirs;
+}
+
+/** Whether a ratio or a value is on the right side of its goal. */
+export function meetsGoal(metric: Metric, value: number, goal: number): boolean {
+  return metric.better === 'lower' ? value <= goal : value >= goal;
+}
+
+export function integrityOf(result: Result, peer: PeerName): Integrity[] {
+  return result.rounds.filter((round) => round.peer === peer).map((round) => round.integrity);
+}
+
+export function isWhole(integrity: Integrity): boolean {
+  const { expected, received, missing, repeated, brokenStreams, failedPublishes } = integrity;
+  return received === expected && missing + repeated + brokenStreams + failedPublishes === 0;
+}
+
+export function writeResult(directory: string, result: Result): string {
+  mkdirSync(directory, { recursive: true });
+  const stamp = result.date.slice(0, 16).replace(':', '');
+  const path = join(directory, `${stamp}-${result.scenario}.json`);
+  writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`);
+  return path;
+}
