@@ -134,13 +134,18 @@ export async function startApp({ config, log, metrics, onFatal }: AppOptions): P
     enableDocs: config.service.servesDocs,
     isReady: () => isReady && engine.health().status !== 'unhealthy',
     isDraining: () => metrics.service.isDraining,
-    streamHandler: ({ socket, url = '', headers }) =>
+    streamHandler: ({ socket, url = '', headers }, response) => {
+      // The socket is still owed to the answer of a request that was sent before this one.
+      if (response.socket !== socket) {
+        throw new RequestError('malformed_request', 'a stream cannot be pipelined behind another request');
+      }
       openStream(socket, {
         target: url,
         lastEventId: headers['last-event-id'] as string | undefined,
         origin: headers.origin,
         clientIp: clientIp(socket, headers['x-forwarded-for'] as string | undefined),
-      }),
+      });
+    },
     logger: log,
     serverFactory: (handler) => {
       httpServer = createServer(
@@ -202,6 +207,7 @@ export async function startApp({ config, log, metrics, onFatal }: AppOptions): P
       });
     }
     await listen(front, config);
+    front.server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'));
   } catch (error) {
     await metricsServer?.close();
     await engine.close();

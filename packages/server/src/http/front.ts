@@ -39,6 +39,8 @@ const PUBLISH_TARGETS: Readonly<Record<string, PublishKind>> = {
 const JSON_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i;
 const HEAD_END = '\r\n\r\n';
 const SWEEP_MS = 1000;
+/** A socket says that it has drained only after it held this much: less than a page of history, not Node's 64 KB. */
+const HIGH_WATER_MARK = 16 * 1024;
 
 /** A connection that is between or within plain requests. */
 class Connection {
@@ -49,7 +51,10 @@ class Connection {
   /** The head whose body is being read. */
   head: PlainHead | undefined;
   kind: PublishKind | undefined;
+  /** Until the answer has gone out to the kernel. */
   isAnswering = false;
+  /** The last answer is on its way; what else comes is not read. */
+  isEnding = false;
   /** When the request began, or the last one was answered. */
   sinceMs: number;
 
@@ -87,6 +92,10 @@ function onEnd(this: FrontSocket): void {
   // A publisher may close its side after its last request and still read the answer.
   if (!this[kConnection]?.isAnswering) this.end();
 }
+function onDrain(this: FrontSocket): void {
+  const connection = this[kConnection];
+  if (connection !== undefined) this[kFront]?.goOn(connection);
+}
 function onClose(this: FrontSocket): void {
   const connection = this[kConnection];
   if (connection !== undefined) this[kFront]?.forget(connection);
@@ -106,9 +115,13 @@ export class Front {
   constructor(options: FrontOptions) {
     this.#options = options;
     // As Node's HTTP server has it: a peer that has sent its last request may still wait for the answer.
-    this.server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
-      this.#accept(socket),
-    );
+    const serverOptions = {
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      highWaterMark: HIGH_WATER_MARK,
+    };
+    this.server = createServer(serverOptions, (socket) => this.#accept(socket));
   }
 
   start(): void {
@@ -122,7 +135,7 @@ export class Front {
     clearInterval(this.#sweepTimer);
     this.server.close();
     for (const connection of this.#connections) {
-      if (!connection.isAnswering && connection.size === 0) connection.socket.end();
+      if (isIdle(connection)) connection.socket.end();
     }
   }
 
@@ -139,6 +152,7 @@ export class Front {
   }
 
   receive(connection: Connection, chunk: Buffer): void {
+    if (connection.isEnding) return;
     if (connection.size === 0 && connection.head === undefined) connection.sinceMs = this.#options.now();
     connection.append(chunk);
     if (!connection.isAnswering) this.#advance(connection);
@@ -222,16 +236,28 @@ export class Front {
 
   #answer(connection: Connection, response: string, isLast: boolean): void {
     const { socket } = connection;
-    connection.isAnswering = false;
     connection.sinceMs = this.#options.now();
     if (socket.destroyed) return;
-    if (isLast || this.#isClosing || socket.readableEnded) {
+    if (isLast || this.#isClosing || (socket.readableEnded && connection.size === 0)) {
+      connection.isAnswering = false;
+      connection.isEnding = true;
       socket.end(response);
+      if (socket.isPaused()) socket.resume();
       return;
     }
-    socket.write(response);
+    if (socket.write(response)) this.goOn(connection);
+    // A peer that does not read its answers gets no more of them.
+    else socket.once('drain', onDrain);
+  }
+
+  /** The answer is out: what the peer has sent ahead is next. */
+  goOn(connection: Connection): void {
+    const { socket } = connection;
+    connection.isAnswering = false;
     if (socket.isPaused()) socket.resume();
     this.#advance(connection);
+    // Its side is closed, and what is left is no whole request.
+    if (socket.readableEnded && !connection.isAnswering && this.#connections.has(connection)) socket.end();
   }
 
   #handOver(connection: Connection): void {
@@ -258,14 +284,29 @@ export class Front {
   #sweep(): void {
     const nowMs = this.#options.now();
     for (const connection of this.#connections) {
-      if (connection.isAnswering) continue;
-      const isWaiting = connection.size === 0 && connection.head === undefined;
+      const { socket, isAnswering, isEnding } = connection;
+      if (isAnswering && !socket.writableNeedDrain) continue;
+      const isWaiting = isIdle(connection);
       const limitMs = isWaiting ? this.#options.keepAliveMs : this.#options.requestTimeoutMs;
       if (nowMs - connection.sinceMs <= limitMs) continue;
+      if (isAnswering || isEnding) {
+        socket.destroy();
+        continue;
+      }
+      if (isWaiting) {
+        // In silence: a word now could be taken for the answer to a request that is on its way.
+        socket.destroySoon();
+        continue;
+      }
       connection.socket.end('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       connection.socket.destroySoon();
     }
   }
+}
+
+/** No request is under way. */
+function isIdle({ isAnswering, isEnding, size, head }: Connection): boolean {
+  return !isAnswering && !isEnding && size === 0 && head === undefined;
 }
 
 /** False for what is certainly no plain request, so that a wrong protocol is not waited for. */

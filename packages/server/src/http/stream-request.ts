@@ -59,6 +59,8 @@ export function parseStreamRequest(
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
   const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1));
+  // An empty one counts as absent, as everywhere: that is how several HTTP clients write None.
+  const parameter = (name: string): string | null => query.get(name) || null;
   const match = PATH_PATTERN.exec(path);
   if (match === null) throw new RequestError('not_found', `there is no stream at ${path}`);
   const problems: FieldProblem[] = [];
@@ -77,9 +79,9 @@ export function parseStreamRequest(
   };
   const service = kind === 'service' ? id('path.service_name', pathId) : undefined;
   const taskId = kind === 'task' ? id('path.task_id', pathId) : undefined;
-  const userId = kind === 'user' ? id('path.user_id', pathId) : id('query.user_id', query.get('user_id'));
+  const userId = kind === 'user' ? id('path.user_id', pathId) : id('query.user_id', parameter('user_id'));
   const sessionId =
-    kind === 'user' || kind === undefined ? id('query.session_id', query.get('session_id')) : undefined;
+    kind === 'user' || kind === undefined ? id('query.session_id', parameter('session_id')) : undefined;
   join('service', service);
   join('task', taskId);
   join('user', userId);
@@ -100,10 +102,10 @@ export function parseStreamRequest(
     service,
     taskId,
     channels,
-    lastEventId: lastEventIdHeader || query.get('last_event_id') || undefined,
-    start: parseSince(query.get('since'), options.nowMs, problems),
-    eventMode: parseEventMode(query.get('event_mode'), options.defaultEventMode, problems),
-    errorEvent: parseErrorEvent(query.get('error_event'), options.defaultErrorEvent, problems),
+    lastEventId: lastEventIdHeader || parameter('last_event_id') || undefined,
+    start: parseSince(parameter('since'), options.nowMs, problems),
+    eventMode: parseEventMode(parameter('event_mode'), options.defaultEventMode, problems),
+    errorEvent: parseErrorEvent(parameter('error_event'), options.defaultErrorEvent, problems),
   };
   if (problems.length > 0) throw validationFailed(problems);
   return request;
@@ -132,7 +134,7 @@ function addListed(lists: readonly string[], channels: string[], problems: Field
 }
 
 function parseSince(text: string | null, nowMs: number, problems: FieldProblem[]): Start {
-  if (text === null || text === '') return { kind: 'now' };
+  if (text === null) return { kind: 'now' };
   if (text === 'all') return { kind: 'all' };
   if (text === 'latest') return { kind: 'last', count: 1 };
   if (/^\d{1,15}$/.test(text)) {

@@ -3,7 +3,7 @@
  * when its offset follows the one before; anything else sends the sessions concerned to history. It knows no
  * frames, no sockets and no publishers.
  */
-import { unbornPosition } from '@message-push/protocol';
+import { isUnborn, unbornPosition } from '@message-push/protocol';
 import type { Engine, EngineListener, LogState } from '../core/engine.ts';
 import type { Message, Place, Publication } from '../core/message.ts';
 import { Delivery } from './delivery.ts';
@@ -24,6 +24,7 @@ export class Hub implements EngineListener {
   readonly #channels = new Map<string, HubChannel>();
   /** Channels without subscribers, in the order in which they were left, with the time to let go of them. */
   readonly #lingering = new Map<HubChannel, number>();
+  #unbornEpoch = '';
 
   constructor(options: HubOptions) {
     this.#options = options;
@@ -82,8 +83,10 @@ export class Hub implements EngineListener {
     for (const channel of channels) if (!channel.isOpen) await channel.opening;
   }
 
-  /** Lets go of channels that nobody has come back to. */
+  /** Lets go of channels that nobody has come back to, and keeps unborn epochs of today. */
   sweep(nowMs: number): void {
+    const { epoch } = unbornPosition(nowMs);
+    if (epoch !== this.#unbornEpoch) this.#renewUnborn(epoch);
     const left: string[] = [];
     for (const [channel, untilMs] of this.#lingering) {
       if (untilMs > nowMs) break;
@@ -113,6 +116,16 @@ export class Hub implements EngineListener {
     );
   }
 
+  /** A stream may stay for weeks: its cursor must not look as if it had been away for as long. */
+  #renewUnborn(epoch: string): void {
+    this.#unbornEpoch = epoch;
+    for (const channel of this.#channels.values()) {
+      if (!channel.isOpen || channel.offset !== 0 || channel.epoch === epoch) continue;
+      channel.moveTo(epoch, 0);
+      for (const subscriber of channel.subscribers) subscriber.pass(channel);
+    }
+  }
+
   #compare(name: string, state: LogState): void {
     const channel = this.#channels.get(name);
     if (channel === undefined || !channel.isOpen) return;
@@ -128,9 +141,12 @@ export class Hub implements EngineListener {
           const channel = fresh[i] as HubChannel;
           const state = states[i] as LogState;
           // An announcement may have come first; it is the newer word then.
+          if (channel.offset > 0 && isUnborn(state)) continue;
           if (channel.epoch !== state.epoch || channel.offset < state.offset) {
             channel.moveTo(state.epoch, state.offset);
           }
+        }
+        for (const channel of fresh) {
           channel.isOpen = true;
           channel.opening = undefined;
         }

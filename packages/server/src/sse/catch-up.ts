@@ -50,6 +50,8 @@ export class CatchUp {
   readonly #positions: StreamPosition[];
   readonly #context: CatchUpContext;
   #isReading = false;
+  /** False while the positions are only what a client says. */
+  #hasRead = false;
   /** Read to the top, which the bus has not brought yet. */
   #isAwaitingBus = false;
   #lostDirectMessages = 0;
@@ -93,21 +95,22 @@ export class CatchUp {
   advance(): void {
     const session = this.#session;
     if (this.#isReading || session.isEnded || session.isLive || session.outbox.unsentBytes > 0) return;
-    switch (this.#relationToHub()) {
-      case 'equal':
-        this.#finish();
-        return;
-      case 'ahead':
-        this.#isAwaitingBus = true;
-        return;
-      case 'behind':
-        if (this.#context.isOutboxFull()) {
-          this.#context.postpone(session);
-          return;
-        }
-        this.#isReading = true;
-        this.#context.readGate.run(() => this.#readPage());
+    const relation = this.#relationToHub();
+    if (relation === 'equal') {
+      this.#finish();
+      return;
     }
+    // Ahead of the bus is what history has shown; what a cursor claims is held against history first.
+    if (relation === 'ahead' && this.#hasRead) {
+      this.#isAwaitingBus = true;
+      return;
+    }
+    if (this.#context.isOutboxFull()) {
+      this.#context.postpone(session);
+      return;
+    }
+    this.#isReading = true;
+    this.#context.readGate.run(() => this.#readPage());
   }
 
   async #readPage(): Promise<void> {
@@ -121,7 +124,8 @@ export class CatchUp {
       const page = await this.#context.engine.read(from, this.#context.pageBytes);
       if (session.isEnded) return;
       this.#context.counters.catchUpPages++;
-      if (!this.#announceGaps(page.channels.map((c) => c.state))) this.#writePage(page);
+      this.#hasRead = true;
+      if (this.#announceGaps(page.channels.map((c) => c.state))) this.#writePage(page);
     } catch (error) {
       this.#context.onReadFailed(session, error);
     } finally {
@@ -130,10 +134,14 @@ export class CatchUp {
     this.advance();
   }
 
-  /** One event for all channels that have lost something. True when there was one: positions have changed. */
+  /**
+   * One event for all channels that have lost something. False when a position went back, so that what follows it
+   * must be read anew. A page that begins before the positions is as good: reading again would find that a busy
+   * channel has lost a little more meanwhile, and say so in a second event.
+   */
   #announceGaps(states: readonly LogState[]): boolean {
     const gaps: ChannelGap[] = [];
-    let haveMoved = false;
+    let followsPositions = true;
     for (let i = 0; i < states.length; i++) {
       const state = states[i] as LogState;
       const position = this.#positionAt(i);
@@ -143,12 +151,12 @@ export class CatchUp {
         countGap(this.#context.counters, recovery.reason, recovery.missed ?? 0);
       }
       if (recovery.after !== position.offset || position.epoch !== state.epoch) {
-        haveMoved ||= recovery.after !== position.offset;
+        if (recovery.after < position.offset) followsPositions = false;
         this.#positions[i] = { epoch: state.epoch, offset: recovery.after };
       }
     }
     if (gaps.length > 0) this.#writeGaps(gaps);
-    return haveMoved;
+    return followsPositions;
   }
 
   #writeGaps(channels: readonly ChannelGap[]): void {
@@ -168,10 +176,7 @@ export class CatchUp {
     const { first, last } = this.#styles;
     let shown = 0;
     for (const publication of publications) {
-      for (const { channel, offset } of publication.places) {
-        this.#positionAt(indexOf.get(channel) as number).offset = offset;
-      }
-      if (!this.#isShown(publication, indexOf)) continue;
+      if (!this.#passTo(publication, indexOf)) continue;
       const { type, json } = publication.message;
       if (first !== undefined) outbox.push('', encodeFrame(type, json, first));
       outbox.push(`id: ${this.#cursor()}\n`, encodeFrame(type, json, last));
@@ -186,11 +191,18 @@ export class CatchUp {
     this.#session.writePage(performance.now());
   }
 
-  /** The same rule as live: on the first of its channels that the session has joined. */
-  #isShown({ message, places }: Publication, indexOf: ReadonlyMap<string, number>): boolean {
-    if (message.exclude?.includes(this.#session.connectionId)) return false;
+  /** Moves the positions. True when it is to be shown, by the same rule as live: on the first of its channels that the session has joined. */
+  #passTo({ message, places }: Publication, indexOf: ReadonlyMap<string, number>): boolean {
     const first = message.channels.find((channel) => indexOf.has(channel));
-    return places.some(({ channel }) => channel === first);
+    let isShown = false;
+    for (const { channel, offset } of places) {
+      const position = this.#positionAt(indexOf.get(channel) as number);
+      // A gap has passed over this one already.
+      if (offset <= position.offset) continue;
+      position.offset = offset;
+      isShown ||= channel === first;
+    }
+    return isShown && message.exclude?.includes(this.#session.connectionId) !== true;
   }
 
   #relationToHub(): 'equal' | 'ahead' | 'behind' {

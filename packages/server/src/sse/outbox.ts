@@ -44,7 +44,7 @@ export class Outbox {
     this.#pending = undefined;
     this.pendingBytes = 0;
     this.lastFlushMs = nowMs;
-    if (length <= COPY_LIMIT_BYTES) this.#socket.write(copied(pending, 0, pending.length, length));
+    if (length <= COPY_LIMIT_BYTES) this.#writeCopied(pending, 0, pending.length, length);
     else this.#writeInParts(pending);
     return length;
   }
@@ -62,7 +62,7 @@ export class Outbox {
       const bytes = pending[i + 1] as Uint8Array;
       const isLarge = bytes.length > COPY_LIMIT_BYTES;
       if (isLarge || length + head.length + bytes.length > COPY_LIMIT_BYTES) {
-        if (length > 0) this.#socket.write(copied(pending, start, i, length));
+        if (length > 0) this.#writeCopied(pending, start, i, length);
         start = i;
         length = 0;
       }
@@ -72,20 +72,34 @@ export class Outbox {
         start = i + 2;
       } else length += head.length + bytes.length;
     }
-    if (length > 0) this.#socket.write(copied(pending, start, pending.length, length));
+    if (length > 0) this.#writeCopied(pending, start, pending.length, length);
     this.#socket.uncork();
+  }
+
+  /** `length` is at most `COPY_LIMIT_BYTES`. */
+  #writeCopied(pairs: readonly (string | Uint8Array)[], from: number, to: number, length: number): void {
+    const target = scratch;
+    let end = 0;
+    for (let i = from; i < to; i += 2) {
+      const head = pairs[i] as string;
+      if (head !== '') end += target.write(head, end, 'latin1');
+      const bytes = pairs[i + 1] as Uint8Array;
+      target.set(bytes, end);
+      end += bytes.length;
+    }
+    if (scratchView.length !== length) scratchView = target.subarray(0, length);
+    this.#socket.write(scratchView);
+    // Nearly always the kernel has it all by now. Where it has not, the socket keeps the buffer until it is sent.
+    if (this.#socket.writableLength > 0) {
+      scratch = Buffer.allocUnsafeSlow(COPY_LIMIT_BYTES);
+      scratchView = scratch.subarray(0, 0);
+    }
   }
 }
 
-function copied(pairs: readonly (string | Uint8Array)[], from: number, to: number, length: number): Buffer {
-  const target = Buffer.allocUnsafe(length);
-  let end = 0;
-  for (let i = from; i < to; i += 2) {
-    const head = pairs[i] as string;
-    if (head !== '') end += target.write(head, end, 'latin1');
-    const bytes = pairs[i + 1] as Uint8Array;
-    target.set(bytes, end);
-    end += bytes.length;
-  }
-  return target;
-}
+/**
+ * What the next write is put together in, and the part of it that was written last: most writes in a row have the
+ * same length, and a view of its own for each would cost as much as the copy.
+ */
+let scratch = Buffer.allocUnsafeSlow(COPY_LIMIT_BYTES);
+let scratchView = scratch.subarray(0, 0);

@@ -120,11 +120,8 @@ export class Session implements Subscriber {
   /** Reads history from `positions`, which are in the order of the channels. */
   catchUp(positions: StreamPosition[], cause: CatchUpCause): void {
     if (this.#state === 'ended') return;
-    this.#state = 'catching_up';
-    this.#catchUp = new CatchUp(this, this.#cursorCheck, this.#styles, positions, this.#context);
-    this.#context.counters.catchUps[cause]++;
-    if (cause === 'slow') this.#context.counters.slowSessions++;
-    this.#catchUp.advance();
+    this.#startCatchUp(positions, cause);
+    this.#catchUp?.advance();
   }
 
   deliver(delivery: Delivery): void {
@@ -172,7 +169,9 @@ export class Session implements Subscriber {
     // What is pending goes out first, for the positions are behind it.
     this.#writePending(performance.now());
     const positions = this.channels.map(({ epoch, offset }) => ({ epoch, offset }));
-    this.catchUp(positions, cause);
+    this.#startCatchUp(positions, cause);
+    // The channels are about to move on from these positions; equal to them, the session would go live again.
+    queueMicrotask(() => this.#catchUp?.advance());
   }
 
   flush(nowMs: number): void {
@@ -217,7 +216,8 @@ export class Session implements Subscriber {
     this.writeNow(farewell);
     this.#state = 'ended';
     this.#catchUp = undefined;
-    this.socket.end();
+    // Not `end`: a peer that never closes its side would keep the stream counted for ever.
+    this.socket.destroySoon();
   }
 
   destroy(reason: StreamEnd): void {
@@ -231,6 +231,13 @@ export class Session implements Subscriber {
     this.#state = 'ended';
     this.#catchUp = undefined;
     this.#context.onClosed(this, this.#endReason ?? 'client_closed');
+  }
+
+  #startCatchUp(positions: StreamPosition[], cause: CatchUpCause): void {
+    this.#state = 'catching_up';
+    this.#catchUp = new CatchUp(this, this.#cursorCheck, this.#styles, positions, this.#context);
+    this.#context.counters.catchUps[cause]++;
+    if (cause === 'slow') this.#context.counters.slowSessions++;
   }
 
   #markDirty(): void {

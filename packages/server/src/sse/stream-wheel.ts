@@ -26,8 +26,8 @@ const TICK_MS = 100;
 const AGE_JITTER = 0.1;
 
 interface Watched {
-  /** The kernel's part of the unsent bytes when it last shrank. */
-  queueBytes: number;
+  /** Bytes that the kernel had taken when it last took some. */
+  takenBytes: number;
   sinceMs: number;
 }
 
@@ -68,7 +68,7 @@ export class StreamWheel {
 
   setUnsent(session: Session, hasUnsent: boolean): void {
     if (hasUnsent) {
-      this.#unsent.set(session, { queueBytes: Number.POSITIVE_INFINITY, sinceMs: this.#options.now() });
+      this.#unsent.set(session, { takenBytes: -1, sinceMs: this.#options.now() });
     } else this.#unsent.delete(session);
   }
 
@@ -112,10 +112,15 @@ export class StreamWheel {
     let total = 0;
     for (const [session, watched] of this.#unsent) {
       const { unsentBytes } = session.outbox;
+      if (unsentBytes === 0) {
+        // [Node] 'drain' comes only when a write went beyond the high-water mark, and these did not.
+        session.onDrain();
+        continue;
+      }
       total += unsentBytes;
-      const queueBytes = kernelQueueBytes(session) ?? unsentBytes;
-      if (queueBytes < watched.queueBytes) {
-        watched.queueBytes = queueBytes;
+      const takenBytes = bytesTaken(session);
+      if (takenBytes > watched.takenBytes) {
+        watched.takenBytes = takenBytes;
         watched.sinceMs = nowMs;
       } else if (nowMs - watched.sinceMs > this.#options.stallMs) {
         this.#unsent.delete(session);
@@ -127,11 +132,16 @@ export class StreamWheel {
 }
 
 /**
- * Bytes of the write under way that the kernel has not taken. `writableLength` counts a whole buffer until its
- * last byte is gone, which would make a peer that reads slowly look like one that does not read at all. Node's
- * own socket timeout looks at the same figure; where it is not to be had, the coarser one serves.
+ * Bytes that the kernel has taken so far. `writableLength` counts a whole buffer until its last byte is gone,
+ * which would make a peer that reads slowly look like one that does not read at all. Node's own socket timeout
+ * looks at the handle too; where its figures are not to be had, the coarser ones serve.
  */
-function kernelQueueBytes({ socket }: Session): number | undefined {
-  const { _handle: handle } = socket as unknown as { _handle?: { writeQueueSize?: unknown } | null };
-  return typeof handle?.writeQueueSize === 'number' ? handle.writeQueueSize : undefined;
+function bytesTaken({ socket }: Session): number {
+  const { _handle: handle } = socket as unknown as {
+    _handle?: { bytesWritten?: unknown; writeQueueSize?: unknown } | null;
+  };
+  if (typeof handle?.bytesWritten === 'number' && typeof handle.writeQueueSize === 'number') {
+    return handle.bytesWritten - handle.writeQueueSize;
+  }
+  return socket.bytesWritten - socket.writableLength;
 }

@@ -81,6 +81,8 @@ function onError(this: StreamSocket): void {
 
 export class Streams {
   readonly #options: StreamsOptions;
+  /** Response heads of streams that are opening: whatever is written first, a farewell too, follows its head. */
+  readonly #heads = new Map<Session, string>();
   #isDraining = false;
 
   constructor(options: StreamsOptions) {
@@ -96,10 +98,12 @@ export class Streams {
       socket.on('error', onError);
       // A native EventSource never comes back after anything but a 200.
       socket.end(head(connectionId) + this.#farewell(refusal, this.#jitteredRetryMs()));
+      // A peer that never closes its side must not hold what it was refused.
+      socket.destroySoon();
       socket.resume();
       return;
     }
-    const { hub, now, registry, wheel } = this.#options;
+    const { hub, now, registry } = this.#options;
     const session = new Session(
       socket,
       {
@@ -122,9 +126,9 @@ export class Streams {
     socket.resume();
     hub.attach(session);
     registry.add(session);
-    wheel.add(session);
+    this.#heads.set(session, head(connectionId));
     this.#options.observer.opened(session, plan);
-    this.#begin(session, plan, head(connectionId)).catch((error: unknown) => this.fail(session, error));
+    this.#begin(session, plan).catch((error: unknown) => this.fail(session, error));
   }
 
   /** For `SessionContext.onClosed`. */
@@ -133,12 +137,13 @@ export class Streams {
     hub.detach(session, now());
     registry.remove(session);
     wheel.remove(session);
+    this.#heads.delete(session);
     this.#options.observer.closed(session, reason);
   }
 
   /** Ends a stream with the farewell of its reason. */
   end(session: Session, reason: StreamEnd): void {
-    session.end(reason, this.#farewell(reason, session.retryMs));
+    session.end(reason, this.#takeHead(session) + this.#farewell(reason, session.retryMs));
   }
 
   /** The engine could not serve it: it comes back with the cursor that it has. */
@@ -167,8 +172,8 @@ export class Streams {
     }
   }
 
-  async #begin(session: Session, plan: StreamPlan, head: string): Promise<void> {
-    const { hub } = this.#options;
+  async #begin(session: Session, plan: StreamPlan): Promise<void> {
+    const { hub, wheel } = this.#options;
     await hub.opened(session.channels);
     const names = plan.channels;
     const now = (i: number): Position => {
@@ -193,9 +198,17 @@ export class Streams {
       channels: [...names, `connection:${session.connectionId}`],
       timeMs: session.connectedAtMs,
     });
-    session.writeNow(head + first + (isForeignCursor ? this.#foreignCursorGap(session, cursor) : ''));
+    wheel.add(session);
+    const gap = isForeignCursor ? this.#foreignCursorGap(session, cursor) : '';
+    session.writeNow(this.#takeHead(session) + first + gap);
     if (positions === undefined) session.goLive();
     else session.catchUp(positions, 'resume');
+  }
+
+  #takeHead(session: Session): string {
+    const head = this.#heads.get(session) ?? '';
+    this.#heads.delete(session);
+    return head;
   }
 
   #refusal({ userId, clientIp }: StreamPlan): StreamEnd | undefined {

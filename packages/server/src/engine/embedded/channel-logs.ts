@@ -16,7 +16,7 @@ export interface ChannelLog {
   offset: number;
   /** Offsets given out in the commit that is under way. */
   pending: number;
-  /** Newest offset that was deleted and had no ttl of its own. */
+  /** Newest offset that was deleted, but for those whose own ttl had run out. */
   floor: number;
   /** A row below this offset is not in the store. */
   first: number;

@@ -22,7 +22,11 @@ export interface Batch {
 }
 
 /** Gives out offsets as `pending`, to be made true by `settle` or taken back by `undo`. */
-export function buildBatch(drafts: readonly Draft[], logs: ChannelLogs, firstSeq: number): Batch {
+export function buildBatch(
+  drafts: readonly Draft[],
+  logs: ChannelLogs,
+  { firstSeq, nowMs }: { firstSeq: number; nowMs: number },
+): Batch {
   const placed: PlacedDraft[] = [];
   const created: ChannelLog[] = [];
   const touched = new Set<ChannelLog>();
@@ -51,7 +55,8 @@ export function buildBatch(drafts: readonly Draft[], logs: ChannelLogs, firstSeq
       rows++;
       bytes += message.json.length;
     }
-    if (draft.fingerprint !== undefined) {
+    // A message without rows has no seq of its own to keep a receipt by, and its connection ends with the process.
+    if (draft.fingerprint !== undefined && placeLogs.length > 0) {
       receipts.push({
         seq: order,
         timeMs: message.timeMs,
@@ -68,6 +73,7 @@ export function buildBatch(drafts: readonly Draft[], logs: ChannelLogs, firstSeq
     ...columns(placed, rows, bytes),
     receipts,
     trims: dueTrims(touched, logs),
+    nowMs,
   };
   return { request, placed, created, rows };
 }

@@ -143,6 +143,53 @@ describe('embedded engine', () => {
     expect(committed).toEqual([1, 1, 1]);
   });
 
+  it('remembers ids of messages that have no history beside those that have, batch after batch', async () => {
+    const engine = await open();
+    const sent = (channel: string, id: string) => {
+      const { message, ...rest } = draft(channel);
+      return engine.publish({ ...rest, message: { ...message, id }, fingerprint: id });
+    };
+    for (let round = 0; round < 3; round++) {
+      const channels = ['connection:x', 'user:a', 'connection:y'];
+      const receipts = await Promise.all(channels.map((c) => sent(c, `${round} ${c}`)));
+      expect(receipts.map((r) => r.isRepeat)).toEqual([false, false, false]);
+    }
+    expect((await sent('connection:y', '2 connection:y')).isRepeat).toBe(true);
+  });
+
+  it('says that a message with a ttl of its own is lost when it is deleted before its time', async () => {
+    const own = (size: number) => ({ ...draft('user:a', size), ttlMs: 3_600_000, hasOwnTtl: true });
+    const engine = await open({ maxBytesPerChannel: 5000 });
+    for (let i = 0; i < 20; i++) await engine.publish(own(1000));
+    const page = await engine.read([{ channel: 'user:a', offset: 0 }], 1 << 20);
+    const first = page.publications[0]?.places[0]?.offset ?? 0;
+    expect(first).toBeGreaterThan(1);
+    expect(page.channels[0]?.state.floor).toBe(first - 1);
+  });
+
+  it('does not let a page reach past what it read, when a commit ends while it is read', async () => {
+    const engine = await open();
+    await engine.publish(draft('user:a'));
+    await engine.publish(draft('user:b'));
+    for (let i = 0; i < 20; i++) {
+      const { offset = 0 } = (await engine.states(['user:a']))[0] ?? {};
+      const published = engine.publish(draft('user:a'));
+      // The commit is sent at the end of this turn; the read comes behind it, before its reply.
+      await new Promise((resolve) => setImmediate(resolve));
+      const page = await engine.read(
+        [
+          { channel: 'user:a', offset },
+          { channel: 'user:b', offset: 0 },
+          { channel: 'user:unborn', offset: 0 },
+        ],
+        1 << 20,
+      );
+      await published;
+      const read = page.publications.flatMap((p) => p.places).filter((p) => p.channel === 'user:a');
+      expect(page.channels[0]?.reachedOffset).toBe(read.at(-1)?.offset ?? offset);
+    }
+  });
+
   it('announces a publication before it acknowledges it', async () => {
     const events: string[] = [];
     const engine = new EmbeddedEngine({ ...DEFAULTS, directory, now: Date.now });

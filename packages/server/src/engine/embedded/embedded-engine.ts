@@ -192,7 +192,7 @@ export class EmbeddedEngine implements Engine {
     const batch = buildBatch(
       waiting.map((w) => w.draft),
       this.#logs,
-      this.#lastSeq + 1,
+      { firstSeq: this.#lastSeq + 1, nowMs: this.#options.now() },
     );
     this.#isCommitting = true;
     const done = (): void => {
@@ -314,7 +314,10 @@ export class EmbeddedEngine implements Engine {
     for (let index = 0; index < from.length; index++) {
       const { channel, offset } = from[index] as ReadFrom;
       const log = this.#logs.get(channel);
-      if (log !== undefined && offset < log.offset) asked.push({ channel: log.id, offset, index });
+      if (log === undefined || offset >= log.offset) continue;
+      // Rows up to the floor may be there still, and are nobody's to read.
+      const { floor } = this.#logs.stateOf(channel, nowMs);
+      asked.push({ channel: log.id, offset: Math.max(offset, floor), index });
     }
     return new Promise((resolve, reject) => {
       this.#storeOrFail().send(
@@ -325,13 +328,14 @@ export class EmbeddedEngine implements Engine {
             if (log !== undefined) log.floor = Math.max(log.floor, page.lostTo[i] as number);
           }
           const states = from.map(({ channel }) => this.#logs.stateOf(channel, nowMs));
-          const reached = from.map(({ offset }, i) => Math.max(offset, states[i]?.offset ?? 0));
-          let isComplete = true;
+          // A channel that was at its top when asked may have grown since: nothing of that is in this page.
+          const reached = from.map(({ offset }) => offset);
           for (let i = 0; i < asked.length; i++) {
-            if ((page.reached[i] as number) < 0) continue;
-            isComplete = false;
-            reached[(asked[i] as { index: number }).index] = page.reached[i] as number;
+            const { index } = asked[i] as { index: number };
+            const reachedOffset = page.reached[i] as number;
+            reached[index] = reachedOffset < 0 ? (states[index]?.offset ?? 0) : reachedOffset;
           }
+          const isComplete = states.every((state, i) => state.offset <= (reached[i] as number));
           const channels = asked.map(({ index }) => ({
             channel: (from[index] as ReadFrom).channel,
             epoch: states[index]?.epoch ?? '',

@@ -34,9 +34,10 @@ export interface CommitRequest {
   readonly receipts: readonly StoredReceipt[];
   /** Channels to trim in the same transaction: delete up to this offset. */
   readonly trims: readonly { channel: number; upTo: number }[];
+  readonly nowMs: number;
 }
 
-/** What a deletion did to one channel. `lostTo`: newest deleted offset that had no ttl of its own. */
+/** What a deletion did to one channel. `lostTo`: newest deleted offset, but for those whose own ttl had run out. */
 export interface Deletion {
   readonly channel: number;
   readonly rows: number;

@@ -80,7 +80,7 @@ interface Row {
   readonly body: Uint8Array;
 }
 
-type DeletedRow = Pick<Row, 'channel' | 'offset' | 'own_ttl' | 'size' | 'time_ms'>;
+type DeletedRow = Pick<Row, 'channel' | 'offset' | 'expires_ms' | 'own_ttl' | 'size' | 'time_ms'>;
 
 export class Store {
   readonly #db: DatabaseSync;
@@ -100,7 +100,7 @@ export class Store {
     this.#insertChannel = db.prepare('INSERT INTO channel (id, name, epoch) VALUES (?, ?, ?)');
     this.#insertRow = db.prepare(`INSERT INTO publication (${ROW_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)`);
     this.#insertReceipt = db.prepare('INSERT INTO receipt VALUES (?, ?, ?, ?, ?)');
-    const returning = 'RETURNING channel, offset, own_ttl, size, time_ms';
+    const returning = 'RETURNING channel, offset, expires_ms, own_ttl, size, time_ms';
     this.#deleteUpTo = db.prepare(`DELETE FROM publication WHERE channel = ? AND offset <= ? ${returning}`);
     this.#deleteExpired = db.prepare(
       `DELETE FROM publication WHERE seq IN
@@ -131,7 +131,7 @@ export class Store {
       for (const { channel, upTo } of request.trims) {
         for (const row of this.#deleteUpTo.all(channel, upTo)) rows.push(row as unknown as DeletedRow);
       }
-      return this.#noteDeletions(rows);
+      return this.#noteDeletions(rows, request.nowMs);
     });
     return { deletions, seconds: (performance.now() - started) / 1000 };
   }
@@ -236,7 +236,7 @@ export class Store {
     const { nowMs, evictBytes, receiptsBeforeMs, forgetChannels, maxRows } = request;
     return this.#transaction(() => {
       const expiredRows = this.#deleteExpired.all(nowMs, maxRows) as unknown as DeletedRow[];
-      const expired = this.#noteDeletions(expiredRows);
+      const expired = this.#noteDeletions(expiredRows, nowMs);
       const evictedRows: DeletedRow[] = [];
       let freed = 0;
       while (freed < evictBytes && evictedRows.length < maxRows) {
@@ -247,7 +247,7 @@ export class Store {
           evictedRows.push(row);
         }
       }
-      const evicted = this.#noteDeletions(evictedRows);
+      const evicted = this.#noteDeletions(evictedRows, nowMs);
       this.#db
         .prepare(
           'DELETE FROM receipt WHERE seq IN (SELECT seq FROM receipt WHERE time_ms < ? ORDER BY seq LIMIT ?)',
@@ -303,7 +303,7 @@ export class Store {
     return reader;
   }
 
-  #noteDeletions(rows: readonly DeletedRow[]): Deletion[] {
+  #noteDeletions(rows: readonly DeletedRow[], nowMs: number): Deletion[] {
     const byChannel = new Map<
       number,
       { rows: number; bytes: number; lostTo: number; last: number; ms: number }
@@ -318,7 +318,9 @@ export class Store {
       sum.bytes += row.size;
       sum.last = Math.max(sum.last, row.offset);
       sum.ms = Math.max(sum.ms, row.time_ms);
-      if (row.own_ttl === 0) sum.lostTo = Math.max(sum.lostTo, row.offset);
+      // A ttl of its own excuses a message once it has run out, and not before.
+      const isExcused = row.own_ttl === 1 && row.expires_ms !== null && row.expires_ms <= nowMs;
+      if (!isExcused) sum.lostTo = Math.max(sum.lostTo, row.offset);
     }
     const deletions: Deletion[] = [];
     for (const [channel, sum] of byChannel) {

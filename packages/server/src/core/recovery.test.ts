@@ -1,0 +1,75 @@
+import { unbornPosition } from '@message-push/protocol';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decideRecovery } from './recovery.ts';
+
+const DAY_MS = 86_400_000;
+const NOW = Date.UTC(2026, 0, 20, 12);
+const RETENTION_DAYS = 7;
+const log = { epoch: 'now', offset: 20, floor: 10 };
+const decide = (position: { offset: number; epoch: string }, state = log) =>
+  decideRecovery(position, state, NOW, RETENTION_DAYS);
+
+describe('the decision what a position recovers', () => {
+  it('recovers what follows a position that the log still holds', () => {
+    for (const offset of [10, 15, 20]) {
+      expect(decide({ offset, epoch: 'now' })).toEqual({ kind: 'recover', after: offset });
+    }
+  });
+
+  it('counts what was trimmed before the stream read it', () => {
+    expect(decide({ offset: 4, epoch: 'now' })).toEqual({
+      kind: 'gap',
+      reason: 'trimmed',
+      after: 10,
+      missed: 6,
+    });
+  });
+
+  it('follows another life of the log from what is left of it', () => {
+    const gap = { kind: 'gap', reason: 'epoch_changed', after: 10, missed: null };
+    for (const offset of [0, 15, 99]) expect(decide({ offset, epoch: 'old' })).toEqual(gap);
+  });
+
+  it('goes on at the newest entry after a position of the future', () => {
+    expect(decide({ offset: 21, epoch: 'now' })).toEqual({
+      kind: 'gap',
+      reason: 'offset_in_future',
+      after: 20,
+      missed: null,
+    });
+  });
+
+  it('takes a young unborn position for the start of the log, and an old one for another life', () => {
+    const bornAt = (daysAgo: number) => unbornPosition(NOW - daysAgo * DAY_MS);
+    const whole = { ...log, floor: 0 };
+    expect(decide(bornAt(0), whole)).toEqual({ kind: 'recover', after: 0 });
+    expect(decide(bornAt(6), whole)).toEqual({ kind: 'recover', after: 0 });
+    expect(decide(bornAt(1))).toMatchObject({ reason: 'trimmed', after: 10, missed: 10 });
+    expect(decide(bornAt(7), whole)).toMatchObject({ reason: 'epoch_changed', after: 0 });
+    const unborn = { ...unbornPosition(NOW), floor: 0 };
+    expect(decide(bornAt(6), unborn)).toEqual({ kind: 'recover', after: 0 });
+  });
+
+  it('always goes on within the log, and from there without a second gap', () => {
+    const epoch = fc.oneof(
+      fc.constantFrom('a', 'b'),
+      fc.integer({ min: 0, max: 20 }).map((days) => unbornPosition(NOW - days * DAY_MS).epoch),
+    );
+    fc.assert(
+      fc.property(epoch, fc.nat(30), fc.nat(30), fc.nat(30), (of, offset, floor, length) => {
+        const state = { epoch: 'a', floor, offset: floor + length };
+        const first = decide({ offset, epoch: of }, state);
+        expect(first.after).toBeGreaterThanOrEqual(state.floor);
+        expect(first.after).toBeLessThanOrEqual(state.offset);
+        expect(decide({ offset: first.after, epoch: 'a' }, state)).toEqual({
+          kind: 'recover',
+          after: first.after,
+        });
+        if (of === 'a' && first.kind === 'gap' && first.missed !== null) {
+          expect(offset + first.missed).toBe(first.after);
+        }
+      }),
+    );
+  });
+});
