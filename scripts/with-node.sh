@@ -5,7 +5,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 is_new_enough() {
-  "$1" -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || (a === 22 && b >= 15) ? 0 : 1)' 2>/dev/null
+  "$1" -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || (a === 22 && b >= 16) ? 0 : 1)' 2>/dev/null
 }
 
 for node in "$root/node_modules/.bin/node" node; do
@@ -16,6 +16,6 @@ for node in "$root/node_modules/.bin/node" node; do
 done
 
 found=$(node --version 2>/dev/null || echo none)
-echo "Node.js 22.15 or newer is needed; this machine has: $found. 'npm ci' installs one for development." >&2
-echo "需要 Node.js 22.15 或更高版本；本机为：$found。运行 npm ci 会为开发环境安装一个。" >&2
+echo "Node.js 22.16 or newer is needed; this machine has: $found. 'npm ci' installs one for development." >&2
+echo "需要 Node.js 22.16 或更高版本；本机为：$found。运行 npm ci 会为开发环境安装一个。" >&2
 exit 1
