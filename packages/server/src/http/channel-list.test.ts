@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { compareNames } from '../core/compare-names.ts';
 import type { ChannelSummary } from '../core/engine.ts';
-import { compareNames, mergeChannels } from './channel-list.ts';
+import { mergeChannels } from './channel-list.ts';
 
 const summary = (channel: string): ChannelSummary => ({
   channel,

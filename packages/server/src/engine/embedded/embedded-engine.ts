@@ -6,6 +6,7 @@
  * acknowledged when the store says that it is on disk. If it fails, nothing of it happened.
  */
 import type { Position } from '@message-push/protocol';
+import { compareNames } from '../../core/compare-names.ts';
 import type {
   ChannelSummary,
   Engine,
@@ -393,9 +394,9 @@ export class EmbeddedEngine implements Engine {
     for (const log of this.#logs.all()) {
       if (log.rows === 0 || !log.name.startsWith(prefix)) continue;
       total++;
-      if (log.name > after) names.push(log.name);
+      if (compareNames(log.name, after) > 0) names.push(log.name);
     }
-    names.sort();
+    names.sort(compareNames);
     const summaries = names.slice(0, limit).flatMap((name) => {
       const log = this.#logs.get(name);
       return log === undefined ? [] : [this.#logs.summary(log, nowMs)];
