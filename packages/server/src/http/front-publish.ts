@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Publisher, PublishKind } from '../publish/publisher.ts';
 import { errorResponse } from './error-response.ts';
 import type { PlainHead } from './front-request.ts';
+import { httpDate } from './http-date.ts';
 
 export interface FrontPublishOptions {
   readonly publisher: Pick<Publisher, 'handle'>;
@@ -43,7 +44,7 @@ export function createFrontPublish({
     return (
       `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\n` +
       'Content-Type: application/json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n' +
-      `${extra}Content-Length: ${Buffer.byteLength(json)}\r\n\r\n${json}`
+      `Date: ${httpDate(Date.now())}\r\n${extra}Content-Length: ${Buffer.byteLength(json)}\r\n\r\n${json}`
     );
   };
 }

@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import { frameStyles } from '../sse/frame.ts';
 import type { Streams } from '../sse/streams.ts';
 import { type CorsRules, corsHeaders } from './cors.ts';
+import { httpDate } from './http-date.ts';
 import { parseStreamRequest, type StreamRequest, type StreamRequestOptions } from './stream-request.ts';
 
 export interface StreamOpenerOptions {
@@ -61,7 +62,7 @@ export function streamHead(
     // Proxies: do not keep it, do not change it (compression would hold events back), do not gather it.
     'Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n' +
     'X-Content-Type-Options: nosniff\r\n' +
-    `Connection: close\r\nDate: ${new Date(nowMs).toUTCString()}\r\nX-Connection-ID: ${connectionId}\r\n`;
+    `Connection: close\r\nDate: ${httpDate(nowMs)}\r\nX-Connection-ID: ${connectionId}\r\n`;
   if (request?.userId !== undefined) head += `X-User-ID: ${encodeURIComponent(request.userId)}\r\n`;
   if (request?.service !== undefined) head += `X-Service: ${encodeURIComponent(request.service)}\r\n`;
   if (request?.taskId !== undefined) head += `X-Task-ID: ${encodeURIComponent(request.taskId)}\r\n`;
