@@ -315,7 +315,9 @@ export class EmbeddedEngine implements Engine {
     for (let index = 0; index < from.length; index++) {
       const { channel, offset } = from[index] as ReadFrom;
       const log = this.#logs.get(channel);
-      if (log === undefined || offset >= log.offset) continue;
+      // With what is being committed: all channels are read at one moment, or a message of one channel would
+      // come before an older one that stands in both.
+      if (log === undefined || offset >= log.offset + log.pending) continue;
       // Rows up to the floor may be there still, and are nobody's to read.
       const { floor } = this.#logs.stateOf(channel, nowMs);
       asked.push({ channel: log.id, offset: Math.max(offset, floor), index });

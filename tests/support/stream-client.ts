@@ -1,0 +1,239 @@
+/**
+ * A stream on a bare socket that behaves as a browser's EventSource: it reconnects after an end, a reset or a
+ * refused connection, with the id of the last complete block, and never after an answer that is no event stream.
+ * Beyond that it can be cut at any byte and can read as slowly as a test wants.
+ */
+import { connect, type Socket } from 'node:net';
+import { EventParser } from './event-parser.ts';
+import { waitFor } from './wait.ts';
+
+export interface StreamEvent {
+  readonly type: string;
+  readonly data: string;
+  readonly lastEventId: string;
+}
+
+export interface StreamClientOptions {
+  readonly port: number;
+  /** Path and query. */
+  readonly path: string;
+  /** Called for every event instead of keeping it in `events`. */
+  readonly onEvent?: (type: string, data: string, lastEventId: string, client: StreamClient) => void;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** False: one connection and no other. */
+  readonly reconnects?: boolean;
+  /** The server's `retry:` counts up to this, so that a test need not wait. */
+  readonly maxRetryMs?: number;
+  /** Bytes that are taken from the kernel per second; undefined: all that come. */
+  readonly bytesPerSecond?: number;
+}
+
+const HEAD_END = '\r\n\r\n';
+const DEFAULT_RETRY_MS = 50;
+const SLOW_READ_BYTES = 1024;
+
+export class StreamClient {
+  readonly events: StreamEvent[] = [];
+  lastEventId = '';
+  /** From the last `retry:`, not capped. */
+  retryMs: number | undefined;
+  /** Of the last response. */
+  status: number | undefined;
+  headers: ReadonlyMap<string, string> = new Map();
+  /** Responses that were event streams. */
+  opens = 0;
+  /** Connections that ended after they were open, by either side. */
+  ends = 0;
+  /** Ends that this side did not ask for. */
+  endsByPeer = 0;
+  bytes = 0;
+  idOnlyBlocks = 0;
+  /** [spec] An answer that is no event stream ends it for good. */
+  isFailed = false;
+  isClosed = false;
+  readonly #options: StreamClientOptions;
+  #socket: Socket | undefined;
+  #isOpen = false;
+  #timer: NodeJS.Timeout | undefined;
+  #resumeTimer: NodeJS.Timeout | undefined;
+  #bytesPerSecond: number | undefined;
+  #cutAfterBytes = Number.POSITIVE_INFINITY;
+  #isHeldOff = false;
+
+  constructor(options: StreamClientOptions) {
+    this.#options = options;
+    this.#bytesPerSecond = options.bytesPerSecond;
+    this.#connect();
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Takes `bytes` more of what comes, whatever event they end in, and destroys the socket then. */
+  cutAfter(bytes: number): void {
+    this.#cutAfterBytes = bytes;
+    if (bytes <= 0) this.#cut();
+  }
+
+  /** Cuts the connection and stays away until `comeBack`. */
+  holdOff(): void {
+    this.#isHeldOff = true;
+    clearTimeout(this.#timer);
+    this.#cut();
+  }
+
+  comeBack(): void {
+    if (!this.#isHeldOff) return;
+    this.#isHeldOff = false;
+    this.#connect();
+  }
+
+  /** From now on reads all that comes. */
+  readAtFullSpeed(): void {
+    this.#bytesPerSecond = undefined;
+    clearTimeout(this.#resumeTimer);
+    this.#socket?.resume();
+  }
+
+  /** Reads nothing more. */
+  stopReading(): void {
+    this.#bytesPerSecond = 0;
+    this.#socket?.pause();
+  }
+
+  close(): void {
+    this.isClosed = true;
+    clearTimeout(this.#timer);
+    this.#cut();
+  }
+
+  /** The first event that `matches`, kept or to come. */
+  async event(
+    what: string,
+    matches: (event: StreamEvent) => boolean,
+    timeoutMs = 10_000,
+  ): Promise<StreamEvent> {
+    return waitFor(what, () => this.events.find(matches), {
+      timeoutMs,
+      describe: () => `events so far: ${this.events.map((e) => e.type).join(', ') || 'none'}`,
+    });
+  }
+
+  async opened(timeoutMs = 10_000): Promise<void> {
+    await waitFor('an open stream', () => this.opens > 0 && this.lastEventId !== '', { timeoutMs });
+  }
+
+  async ended(timeoutMs = 10_000): Promise<void> {
+    await waitFor('the end of the stream', () => this.opens > 0 && !this.#isOpen, { timeoutMs });
+  }
+
+  #connect(): void {
+    const { port, path, headers = {} } = this.#options;
+    const parser = new EventParser((type, data, id) => this.#take(type, data, id), this.lastEventId);
+    let head = '';
+    let isInBody = false;
+    const onBytes = (chunk: Buffer): boolean => {
+      if (socket !== this.#socket) return true;
+      this.bytes += chunk.length;
+      if (!isInBody) {
+        head += chunk.toString('latin1');
+        const end = head.indexOf(HEAD_END);
+        if (end < 0) return true;
+        const bodyBytes = head.length - end - HEAD_END.length;
+        isInBody = true;
+        if (!this.#takeHead(head.slice(0, end))) {
+          this.isFailed = true;
+          this.#cut();
+          return true;
+        }
+        chunk = chunk.subarray(chunk.length - bodyBytes);
+      }
+      this.#takeBody(parser, chunk);
+      return this.#mayReadOn(socket, chunk.length);
+    };
+    const buffer = Buffer.allocUnsafe(this.#bytesPerSecond === undefined ? 65_536 : SLOW_READ_BYTES);
+    const socket = connect({
+      port,
+      host: '127.0.0.1',
+      // Reads no more than this from the kernel at a time, which is what makes a slow reader slow.
+      onread: { buffer, callback: (size, into) => onBytes(Buffer.from(into.subarray(0, size))) },
+    });
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    const lines = [`GET ${path} HTTP/1.1`, `Host: 127.0.0.1:${port}`, 'Accept: text/event-stream'];
+    if (this.lastEventId !== '') lines.push(`Last-Event-ID: ${this.lastEventId}`);
+    for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`);
+    socket.on('connect', () => socket.write(`${lines.join('\r\n')}${HEAD_END}`));
+    socket.on('error', () => socket.destroy());
+    socket.on('end', () => socket.end());
+    socket.on('close', () => {
+      if (socket === this.#socket) this.#gone('peer');
+    });
+  }
+
+  #takeHead(head: string): boolean {
+    const [statusLine = '', ...lines] = head.split('\r\n');
+    this.status = Number(statusLine.split(' ')[1]);
+    this.headers = new Map(
+      lines.map((line) => {
+        const colon = line.indexOf(':');
+        return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()] as const;
+      }),
+    );
+    const isEventStream = this.headers.get('content-type')?.startsWith('text/event-stream') === true;
+    // On a bare socket every frame is exactly the bytes that are written; chunks would be read as text.
+    if (this.status !== 200 || !isEventStream || this.headers.has('transfer-encoding')) return false;
+    this.opens++;
+    this.#isOpen = true;
+    return true;
+  }
+
+  #takeBody(parser: EventParser, chunk: Buffer): void {
+    const isLast = chunk.length >= this.#cutAfterBytes;
+    const taken = isLast ? chunk.subarray(0, this.#cutAfterBytes) : chunk;
+    this.#cutAfterBytes -= taken.length;
+    parser.push(taken);
+    this.lastEventId = parser.lastEventId;
+    this.idOnlyBlocks += parser.idOnlyBlocks;
+    parser.idOnlyBlocks = 0;
+    this.retryMs = parser.retryMs ?? this.retryMs;
+    if (isLast) this.#cut();
+  }
+
+  #mayReadOn(socket: Socket, bytes: number): boolean {
+    if (this.#bytesPerSecond === undefined) return true;
+    if (this.#bytesPerSecond > 0) {
+      clearTimeout(this.#resumeTimer);
+      this.#resumeTimer = setTimeout(() => socket.resume(), (bytes / this.#bytesPerSecond) * 1000);
+    }
+    return false;
+  }
+
+  #take(type: string, data: string, lastEventId: string): void {
+    this.lastEventId = lastEventId;
+    if (this.#options.onEvent !== undefined) this.#options.onEvent(type, data, lastEventId, this);
+    else this.events.push({ type, data, lastEventId });
+  }
+
+  #cut(): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    clearTimeout(this.#resumeTimer);
+    socket?.destroy();
+    if (socket !== undefined) this.#gone('us');
+  }
+
+  #gone(by: 'peer' | 'us'): void {
+    this.#socket = undefined;
+    this.#cutAfterBytes = Number.POSITIVE_INFINITY;
+    if (this.#isOpen) {
+      this.ends++;
+      if (by === 'peer') this.endsByPeer++;
+    }
+    this.#isOpen = false;
+    if (this.isClosed || this.isFailed || this.#isHeldOff || this.#options.reconnects === false) return;
+    const retryMs = Math.min(this.retryMs ?? DEFAULT_RETRY_MS, this.#options.maxRetryMs ?? DEFAULT_RETRY_MS);
+    this.#timer = setTimeout(() => this.#connect(), retryMs);
+  }
+}
