@@ -131,5 +131,5 @@ function channelOf({ target }: MessageBody): string {
 }
 
 function checkOf(id: string): string {
-  return [...id].toReversed().join('');
+  return Array.from(id).toReversed().join('');
 }

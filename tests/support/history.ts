@@ -1,12 +1,12 @@
 /** A channel's history as the API gives it: page after page, with what must hold of any log checked on the way. */
 import { requestJson } from './http.ts';
 
-export interface HistoryEntry {
+interface HistoryEntry {
   readonly offset: number;
   readonly message: { readonly id: string; readonly type: string; readonly data: Record<string, unknown> };
 }
 
-export interface HistoryAnswer {
+interface HistoryAnswer {
   readonly epoch: string;
   readonly first_offset: number | null;
   readonly last_offset: number;

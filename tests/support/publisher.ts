@@ -15,7 +15,7 @@ export interface MessageBody {
   readonly ttl?: number;
 }
 
-export interface PublishedAnswer {
+interface PublishedAnswer {
   readonly success: boolean;
   readonly message_id: string;
   readonly repeated?: boolean;
@@ -23,7 +23,7 @@ export interface PublishedAnswer {
   readonly error?: string;
 }
 
-export interface BatchAnswer {
+interface BatchAnswer {
   readonly successful_count: number;
   readonly failed_count: number;
   readonly results: readonly PublishedAnswer[];

@@ -126,11 +126,7 @@ export class TestServer {
   /** Starts the process without waiting for anything. */
   spawn(): void {
     if (this.isRunning) throw new Error('the server runs already');
-    const [command = process.execPath, ...args] = [
-      ...(this.#options.launcher ?? []),
-      process.execPath,
-      SERVER_ENTRY,
-    ];
+    const [command, ...args] = [...(this.#options.launcher ?? []), process.execPath, SERVER_ENTRY];
     this.#output = '';
     const child = spawn(command, args, {
       env: serverEnv(this.folder, {

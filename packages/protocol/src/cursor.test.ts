@@ -4,7 +4,7 @@ import { cursorCheck, decodeCursor, encodeCursor, MAX_CURSOR_BYTES, MAX_CURSOR_C
 import { type Position, unbornPosition } from './position.ts';
 
 const epoch = fc.string({
-  unit: fc.constantFrom(...'0123456789abcdefghijklmnopqrstuvwxyz'),
+  unit: fc.constantFrom(...Array.from('0123456789abcdefghijklmnopqrstuvwxyz')),
   minLength: 1,
   maxLength: 8,
 });

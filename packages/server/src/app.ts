@@ -2,7 +2,7 @@
  * The application: the one place that names concrete classes and wires them, in the order in which a message
  * passes. Starting either succeeds as a whole or rejects with a sentence for the operator.
  */
-import { createServer, type Server as HttpServer } from 'node:http';
+import { createServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { compile as compileTrust, default as proxyAddress } from '@fastify/proxy-addr';
 import type { Config } from './config/config.ts';
@@ -11,6 +11,7 @@ import type { Engine } from './core/engine.ts';
 import { RequestError } from './core/errors.ts';
 import { EmbeddedEngine } from './engine/embedded/embedded-engine.ts';
 import { createApi } from './http/create-api.ts';
+import { errorResponse, rawErrorResponse } from './http/error-response.ts';
 import { Front } from './http/front.ts';
 import { createFrontPublish } from './http/front-publish.ts';
 import { createStreamOpener } from './http/open-stream.ts';
@@ -112,6 +113,9 @@ export async function startApp({ config, log, metrics, onFatal }: AppOptions): P
   const clientIp = clientIpOf(config.http.trustProxy);
   let isReady = false;
 
+  const refusal = (error: RequestError): string =>
+    rawErrorResponse(errorResponse(error, null, config.service.name));
+
   let httpServer: HttpServer | undefined;
   const api = createApi({
     publisher,
@@ -140,7 +144,8 @@ export async function startApp({ config, log, metrics, onFatal }: AppOptions): P
         throw new RequestError('malformed_request', 'a stream cannot be pipelined behind another request');
       }
       openStream(socket, {
-        target: url,
+        // [spec] RFC 9112, 3.2.2: a request target may name the whole URL.
+        target: url.replace(/^https?:\/\/[^/?]*/i, ''),
         lastEventId: headers['last-event-id'] as string | undefined,
         origin: headers.origin,
         clientIp: clientIp(socket, headers['x-forwarded-for'] as string | undefined),
@@ -156,10 +161,15 @@ export async function startApp({ config, log, metrics, onFatal }: AppOptions): P
           connectionsCheckingInterval: 1000,
           keepAliveTimeout: KEEP_ALIVE_MS,
           noDelay: true,
+          requireHostHeader: false,
         },
         handler,
       );
-      return httpServer;
+      httpServer.on('checkExpectation', ({ socket }: IncomingMessage) => {
+        socket.end(refusal(new RequestError('expectation_failed', 'only 100-continue can be expected')));
+      });
+      // A peer may close its side after its last request and still read the answer.
+      return Object.assign(httpServer, { httpAllowHalfOpen: true });
     },
     observeRequest: (method, route, status, seconds) =>
       metrics.http.route(method, route).record(status, seconds),
@@ -177,6 +187,7 @@ export async function startApp({ config, log, metrics, onFatal }: AppOptions): P
       onAnswered: (kind, status, seconds) => publishRoutes[kind].record(status, seconds),
       onFault: (error, requestId) => log.error({ err: error, requestId }, 'a publish failed'),
     }),
+    refusal,
     clientIp,
     maxBodyBytes: {
       send: config.publishing.maxMessageBytes,

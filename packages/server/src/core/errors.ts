@@ -22,6 +22,7 @@ export const ERROR_KINDS = {
   /** The same message id was used for another body. */
   id_conflict: { status: 409, retry: false },
   message_too_large: { status: 413, retry: false },
+  expectation_failed: { status: 417, retry: false },
   unsupported_media_type: { status: 415, retry: false },
   validation_failed: { status: 422, retry: false },
   too_many_requests: { status: 429, retry: true },

@@ -3,6 +3,7 @@
  * headers, errors in one shape). It does not listen: whoever owns the sockets hands requests to it.
  */
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyReply, type FastifyRequest, LogController } from 'fastify';
@@ -100,6 +101,7 @@ function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
     setCommonHeaders(request, reply, options);
     if (isDraining()) reply.header('connection', 'close');
     const { headers } = request;
+    refuseUnlessOneHost(request.raw);
     if (request.method === 'OPTIONS') {
       const preflight = preflightHeaders(
         {
@@ -131,6 +133,15 @@ function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
     };
     request.log[reply.statusCode >= 400 ? 'info' : 'debug'](line, 'request');
   });
+}
+
+/** [spec] RFC 9112, 3.2: HTTP/1.1 has one Host. Node would take the first of several, and answer twice to none. */
+function refuseUnlessOneHost({ httpVersion, rawHeaders }: IncomingMessage): void {
+  if (httpVersion === '1.0') return;
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'host') hosts++;
+  if (hosts !== 1)
+    throw new RequestError('malformed_request', `a request has one Host header, this has ${hosts}`);
 }
 
 function refuseUnknown(request: FastifyRequest, reply: FastifyReply, methods: MethodTable): FastifyReply {

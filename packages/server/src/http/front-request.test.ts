@@ -21,7 +21,7 @@ async function parseByNode(head: string): Promise<IncomingMessage | undefined> {
 }
 
 const TOKEN_CHARS = "!#$%&'*+-.^_`|~0129abcXYZ";
-const oneOf = (chars: string) => fc.constantFrom(...chars);
+const oneOf = (chars: string) => fc.constantFrom(...Array.from(chars));
 const anyByte = fc.string({ unit: 'binary-ascii', minLength: 1, maxLength: 1 });
 /** Mostly as it should be, so that a good share is accepted. */
 const mostly = <T>(usual: fc.Arbitrary<T>, odd: fc.Arbitrary<T>) =>

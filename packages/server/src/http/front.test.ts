@@ -51,6 +51,7 @@ describe('the front', () => {
         published.push(text);
         return publish(text);
       },
+      refusal: ({ status }) => `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
       clientIp: () => '127.0.0.1',
       maxBodyBytes: { send: 1000, broadcast: 1000, batch: 1000 },
       maxHeaderBytes: 4096,

@@ -9,6 +9,7 @@
  */
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
+import { RequestError } from '../core/errors.ts';
 import type { PublishKind } from '../publish/publisher.ts';
 import { type PlainHead, parsePlainHead } from './front-request.ts';
 import type { OpenStream } from './open-stream.ts';
@@ -20,6 +21,8 @@ export interface FrontOptions {
   readonly openStream: OpenStream;
   /** Answers with the whole response, head and body; must not reject. */
   readonly publish: (kind: PublishKind, body: Uint8Array, head: PlainHead) => Promise<string>;
+  /** The whole answer that refuses a request and ends its connection. */
+  readonly refusal: (error: RequestError) => string;
   /** The peer's address as the log and the limits take it. */
   readonly clientIp: (socket: Socket, forwardedFor: string | undefined) => string;
   readonly maxBodyBytes: Readonly<Record<PublishKind, number>>;
@@ -89,8 +92,8 @@ function onData(this: FrontSocket, chunk: Buffer): void {
   if (connection !== undefined) this[kFront]?.receive(connection, chunk);
 }
 function onEnd(this: FrontSocket): void {
-  // A publisher may close its side after its last request and still read the answer.
-  if (!this[kConnection]?.isAnswering) this.end();
+  const connection = this[kConnection];
+  if (connection !== undefined) this[kFront]?.endOfInput(connection);
 }
 function onDrain(this: FrontSocket): void {
   const connection = this[kConnection];
@@ -250,6 +253,17 @@ export class Front {
     else socket.once('drain', onDrain);
   }
 
+  /** A publisher may close its side after its last request and still read the answer. */
+  endOfInput(connection: Connection): void {
+    if (connection.isAnswering || connection.isEnding) return;
+    if (isIdle(connection)) connection.socket.end();
+    else
+      this.#refuse(
+        connection,
+        new RequestError('malformed_request', 'the connection ended within a request'),
+      );
+  }
+
   /** The answer is out: what the peer has sent ahead is next. */
   goOn(connection: Connection): void {
     const { socket } = connection;
@@ -257,10 +271,22 @@ export class Front {
     if (socket.isPaused()) socket.resume();
     this.#advance(connection);
     // Its side is closed, and what is left is no whole request.
-    if (socket.readableEnded && !connection.isAnswering && this.#connections.has(connection)) socket.end();
+    if (socket.readableEnded && this.#connections.has(connection)) this.endOfInput(connection);
+  }
+
+  #refuse(connection: Connection, error: RequestError): void {
+    connection.isEnding = true;
+    connection.socket.end(this.#options.refusal(error));
+    connection.socket.destroySoon();
   }
 
   #handOver(connection: Connection): void {
+    if (connection.socket.readableEnded) {
+      // Nobody can read on from a socket whose end was read.
+      const problem = 'a request of this form must not be sent ahead of the end of its connection';
+      this.#refuse(connection, new RequestError('malformed_request', problem));
+      return;
+    }
     this.#release(connection);
     this.#giveTo(this.#options.httpServer, connection.socket, connection.joined());
   }
@@ -298,8 +324,11 @@ export class Front {
         socket.destroySoon();
         continue;
       }
-      connection.socket.end('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
-      connection.socket.destroySoon();
+      const seconds = this.#options.requestTimeoutMs / 1000;
+      this.#refuse(
+        connection,
+        new RequestError('request_timeout', `the request did not arrive whole within ${seconds} s`),
+      );
     }
   }
 }
@@ -309,8 +338,10 @@ function isIdle({ isAnswering, isEnding, size, head }: Connection): boolean {
   return !isAnswering && !isEnding && size === 0 && head === undefined;
 }
 
-/** False for what is certainly no plain request, so that a wrong protocol is not waited for. */
+/** False for what is certainly no plain request, so that a wrong protocol or a bare LF is not waited for. */
 function maybePlain(buffered: Buffer): boolean {
+  const lineEnd = buffered.indexOf(0x0a);
+  if (lineEnd >= 0 && buffered[lineEnd - 1] !== 0x0d) return false;
   const start = buffered.toString('latin1', 0, 5);
   return 'GET /'.startsWith(start) || 'POST '.startsWith(start);
 }

@@ -58,14 +58,17 @@ export function parseStreamRequest(
 ): StreamRequest {
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
-  const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1));
+  const queryText = mark < 0 ? '' : target.slice(mark + 1);
+  const query = new URLSearchParams(queryText);
   // An empty one counts as absent, as everywhere: that is how several HTTP clients write None.
   const parameter = (name: string): string | null => query.get(name) || null;
   const match = PATH_PATTERN.exec(path);
   if (match === null) throw new RequestError('not_found', `there is no stream at ${path}`);
+  // URLSearchParams passes over what it cannot decode, and a stream would join a channel that nobody meant.
+  decoded(queryText, 'query');
   const problems: FieldProblem[] = [];
   const kind = match[1] as 'user' | 'service' | 'task' | undefined;
-  const pathId = kind === undefined ? undefined : decodedPathId(match[2] as string);
+  const pathId = kind === undefined ? undefined : decoded(match[2] as string, 'path');
 
   const id = (field: string, value: string | null | undefined): string | undefined => {
     if (value === null || value === undefined) return undefined;
@@ -111,13 +114,16 @@ export function parseStreamRequest(
   return request;
 }
 
-function decodedPathId(text: string): string {
+function decoded(text: string, part: 'path' | 'query'): string {
   try {
     return decodeURIComponent(text);
   } catch (cause) {
-    throw new RequestError('malformed_request', `the path has a malformed percent-encoding in "${text}"`, {
-      cause,
-    });
+    const shown = String(shownValue(text));
+    throw new RequestError(
+      'malformed_request',
+      `the ${part} has a malformed percent-encoding in "${shown}"`,
+      { cause },
+    );
   }
 }
 

@@ -163,11 +163,11 @@ async function play(
   core.start();
   const clients = JOINS.map((joins) => new Client(core, joins));
   await settle(5);
-  const published: (Published | Promise<Published>)[] = [];
+  const published: Promise<Published>[] = [];
   for (const step of steps) {
     switch (step.kind) {
       case 'publish':
-        published.push(engine.publish(`m${published.length}`, step));
+        published.push(Promise.resolve(engine.publish(`m${published.length}`, step)));
         break;
       case 'stall':
         clients[step.client]?.socket.stall();

@@ -1,0 +1,32 @@
+/** Builds tests/pages/react with Vite, around the guide's hook as it stands in the guide. */
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'vite';
+import { REACT_SAMPLE } from './guide-samples.ts';
+
+const ROOT = fileURLToPath(new URL('../pages/react', import.meta.url));
+const HOOK = 'virtual:guide-hook.ts';
+
+/** The folder of the finished page; the caller removes it. */
+export async function buildReactPage(): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'message-push-page-'));
+  await build({
+    root: ROOT,
+    configFile: false,
+    logLevel: 'error',
+    // The hook has no folder from which it could find React.
+    resolve: { dedupe: ['react', 'react-dom'] },
+    build: { outDir: folder, emptyOutDir: true, minify: false, reportCompressedSize: false },
+    plugins: [
+      {
+        name: 'guide-hook',
+        enforce: 'pre',
+        resolveId: (id) => (id === HOOK ? id : undefined),
+        load: (id) => (id === HOOK ? { code: REACT_SAMPLE, moduleType: 'ts' } : undefined),
+      },
+    ],
+  });
+  return folder;
+}
