@@ -60,7 +60,7 @@ export class Outbox {
     for (let i = 0; i < pending.length; i += 2) {
       const head = pending[i] as string;
       const bytes = pending[i + 1] as Uint8Array;
-      const isLarge = bytes.length > COPY_LIMIT_BYTES;
+      const isLarge = head.length + bytes.length > COPY_LIMIT_BYTES;
       if (isLarge || length + head.length + bytes.length > COPY_LIMIT_BYTES) {
         if (length > 0) this.#writeCopied(pending, start, i, length);
         start = i;
