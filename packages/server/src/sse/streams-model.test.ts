@@ -11,6 +11,7 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import type { Place } from '../core/message.ts';
 import { EmbeddedEngine } from '../engine/embedded/embedded-engine.ts';
+import { GENEROUS_BOUNDS } from '../engine/embedded/generous-bounds-fixture.ts';
 import { type BusFault, LossyEngine } from './lossy-engine-fixture.ts';
 import { type CoreUnderTest, createTestCore, draftOf, HEAD, settle } from './stream-core-fixture.ts';
 import { FakeSocket, parseEventStream, type SeenEvent } from './stream-fixture.ts';
@@ -237,16 +238,9 @@ describe('streams show every message once and in order, or name it in exactly on
         fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 120 }), async (steps) => {
           const directory = await mkdtemp(join(tmpdir(), 'streams-'));
           const engine = new EmbeddedEngine({
+            ...GENEROUS_BOUNDS,
             directory,
             maxMessagesPerChannel,
-            maxBytesPerChannel: 1 << 26,
-            maxBytes: 1 << 30,
-            maxChannels: 1000,
-            channelRetentionMs: 7 * 86_400_000,
-            idempotencyTtlMs: 300_000,
-            idempotencyMaxKeys: 1000,
-            maxQueueBytes: 1 << 26,
-            groupCommit: true,
             now: Date.now,
           });
           const core = createTestCore(engine);

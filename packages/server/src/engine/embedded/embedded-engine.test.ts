@@ -6,24 +6,13 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Publication } from '../../core/message.ts';
 import { describeEngine } from '../contract.ts';
 import { EmbeddedEngine, type EmbeddedEngineOptions } from './embedded-engine.ts';
-
-const DEFAULTS = {
-  maxMessagesPerChannel: 1000,
-  maxBytesPerChannel: 1 << 26,
-  maxBytes: 1 << 30,
-  maxChannels: 1000,
-  channelRetentionMs: 7 * 86_400_000,
-  idempotencyTtlMs: 300_000,
-  idempotencyMaxKeys: 1000,
-  maxQueueBytes: 1 << 26,
-  groupCommit: true,
-};
+import { GENEROUS_BOUNDS } from './generous-bounds-fixture.ts';
 
 describeEngine('embedded', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'engine-'));
   let nowMs = 1_800_000_000_000;
   return {
-    create: (bounds) => new EmbeddedEngine({ ...DEFAULTS, ...bounds, directory, now: () => nowMs }),
+    create: (bounds) => new EmbeddedEngine({ ...GENEROUS_BOUNDS, ...bounds, directory, now: () => nowMs }),
     advanceClock: (ms) => {
       nowMs += ms;
     },
@@ -45,7 +34,7 @@ describe('embedded engine', () => {
   });
 
   const open = async (options: Partial<EmbeddedEngineOptions> = {}): Promise<EmbeddedEngine> => {
-    const engine = new EmbeddedEngine({ ...DEFAULTS, directory, now: Date.now, ...options });
+    const engine = new EmbeddedEngine({ ...GENEROUS_BOUNDS, directory, now: Date.now, ...options });
     await engine.open({ onPublications: () => {}, onSuspect: () => {} });
     opened.push(engine);
     return engine;
@@ -192,7 +181,7 @@ describe('embedded engine', () => {
 
   it('announces a publication before it acknowledges it', async () => {
     const events: string[] = [];
-    const engine = new EmbeddedEngine({ ...DEFAULTS, directory, now: Date.now });
+    const engine = new EmbeddedEngine({ ...GENEROUS_BOUNDS, directory, now: Date.now });
     await engine.open({
       onPublications: (publications: readonly Publication[]) =>
         events.push(`announced ${publications.length}`),

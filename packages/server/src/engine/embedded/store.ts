@@ -217,11 +217,10 @@ export class Store {
   /** The newest offset whose entry is older than `sinceMs`; 0 when none is. Times rise with offsets. */
   locate({ channel, sinceMs }: LocateRequest): number {
     let low = 0;
-    let high = Number.MAX_SAFE_INTEGER - 1;
     const last = this.#db
       .prepare('SELECT max(offset) AS offset FROM publication WHERE channel = ?')
       .get(channel) as { offset: number | null } | undefined;
-    high = last?.offset ?? 0;
+    let high = last?.offset ?? 0;
     // Invariant: entries up to `low` are older, entries after `high` are not.
     while (low < high) {
       const middle = Math.floor((low + high) / 2) + 1;
@@ -380,7 +379,7 @@ export function openStore(directory: string, receiptsSinceMs: number): { store: 
   mkdirSync(directory, { recursive: true });
   const file = join(directory, FILE_NAME);
   try {
-    return { ...openFile(file, receiptsSinceMs, undefined) };
+    return openFile(file, receiptsSinceMs, undefined);
   } catch (error) {
     if (!isCorrupt(error)) throw error;
     const setAside = `${file}.unreadable-${new Date().toISOString().replaceAll(':', '-')}`;

@@ -1,0 +1,13 @@
+/** Options of an embedded engine that no test reaches unless it sets a bound of its own. */
+
+export const GENEROUS_BOUNDS = {
+  maxMessagesPerChannel: 1000,
+  maxBytesPerChannel: 1 << 26,
+  maxBytes: 1 << 30,
+  maxChannels: 1000,
+  channelRetentionMs: 7 * 86_400_000,
+  idempotencyTtlMs: 300_000,
+  idempotencyMaxKeys: 1000,
+  maxQueueBytes: 1 << 26,
+  groupCommit: true,
+};
