@@ -18,6 +18,8 @@ export const GAP_REASONS = [
   'epoch_changed',
   /** The cursor is ahead of the log, which lost its newest entries. */
   'offset_in_future',
+  /** The store lost acknowledged entries at a failover, or entries that this stream has seen. */
+  'rolled_back',
   /** The cursor is none of ours, or of another list of channels. */
   'invalid_cursor',
   /** A message for this connection alone could not wait: such messages have no history. */

@@ -9,7 +9,7 @@ import type { Config } from './config/config.ts';
 import type { Directory } from './core/directory.ts';
 import type { Engine } from './core/engine.ts';
 import { RequestError } from './core/errors.ts';
-import { EmbeddedEngine } from './engine/embedded/embedded-engine.ts';
+import { createEngine } from './create-engine.ts';
 import { createApi } from './http/create-api.ts';
 import { errorResponse, rawErrorResponse } from './http/error-response.ts';
 import { Front } from './http/front.ts';
@@ -22,23 +22,27 @@ import { type MetricsServer, openMetricsServer } from './observe/metrics-server.
 import { type PublishAnswer, Publisher, type PublishKind } from './publish/publisher.ts';
 import { createStreamCore } from './sse/stream-core.ts';
 import type { StreamsObserver } from './sse/streams.ts';
+import { listen } from './workers/listen.ts';
+import type { ProcessPlace } from './workers/process-place.ts';
 
 export interface App {
   readonly port: number;
   readonly metricsPort: number | undefined;
+  /** All metrics in Prometheus' text format. */
+  readonly metricsText: () => Promise<string>;
   /** Drains and closes, within DRAIN_TIMEOUT and a little. */
   stop(): Promise<void>;
 }
 
 export interface AppOptions {
   readonly config: Config;
+  readonly place: ProcessPlace;
   readonly log: Log;
   readonly metrics: Metrics;
   /** The engine cannot go on; the process should end with a failure. */
   readonly onFatal: (message: string) => void;
 }
 
-const DAY_MS = 86_400_000;
 /** Above what proxies keep idle connections for (nginx: 60 s), so that it is never this end that closes first. */
 const KEEP_ALIVE_MS = 75_000;
 const HISTORY_PAGE_BYTES = 8 * 1024 * 1024;
@@ -47,10 +51,10 @@ const DRAIN_SHARE = 0.8;
 /** Below this the socket itself does not say when it has drained. */
 const MIN_OUTBOX_BYTES = 16 * 1024;
 
-export async function startApp({ config, log, metrics, onFatal }: AppOptions): Promise<App> {
+export async function startApp({ config, place, log, metrics, onFatal }: AppOptions): Promise<App> {
   const now = Date.now;
   const startedAtMs = now();
-  const engine = createEngine(config, log, metrics, onFatal);
+  const engine = createEngine({ config, log, metrics, onFatal });
   const core = createStreamCore({
     engine,
     counters: metrics.streams,
@@ -82,6 +86,8 @@ export async function startApp({ config, log, metrics, onFatal }: AppOptions): P
       maxMessageBytes: config.publishing.maxMessageBytes,
       maxBatchBytes: config.publishing.maxBatchBytes,
       maxBatchSize: config.publishing.maxBatchMessages,
+      ackLevel: config.publishing.ackLevel,
+      ackLevels: engine.kind === 'redis' ? ['stored', 'replicated'] : ['stored'],
       now,
       observer: {
         onPublished: ({ message }, { isRepeat }) => {
@@ -126,6 +132,7 @@ export async function startApp({ config, log, metrics, onFatal }: AppOptions): P
       version: config.service.version,
       environment: config.service.environment,
       port: config.service.port,
+      worker: place.kind === 'alone' ? undefined : { index: place.index, pid: process.pid },
     },
     limits: {
       maxMessageBytes: config.publishing.maxMessageBytes,
@@ -200,24 +207,27 @@ export async function startApp({ config, log, metrics, onFatal }: AppOptions): P
     now,
   });
 
+  const metricsText = (): Promise<string> => {
+    readGauges(metrics, engine, core.directory);
+    return metrics.text();
+  };
   await engine.open(core.listener);
   let metricsServer: MetricsServer | undefined;
   try {
     if (config.metrics.isEnabled) {
       metricsServer = await openMetricsServer({
-        metrics: {
-          contentType: metrics.contentType,
-          text: () => {
-            readGauges(metrics, engine, core.directory);
-            return metrics.text();
-          },
-        },
+        metrics: { contentType: metrics.contentType, text: metricsText },
         host: config.metrics.host,
         port: config.metrics.port,
         onError: (error) => log.error({ err: error }, 'metrics could not be served'),
+        // PM2 starts an instance's successor before it stops the instance.
+        ...(place.kind === 'instance' && {
+          onWaiting: (error: Error) => log.warn(`${error.message}; it is tried again until the port is free`),
+        }),
       });
     }
-    await listen(front, config);
+    const { host, port, listenBacklog: backlog } = config.service;
+    await listen(front.server, { host, port, backlog }, place);
     front.server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'));
   } catch (error) {
     await metricsServer?.close();
@@ -233,6 +243,7 @@ export async function startApp({ config, log, metrics, onFatal }: AppOptions): P
   return {
     port: (front.server.address() as { port: number }).port,
     metricsPort: metricsServer?.port,
+    metricsText,
     stop: async () => {
       metrics.service.isDraining = true;
       const deadlineMs = now() + config.service.drainMs;
@@ -248,42 +259,6 @@ export async function startApp({ config, log, metrics, onFatal }: AppOptions): P
       metrics.close();
     },
   };
-}
-
-function createEngine(
-  config: Config,
-  log: Log,
-  metrics: Metrics,
-  onFatal: (message: string) => void,
-): Engine {
-  const { engine, history } = config;
-  const embedded: EmbeddedEngine = new EmbeddedEngine({
-    directory: engine.dataDir,
-    maxMessagesPerChannel: history.maxMessagesPerChannel,
-    maxBytesPerChannel: history.maxBytesPerChannel,
-    maxBytes: history.maxBytes,
-    maxChannels: history.maxChannels,
-    channelRetentionMs: history.retentionDays * DAY_MS,
-    idempotencyTtlMs: history.idempotencyTtlMs,
-    idempotencyMaxKeys: history.idempotencyMaxKeys,
-    maxQueueBytes: engine.queueMaxBytes,
-    groupCommit: engine.isGroupCommit,
-    now: Date.now,
-    observer: {
-      committed: (publications, seconds) => {
-        metrics.engine.commitBatchSize.record(publications);
-        metrics.engine.commitLatency.record(seconds);
-      },
-      commitFailed: (failure, message) => log.error({ failure }, `the store could not write: ${message}`),
-      trimmed: (cause, rows) => {
-        metrics.engine.trimmed[cause] += rows;
-      },
-      storeSetAside: (file) =>
-        log.error({ file }, 'the store could not be read and was set aside; a new one was begun'),
-      faulted: onFatal,
-    },
-  });
-  return embedded;
 }
 
 function streamsObserver(log: Log, metrics: Metrics): StreamsObserver {
@@ -338,19 +313,6 @@ function clientIpOf(
   };
 }
 
-async function listen(front: Front, config: Config): Promise<void> {
-  const { host, port, listenBacklog: backlog } = config.service;
-  await new Promise<void>((resolve, reject) => {
-    front.server.once('error', (error: NodeJS.ErrnoException) => {
-      const reason = error.code === 'EADDRINUSE' ? 'the port is taken by another process' : error.message;
-      reject(
-        new Error(`cannot listen on SERVICE_HOST=${host} SERVICE_PORT=${port}: ${reason}`, { cause: error }),
-      );
-    });
-    front.server.listen({ host, port, backlog }, resolve);
-  });
-}
-
 /** Knows how many publishes are under way, so that stopping can wait for their answers. */
 class CountedPublisher implements Pick<Publisher, 'handle'> {
   #underWay = 0;
@@ -361,10 +323,10 @@ class CountedPublisher implements Pick<Publisher, 'handle'> {
     this.#publisher = publisher;
   }
 
-  async handle(kind: PublishKind, body: Uint8Array): Promise<PublishAnswer> {
+  async handle(kind: PublishKind, body: Uint8Array, queryAck?: string): Promise<PublishAnswer> {
     this.#underWay++;
     try {
-      return await this.#publisher.handle(kind, body);
+      return await this.#publisher.handle(kind, body, queryAck);
     } finally {
       if (--this.#underWay === 0) this.#onSettled?.();
     }

@@ -1,13 +1,18 @@
 /** The process: arguments, configuration, signals and the exit status. */
+import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startApp } from './app.ts';
 import { checkConfig } from './config/check-config.ts';
 import { ConfigError } from './config/config-error.ts';
-import { type ConfigInput, loadConfig } from './config/load-config.ts';
-import { openLog } from './observe/log.ts';
+import { type ConfigInput, type LoadedConfig, loadConfig } from './config/load-config.ts';
 import { createMetrics } from './observe/metrics.ts';
+import { placeConfig } from './workers/place-config.ts';
+import { linkToPrimary } from './workers/primary-link.ts';
+import { runPrimaryProcess } from './workers/primary-process.ts';
+import { processPlace } from './workers/process-place.ts';
+import { exitWhenWritten, onStopSignals, openServiceProcess } from './workers/service-process.ts';
 
 const USAGE = `Usage: npm start [-- OPTION]
 
@@ -16,7 +21,7 @@ const USAGE = `Usage: npm start [-- OPTION]
   --help           print this and end
 `;
 
-const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const;
+const place = processPlace(process.env, cluster.isWorker);
 /** Longer than this after the drain window, something hangs. */
 const STOP_GRACE_MS = 5000;
 
@@ -41,67 +46,76 @@ async function run(): Promise<void> {
 }
 
 async function serve(input: ConfigInput): Promise<void> {
-  const { config, warnings } = loadConfig(input);
+  const loaded = loadConfig(input);
+  if (place.kind === 'alone' && loaded.config.service.workers > 1) {
+    await runPrimaryProcess({
+      config: loaded.config,
+      warnings: loaded.warnings,
+      program: fileURLToPath(import.meta.url),
+      stopGraceMs: 2 * STOP_GRACE_MS,
+    });
+  } else await serveHere(loaded);
+}
+
+/** This process is a node: it serves streams and publishers itself. */
+async function serveHere(loaded: LoadedConfig): Promise<void> {
+  const config = placeConfig(loaded.config, place);
   const metrics = createMetrics({ version: config.service.version });
-  const { log, flushSync, close } = openLog({
-    ...config.log,
-    service: config.service.name,
-    environment: config.service.environment,
-    counters: metrics.log,
-  });
-  const endNow = (status: number): never => {
-    flushSync();
-    process.exit(status);
-  };
-  const onFault = (error: unknown, message: string): never => {
-    log.fatal({ err: error }, message);
-    return endNow(1);
-  };
-  process.on('uncaughtException', (error) =>
-    onFault(error, 'an error that nothing expected; the process ends'),
-  );
-  for (const warning of warnings) log.warn(warning);
+  const { log, end, fail, endInOrder } = openServiceProcess({ config, place, counters: metrics.log });
+  // The primary process has said them.
+  if (place.kind !== 'worker') for (const warning of loaded.warnings) log.warn(warning);
+  if (place.kind === 'instance' && config.service.workers > 1) {
+    log.warn('WORKER_THREADS has no effect in PM2 cluster mode: each instance is one process');
+  }
 
   const app = await startApp({
     config,
+    place,
     log,
     metrics,
-    onFatal: (message) => onFault(undefined, message),
-  }).catch((error: unknown) => onFault(error, error instanceof Error ? error.message : String(error)));
+    onFatal: (message) => void fail(undefined, message),
+  }).catch((error: unknown) => fail(error, error instanceof Error ? error.message : String(error)));
+
+  let isStopping = false;
+  const stop = (cause: string): void => {
+    if (isStopping) return;
+    isStopping = true;
+    log.info({ cause }, 'stopping: streams are told to reconnect; a second signal ends at once');
+    const overdue = setTimeout(() => {
+      log.error('stopping took too long; the process ends');
+      void end(1);
+    }, config.service.drainMs + STOP_GRACE_MS);
+    app
+      .stop()
+      .then(() => {
+        clearTimeout(overdue);
+        log.info('stopped');
+        return endInOrder(0);
+      })
+      .catch((error: unknown) => fail(error, 'stopping failed'));
+  };
+  onStopSignals(stop, end);
+
   const url = `http://localhost:${app.port}`;
   log.info(
     { port: app.port, metricsPort: app.metricsPort, pid: process.pid, node: process.version },
     `ready: API documentation ${url}/docs, health ${url}/sse/health, a stream ${url}/sse/user/123`,
   );
-  // PM2 and others that wait for it.
-  process.send?.('ready');
-
-  let isStopping = false;
-  const stop = (signal: keyof typeof SIGNAL_NUMBERS): void => {
-    if (isStopping) endNow(128 + SIGNAL_NUMBERS[signal]);
-    isStopping = true;
-    log.info({ signal }, 'stopping: streams are told to reconnect; a second signal ends at once');
-    const overdue = setTimeout(() => {
-      log.error('stopping took too long; the process ends');
-      endNow(1);
-    }, config.service.drainMs + STOP_GRACE_MS);
-    app
-      .stop()
-      .then(async () => {
-        clearTimeout(overdue);
-        log.info('stopped');
-        await close();
-        process.exit(0);
-      })
-      .catch((error: unknown) => onFault(error, 'stopping failed'));
-  };
-  process.on('SIGTERM', () => stop('SIGTERM'));
-  process.on('SIGINT', () => stop('SIGINT'));
+  if (place.kind === 'worker') {
+    linkToPrimary({
+      onStop: () => stop('the primary process'),
+      metricsText: app.metricsText,
+      onScrapeFailed: (error) => log.error({ err: error }, 'metrics could not be served'),
+    });
+  } else {
+    // PM2 and others that wait for it.
+    process.send?.('ready');
+  }
 }
 
 run().catch((error: unknown) => {
   const isForOperators =
     error instanceof ConfigError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
   process.stderr.write(`${isForOperators ? (error as Error).message : (error as Error).stack}\n`);
-  process.exit(1);
+  void exitWhenWritten(1, place.kind === 'instance' ? process.stderr : undefined);
 });

@@ -6,6 +6,7 @@
 import path from 'node:path';
 import type { EventMode } from '@message-push/protocol';
 import type { AllowedOrigins, TrustProxy } from './network-settings.ts';
+import { type RedisConfig, toRedisConfig } from './redis-config.ts';
 import type { Values } from './schema.ts';
 import type { Environment } from './setting.ts';
 
@@ -16,12 +17,16 @@ export interface Config {
     readonly environment: Environment;
     readonly host: string;
     readonly port: number;
+    /** Processes that share the port. */
+    readonly workers: number;
     readonly listenBacklog: number;
     readonly drainMs: number;
     readonly servesDocs: boolean;
   };
   readonly engine: {
-    /** Absolute. */
+    /** undefined: the embedded engine. */
+    readonly redis: RedisConfig | undefined;
+    /** Of the embedded engine. Absolute. */
     readonly dataDir: string;
     readonly isGroupCommit: boolean;
     readonly queueMaxBytes: number;
@@ -42,6 +47,8 @@ export interface Config {
     readonly maxBatchMessages: number;
     readonly maxBatchBytes: number;
     readonly maxJsonDepth: number;
+    /** Of publishes that name none. */
+    readonly ackLevel: Values['ACK_LEVEL'];
   };
   readonly streams: {
     readonly maxConnections: number;
@@ -97,11 +104,13 @@ export function toConfig(values: Values, rootDir: string): Config {
       environment: values.ENVIRONMENT,
       host: values.SERVICE_HOST,
       port: values.SERVICE_PORT,
+      workers: values.WORKER_THREADS,
       listenBacklog: values.LISTEN_BACKLOG,
       drainMs: values.DRAIN_TIMEOUT * SECOND_MS,
       servesDocs: values.ENABLE_SWAGGER,
     },
     engine: {
+      redis: toRedisConfig(values, rootDir),
       dataDir: path.resolve(rootDir, values.DATA_DIR),
       isGroupCommit: values.ENABLE_ASYNC_PROCESSING,
       queueMaxBytes: values.PUBLISH_QUEUE_MAX_BYTES,
@@ -121,6 +130,7 @@ export function toConfig(values: Values, rootDir: string): Config {
       maxBatchMessages: values.MAX_BATCH_SIZE,
       maxBatchBytes: values.MAX_BATCH_BYTES,
       maxJsonDepth: values.MAX_JSON_DEPTH,
+      ackLevel: values.ACK_LEVEL,
     },
     streams: {
       maxConnections: values.MAX_CONNECTIONS,

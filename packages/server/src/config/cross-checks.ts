@@ -4,14 +4,10 @@
  */
 
 import type { Source } from './config-error.ts';
+import type { Finding } from './finding.ts';
+import { redisProblems, redisWarnings } from './redis-checks.ts';
+import { usesTls } from './redis-config.ts';
 import type { Values, Variable } from './schema.ts';
-
-export interface Finding {
-  readonly variable: Variable;
-  readonly problem: string;
-  /** The other one of a rule between two. */
-  readonly other?: Variable;
-}
 
 const NOT_YET = 'is not part of this version';
 
@@ -21,11 +17,6 @@ export const NOT_IN_THIS_VERSION: readonly {
   readonly isAsked: (values: Values) => boolean;
   readonly problem: string;
 }[] = [
-  {
-    variable: 'MESSAGE_QUEUE_TYPE',
-    isAsked: (v) => v.MESSAGE_QUEUE_TYPE === 'redis',
-    problem: `the redis engine ${NOT_YET}; must be embedded`,
-  },
   { variable: 'ENABLE_SSL', isAsked: (v) => v.ENABLE_SSL, problem: `TLS ${NOT_YET}; must be false` },
   {
     variable: 'ENABLE_AUTH',
@@ -66,10 +57,17 @@ const ORDERED: readonly (readonly [smaller: NumberVariable, larger: NumberVariab
 
 type NumberVariable = { [V in Variable]: Values[V] extends number ? V : never }[Variable];
 
-export function crossProblems(values: Values, isSet: (variable: Variable) => boolean): Finding[] {
+type NeedsOf = (variable: Variable) => string | undefined;
+
+export function crossProblems(
+  values: Values,
+  isSet: (variable: Variable) => boolean,
+  needsOf: NeedsOf,
+): Finding[] {
   const problems: Finding[] = NOT_IN_THIS_VERSION.filter((entry) => entry.isAsked(values));
   for (const [smaller, larger, why] of ORDERED) {
     if (values[smaller] <= values[larger]) continue;
+    if (unmetNeed(smaller, values, needsOf) ?? unmetNeed(larger, values, needsOf)) continue;
     // Named after the one that was set, so that it can be found.
     problems.push(
       isSet(larger) || !isSet(smaller)
@@ -93,6 +91,14 @@ export function crossProblems(values: Values, isSet: (variable: Variable) => boo
         'more than one process needs MESSAGE_QUEUE_TYPE=redis, because one process owns the embedded store; must be 1',
     });
   }
+  if (values.ACK_LEVEL === 'replicated' && values.MESSAGE_QUEUE_TYPE === 'embedded') {
+    problems.push({
+      variable: 'ACK_LEVEL',
+      other: 'MESSAGE_QUEUE_TYPE',
+      problem: 'needs MESSAGE_QUEUE_TYPE=redis, because the embedded engine has no replicas; must be stored',
+    });
+  }
+  problems.push(...redisProblems(values, isSet));
   if (values.ALLOWED_ORIGINS === '*' && values.CORS_CREDENTIALS) {
     problems.push({
       variable: 'CORS_CREDENTIALS',
@@ -114,7 +120,7 @@ export function crossProblems(values: Values, isSet: (variable: Variable) => boo
 export interface WarningInput {
   readonly values: Values;
   readonly sourceOf: (variable: Variable) => Source;
-  readonly needsOf: (variable: Variable) => string | undefined;
+  readonly needsOf: NeedsOf;
   readonly variables: readonly Variable[];
 }
 
@@ -122,18 +128,23 @@ export interface WarningInput {
 export function crossWarnings({ values, sourceOf, needsOf, variables }: WarningInput): string[] {
   const warnings: string[] = [];
   for (const variable of variables) {
-    const needs = needsOf(variable);
-    if (needs === undefined || sourceOf(variable) === 'default' || isMet(needs, values)) continue;
-    warnings.push(`${variable} is set but has no effect without ${needs}`);
+    if (sourceOf(variable) === 'default') continue;
+    const needs = unmetNeed(variable, values, needsOf);
+    if (needs !== undefined) warnings.push(`${variable} is set but has no effect without ${needs}`);
   }
+  warnings.push(...redisWarnings(values, (variable) => sourceOf(variable) !== 'default'));
   if (values.DEBUG && sourceOf('LOG_LEVEL') !== 'default' && values.LOG_LEVEL !== 'DEBUG') {
     warnings.push(`LOG_LEVEL=${values.LOG_LEVEL} has no effect with DEBUG=true`);
   }
   return warnings;
 }
 
-/** `needs` is `VARIABLE=value`. */
-function isMet(needs: string, values: Values): boolean {
-  const [variable, value] = needs.split('=');
-  return String(values[variable as Variable]) === value;
+/** The switch that is off and without which `variable` has no effect; a switch may need another one itself. */
+function unmetNeed(variable: Variable, values: Values, needsOf: NeedsOf): string | undefined {
+  const needs = needsOf(variable);
+  if (needs === undefined) return undefined;
+  const [name, wanted] = needs.split('=') as [Variable, string];
+  // Switches are words or booleans.
+  const value = (name === 'REDIS_TLS' ? usesTls(values) : values[name]) as string | boolean;
+  return String(value) === wanted ? unmetNeed(name, values, needsOf) : needs;
 }

@@ -174,7 +174,6 @@ describe('problems', () => {
 
 describe('what this version cannot honour stops the start by name', () => {
   test.each([
-    ['MESSAGE_QUEUE_TYPE', 'redis', 'the redis engine is not part of this version'],
     ['ENABLE_SSL', 'true', 'TLS is not part of this version'],
     ['ENABLE_AUTH', 'true', 'authentication is not part of this version'],
     ['ENABLE_API_KEY_AUTH', 'true', 'authentication by API key is not part of this version'],

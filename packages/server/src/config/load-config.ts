@@ -6,6 +6,7 @@ import { type Config, toConfig } from './config.ts';
 import { ConfigError, type ConfigProblem, type Source } from './config-error.ts';
 import { crossProblems, crossWarnings } from './cross-checks.ts';
 import { readEnvFile } from './env-file.ts';
+import { pathProblems } from './path-checks.ts';
 import { SETTINGS, VARIABLES, type Values, type Variable } from './schema.ts';
 import { type Environment, Refused, type Setting } from './setting.ts';
 
@@ -88,7 +89,9 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     });
   }
   const isSet = (variable: Variable): boolean => raws[variable].source !== 'default';
-  for (const { variable, other, problem } of crossProblems(values, isSet)) {
+  const needsOf = (variable: Variable): string | undefined => SETTINGS[variable].needs;
+  const findings = [...crossProblems(values, isSet, needsOf), ...pathProblems(values, rootDir)];
+  for (const { variable, other, problem } of findings) {
     // A rule between two says nothing while one of them stands at its default for want of a right value.
     if (other !== undefined && (refused.has(variable) || refused.has(other))) continue;
     const { text, source } = raws[variable];
@@ -108,7 +111,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
       values,
       variables: VARIABLES,
       sourceOf: (variable) => raws[variable].source,
-      needsOf: (variable) => SETTINGS[variable].needs,
+      needsOf,
     }),
     settings: VARIABLES.map((variable) => {
       const setting: Setting<unknown> = SETTINGS[variable];

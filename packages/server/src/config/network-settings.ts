@@ -1,6 +1,6 @@
 /** The kinds of settings that hold URLs, origins and addresses. */
 import { isIP } from 'node:net';
-import { type About, BOOLEANS, NOTHING, Refused, type Setting, setting } from './setting.ts';
+import { type About, BOOLEANS, Default, NOTHING, Refused, type Setting, setting } from './setting.ts';
 
 /** A URL of one of `schemes`. Credentials within it are masked wherever it is shown. */
 export function optionalUrl(
@@ -18,6 +18,53 @@ export function optionalUrl(
     },
     { ...about, default: NOTHING },
   );
+}
+
+/** What a server may be called. */
+export const NODE_HOST = {
+  type: 'address',
+  allowed: 'an IP address or a host name',
+  pattern: /^[A-Za-z0-9._:%-]{1,255}$/,
+} as const;
+
+export interface RedisNode {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A list of servers. */
+export function optionalNodes(
+  about: Omit<About<readonly RedisNode[] | undefined>, 'default'>,
+): Setting<readonly RedisNode[] | undefined> {
+  return setting<readonly RedisNode[] | undefined>(
+    {
+      type: 'list',
+      allowed: 'a comma-separated list of host:port such as redis-1:6379,redis-2:6379,[fd00::3]:6379',
+      parse: (value) => {
+        const nodes: RedisNode[] = [];
+        for (const entry of splitList(value)) {
+          const node = nodeOf(entry);
+          if (node === undefined) return new Refused(`"${entry}" is not host:port`);
+          if (!nodes.some(({ host, port }) => host === node.host && port === node.port)) nodes.push(node);
+        }
+        return nodes.length === 0 ? new Refused() : nodes;
+      },
+      show: (nodes) => (nodes ?? []).map(({ host, port }) => `${bracketed(host)}:${port}`).join(),
+    },
+    { ...about, default: new Default<readonly RedisNode[] | undefined>('', () => undefined) },
+  );
+}
+
+function nodeOf(entry: string): RedisNode | undefined {
+  const [, address, name, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(entry) ?? [];
+  const host = address ?? name ?? '';
+  const port = Number(digits);
+  if (!NODE_HOST.pattern.test(host) || (address !== undefined && isIP(address) !== 6)) return undefined;
+  return port >= 1 && port <= 65535 ? { host, port } : undefined;
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 export type AllowedOrigins = '*' | readonly string[];

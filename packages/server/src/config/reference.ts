@@ -59,13 +59,7 @@ function sentences(variable: Variable): string[] {
   return [
     setting.about,
     ...(setting.needs === undefined ? [] : [`Only with \`${setting.needs}\`.`]),
-    ...(isMissing
-      ? [
-          variable === 'MESSAGE_QUEUE_TYPE'
-            ? '`redis` is not part of this version.'
-            : 'Not part of this version.',
-        ]
-      : []),
+    ...(isMissing ? ['Not part of this version.'] : []),
   ];
 }
 
@@ -115,6 +109,13 @@ const EXAMPLES: Readonly<Record<Environment, Partial<Record<Variable, string>>>>
 const PLACEHOLDERS: Partial<Record<Variable, string>> = {
   SERVICE_VERSION: '1.0.0',
   REDIS_URL: 'redis://localhost:6379/5',
+  REDIS_NODES: 'redis-1.example.com:6379,redis-2.example.com:6379',
+  REDIS_USERNAME: 'message-push',
+  REDIS_SENTINEL_USERNAME: 'message-push',
+  REDIS_SENTINEL_PASSWORD: 'your_secure_password',
+  REDIS_TLS_CA_PATH: '/app/ssl/redis-ca.pem',
+  REDIS_TLS_CERT_PATH: '/app/ssl/redis-client.pem',
+  REDIS_TLS_KEY_PATH: '/app/ssl/redis-client-key.pem',
   REDIS_PASSWORD: 'your_secure_password',
   API_KEY: 'your_secure_api_key_here',
   JWT_SECRET: 'your_jwt_secret_here',
@@ -133,7 +134,8 @@ export function exampleText(environment: Environment): string {
     '# ranges: docs/reference/configuration.md. Check with: npm start -- --check-config',
     '# A value that holds # or begins or ends with a space needs quotes.',
   ];
-  if (environment === 'production') lines.push('# To change before use: ALLOWED_ORIGINS.');
+  if (environment === 'production')
+    lines.push('# To change before use: ALLOWED_ORIGINS; with MESSAGE_QUEUE_TYPE=redis also REDIS_PASSWORD.');
   for (const group of GROUPS) {
     lines.push('', `# == ${group.title} ==`);
     for (const variable of variablesOf(group)) {

@@ -32,6 +32,19 @@ export interface LogState {
   readonly epoch: string;
   readonly offset: number;
   readonly floor: number;
+  /** Earlier epochs that this log continues, newest first; an engine whose store cannot go back has none. */
+  readonly ancestors?: readonly Ancestor[];
+}
+
+/**
+ * An epoch that was closed because the store may have lost its newest entries (a restart, a failover), and was
+ * continued by the next one: positions in it up to `upTo` are positions in the log, those beyond are not.
+ */
+export interface Ancestor {
+  readonly epoch: string;
+  readonly upTo: number;
+  /** It is known that acknowledged entries are missing after `upTo`. */
+  readonly isLossy: boolean;
 }
 
 /** A channel and the position after which a reader wants to go on. The epoch is the log's current one. */
@@ -85,7 +98,10 @@ export interface Engine {
   /** Opens the store and starts to announce; rejects with an Error for the operator when it cannot. */
   open(listener: EngineListener): Promise<void>;
 
-  /** Rejects with a `RequestError`: `id_conflict`, `storage_full`, `engine_unavailable`, `engine_overloaded`. */
+  /** An id for a stream's `connection:` channel, by which any node finds the stream. */
+  newConnectionId(): string;
+
+  /** Rejects with a `RequestError`: `id_conflict`, `storage_full`, `engine_unavailable`, `engine_overloaded`, `not_replicated`. */
   publish(draft: Draft): Promise<Receipt>;
 
   /**

@@ -30,6 +30,8 @@ export const ERROR_KINDS = {
   internal_error: { status: 500, retry: true },
   engine_unavailable: { status: 503, retry: true },
   storage_full: { status: 503, retry: true },
+  /** The message is stored, but too few replicas have confirmed it; a repeat with its id asks them again. */
+  not_replicated: { status: 503, retry: true },
   /** More publishes wait for the engine than may. */
   engine_overloaded: { status: 503, retry: true },
   draining: { status: 503, retry: true },

@@ -33,6 +33,13 @@ export interface Draft {
    * with the first result, another one is refused with `id_conflict`.
    */
   readonly fingerprint: string | undefined;
+  /** How safe the message must be before its publisher is answered. */
+  readonly ack: AckLevel;
+  /**
+   * For each of the places: how many streams of which node had joined the channel. Absent where one process is
+   * everything, which knows by itself.
+   */
+  readonly audiences?: readonly ReadonlyMap<string, number>[];
 }
 
 /** Where a publication stands in one of its channels. Offset 0: the channel has no history (`connection:`). */
@@ -54,7 +61,9 @@ export interface Publication {
   readonly order: number;
 }
 
-export type AckLevel = 'stored' | 'replicated';
+/** `stored`: durable where the engine keeps it. `replicated`: its replicas have it too. */
+export const ACK_LEVELS = ['stored', 'replicated'] as const;
+export type AckLevel = (typeof ACK_LEVELS)[number];
 
 export interface Receipt {
   readonly messageId: string;
@@ -62,5 +71,11 @@ export interface Receipt {
   readonly timeMs: number;
   /** An earlier publish with this id was answered; nothing was stored this time. */
   readonly isRepeat: boolean;
+  /** The level that was reached; at least what the draft asked for. */
   readonly ack: AckLevel;
+  /**
+   * For each of the places: how many streams of which node had joined the channel. Absent where one process is
+   * everything, which knows by itself.
+   */
+  readonly audiences?: readonly ReadonlyMap<string, number>[];
 }

@@ -5,6 +5,7 @@
 
 import Type, { type TSchema } from 'typebox';
 import { ERROR_KINDS, type ErrorCode } from '../core/errors.ts';
+import { ACK_LEVELS } from '../core/message.ts';
 
 const id = Type.String();
 const time = Type.String({ format: 'date-time', examples: ['2026-01-02T03:04:05.678Z'] });
@@ -61,14 +62,18 @@ const publishedProperties = {
       'Streams that are open on the channels of the message now. 0 is no failure: history keeps it.',
   }),
   timestamp: time,
-  ack: Type.Enum(['stored', 'replicated'], { type: 'string', description: 'How safe the message is.' }),
+  ack: Type.Enum([...ACK_LEVELS], {
+    type: 'string',
+    description:
+      'The level that was reached: `stored` by the engine, or `replicated` on `ACK_REPLICAS` replicas of Redis too.',
+  }),
   repeated: Type.Optional(
     Type.Boolean({ description: 'An earlier publish with this id is answered; nothing was stored again.' }),
   ),
 };
 
 export const publishedSchema = Type.Object(publishedProperties, {
-  description: 'The message is stored.',
+  description: 'The message is stored, at least as safely as was asked.',
   examples: [
     {
       success: true,
@@ -234,6 +239,12 @@ export const healthSchema = Type.Object(
         reason: nullable(Type.String()),
       },
       { additionalProperties: true, description: 'Further fields are figures of the engine.' },
+    ),
+    worker: Type.Optional(
+      Type.Object(
+        { index: count, pid: count },
+        { description: 'The process that answered, where several serve the port.' },
+      ),
     ),
   },
   { description: 'The state of the service.' },

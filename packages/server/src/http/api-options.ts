@@ -23,6 +23,8 @@ export interface ApiOptions {
     readonly version: string;
     readonly environment: string;
     readonly port: number;
+    /** Where several processes serve the port: which one this is. */
+    readonly worker?: { readonly index: number; readonly pid: number } | undefined;
   };
   readonly limits: {
     readonly maxMessageBytes: number;

@@ -127,6 +127,32 @@ describe('publishing', () => {
     }
   });
 
+  test('a level of acknowledgement is taken from the query, in words that name what is wrong with it', async () => {
+    const url = '/sse/api/v1/messages/send';
+    for (const query of ['', '?ack=', '?ack=stored', '?other=1'])
+      expect((await send(message, url + query)).json).toMatchObject({ success: true, ack: 'stored' });
+    for (const [query, value, problem] of [
+      ['?ack=safe', 'safe', 'must be one of stored, replicated'],
+      ['?ack=stored&ack=replicated', 'stored,replicated', 'must be one of stored, replicated'],
+      ['?ack=replicated', 'replicated', 'must be stored: replicated needs MESSAGE_QUEUE_TYPE=redis'],
+    ] as const) {
+      const answer = await send(message, url + query);
+      expectError(answer, 422, 'validation_failed', url);
+      expect(answer.json.details).toEqual([{ field: 'query.ack', problem, value }]);
+    }
+    const batch = await send([message], '/sse/api/v1/messages/batch?ack=replicated');
+    expectError(batch, 422, 'validation_failed', '/sse/api/v1/messages/batch');
+  });
+
+  test('a message that too few replicas confirmed is 503 and may be sent again', async () => {
+    const details = { retryAfterSeconds: 2 };
+    fixture.engine.failure = new RequestError('not_replicated', 'stored, but not replicated', details);
+    const answer = await send(message);
+    expectError(answer, 503, 'not_replicated', '/sse/api/v1/messages/send');
+    expect(answer.headers['retry-after']).toBe('2');
+    expect(await send([message], '/sse/api/v1/messages/batch')).toMatchObject({ status: 503 });
+  });
+
   test('the same id with another body is 409', async () => {
     fixture.engine.failure = new RequestError('id_conflict', 'taken');
     expectError(await send(message), 409, 'id_conflict', '/sse/api/v1/messages/send');

@@ -2,8 +2,9 @@
 import { STATUS_CODES } from 'node:http';
 import type { Publisher, PublishKind } from '../publish/publisher.ts';
 import { errorResponse } from './error-response.ts';
-import type { PlainHead } from './front-request.ts';
+import type { FrontOptions } from './front.ts';
 import { httpDate } from './http-date.ts';
+import { pathOf } from './request-url.ts';
 
 export interface FrontPublishOptions {
   readonly publisher: Pick<Publisher, 'handle'>;
@@ -22,8 +23,8 @@ export function createFrontPublish({
   serviceName,
   onAnswered,
   onFault,
-}: FrontPublishOptions): (kind: PublishKind, body: Uint8Array, head: PlainHead) => Promise<string> {
-  return async (kind, body, head) => {
+}: FrontPublishOptions): FrontOptions['publish'] {
+  return async (kind, body, head, ack) => {
     const startedMs = performance.now();
     const given = head.headers.get('x-request-id');
     const requestId = given !== undefined && REQUEST_ID.test(given) ? given : undefined;
@@ -31,9 +32,9 @@ export function createFrontPublish({
     let extra = '';
     let json: string;
     try {
-      json = (await publisher.handle(kind, body)).json;
+      json = (await publisher.handle(kind, body, ack)).json;
     } catch (error) {
-      const response = errorResponse(error, head.target, serviceName);
+      const response = errorResponse(error, pathOf(head.target), serviceName);
       ({ status, body: json } = response);
       if (status === 500) onFault(error, requestId);
       const retryAfter = response.headers['retry-after'];

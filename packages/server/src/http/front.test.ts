@@ -7,8 +7,8 @@ import { Front } from './front.ts';
 import type { IncomingStream } from './open-stream.ts';
 
 const SEND = '/sse/api/v1/messages/send';
-const post = (body: string, headers = ''): string =>
-  `POST ${SEND} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+const post = (body: string, headers = '', target = SEND): string =>
+  `POST ${target} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 const reply = (text: string): string => `HTTP/1.1 200 OK\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
 /** What an answer says of the body that it answers, so that it can be told from another's. */
 const answerOf = (body: string): string => reply(`published ${body}`);
@@ -18,6 +18,7 @@ describe('the front', () => {
   let http: Server;
   let nowMs: number;
   let published: string[];
+  let asked: string[];
   let streams: { incoming: IncomingStream; socket: Socket }[];
   let handedOver: string[];
   let publish: (body: string) => Promise<string>;
@@ -26,6 +27,7 @@ describe('the front', () => {
   beforeEach(async () => {
     nowMs = 1000;
     published = [];
+    asked = [];
     streams = [];
     handedOver = [];
     publish = async (body) => answerOf(body);
@@ -46,9 +48,10 @@ describe('the front', () => {
         streams.push({ incoming, socket });
         socket.write('stream');
       },
-      publish: (_kind, body) => {
+      publish: (kind, body, _head, ack) => {
         const text = Buffer.from(body).toString();
         published.push(text);
+        asked.push(`${kind} ${ack}`);
         return publish(text);
       },
       refusal: ({ status }) => `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
@@ -235,6 +238,9 @@ describe('the front', () => {
       ],
       [post('x'.repeat(1001)), `POST ${SEND} ${'x'.repeat(1001)}`],
       [post('{}', 'Origin: o\r\n'), `POST ${SEND} {}`],
+      ...['?', '?ack=', '?ack=x', '?ack=%73tored', '?ack=stored&ack=replicated', '?a=1&ack=stored'].map(
+        (query): [string, string] => [post('{}', '', SEND + query), `POST ${SEND + query} {}`],
+      ),
       ['GET /sse/user/bad HTTP/1.1\r\nHost: h\r\n\r\n', 'GET /sse/user/bad '],
       [`GET /sse/user/1 HTTP/1.1\r\nHost: h\r\nX: ${'y'.repeat(3000)}é\r\n\r\n`, 'GET /sse/user/1 '],
     ];
@@ -252,6 +258,16 @@ describe('the front', () => {
       }
     }
     expect(published).toEqual([]);
+  });
+
+  it('takes publishes that ask for a level of acknowledgement, each for its own', async () => {
+    const { socket, text } = open();
+    const batch = '/sse/api/v1/messages/batch';
+    const targets = [SEND, `${SEND}?ack=replicated`, `${batch}?ack=stored`, SEND];
+    socket.write(targets.map((target) => post('1', '', target)).join(''));
+    await vi.waitFor(() => expect(text()).toBe(answerOf('1').repeat(4)));
+    expect(asked).toEqual(['send undefined', 'send replicated', 'batch stored', 'send undefined']);
+    expect(handedOver).toEqual([]);
   });
 
   it('hands over what follows a publish on the same connection', async () => {

@@ -10,7 +10,8 @@
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { RequestError } from '../core/errors.ts';
-import type { PublishKind } from '../publish/publisher.ts';
+import { ACK_LEVELS, type AckLevel } from '../core/message.ts';
+import { PUBLISH_KINDS, type PublishKind } from '../publish/publisher.ts';
 import { type PlainHead, parsePlainHead } from './front-request.ts';
 import type { OpenStream } from './open-stream.ts';
 import { isStreamPath } from './stream-request.ts';
@@ -20,7 +21,12 @@ export interface FrontOptions {
   readonly httpServer: HttpServer;
   readonly openStream: OpenStream;
   /** Answers with the whole response, head and body; must not reject. */
-  readonly publish: (kind: PublishKind, body: Uint8Array, head: PlainHead) => Promise<string>;
+  readonly publish: (
+    kind: PublishKind,
+    body: Uint8Array,
+    head: PlainHead,
+    ack: AckLevel | undefined,
+  ) => Promise<string>;
   /** The whole answer that refuses a request and ends its connection. */
   readonly refusal: (error: RequestError) => string;
   /** The peer's address as the log and the limits take it. */
@@ -34,11 +40,21 @@ export interface FrontOptions {
   readonly now: () => number;
 }
 
-const PUBLISH_TARGETS: Readonly<Record<string, PublishKind>> = {
-  '/sse/api/v1/messages/send': 'send',
-  '/sse/api/v1/messages/broadcast': 'broadcast',
-  '/sse/api/v1/messages/batch': 'batch',
-};
+interface PublishTarget {
+  readonly kind: PublishKind;
+  readonly ack: AckLevel | undefined;
+}
+
+/** Whole targets, so that a query is looked up like a path; one that is not here is read by the HTTP server's route. */
+const PUBLISH_TARGETS: ReadonlyMap<string, PublishTarget> = new Map(
+  PUBLISH_KINDS.flatMap((kind): [string, PublishTarget][] => [
+    [`/sse/api/v1/messages/${kind}`, { kind, ack: undefined }],
+    ...ACK_LEVELS.map((ack): [string, PublishTarget] => [
+      `/sse/api/v1/messages/${kind}?ack=${ack}`,
+      { kind, ack },
+    ]),
+  ]),
+);
 const JSON_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i;
 const HEAD_END = '\r\n\r\n';
 const SWEEP_MS = 1000;
@@ -53,7 +69,7 @@ class Connection {
   size = 0;
   /** The head whose body is being read. */
   head: PlainHead | undefined;
-  kind: PublishKind | undefined;
+  publish: PublishTarget | undefined;
   /** Until the answer has gone out to the kernel. */
   isAnswering = false;
   /** The last answer is on its way; what else comes is not read. */
@@ -206,21 +222,21 @@ export class Front {
   }
 
   #tryPublish(connection: Connection, head: PlainHead, rest: Buffer): void {
-    const kind = PUBLISH_TARGETS[head.target];
+    const publish = PUBLISH_TARGETS.get(head.target);
     const { headers, contentLength } = head;
     const type = headers.get('content-type');
     if (
-      kind === undefined ||
+      publish === undefined ||
       // Pages of other origins are answered where CORS is.
       headers.has('origin') ||
       (type !== undefined && !JSON_TYPE.test(type)) ||
-      contentLength > this.#options.maxBodyBytes[kind]
+      contentLength > this.#options.maxBodyBytes[publish.kind]
     ) {
       this.#handOver(connection);
       return;
     }
     connection.head = head;
-    connection.kind = kind;
+    connection.publish = publish;
     connection.keep(rest);
     this.#takeBody(connection, head);
   }
@@ -232,8 +248,9 @@ export class Front {
     connection.keep(buffered.subarray(head.contentLength));
     connection.head = undefined;
     connection.isAnswering = true;
+    const { kind, ack } = connection.publish as PublishTarget;
     void this.#options
-      .publish(connection.kind as PublishKind, body, head)
+      .publish(kind, body, head, ack)
       .then((response) => this.#answer(connection, response, head.headers.get('connection') === 'close'));
   }
 

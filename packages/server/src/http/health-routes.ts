@@ -40,6 +40,7 @@ export function registerHealthRoutes(api: Api, options: ApiOptions): void {
           type: engine.kind,
           reason: health.reason ?? null,
         },
+        ...(info.worker && { worker: info.worker }),
       };
     },
   );

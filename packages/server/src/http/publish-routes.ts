@@ -1,6 +1,11 @@
 /** POST /sse/api/v1/messages/…: hands the bytes of a body to the publish stage. */
-import type { TSchema } from 'typebox';
-import { batchBodySchema, broadcastBodySchema, sendBodySchema } from '../publish/message-schema.ts';
+import Type, { type TSchema } from 'typebox';
+import {
+  ackSchema,
+  batchBodySchema,
+  broadcastBodySchema,
+  sendBodySchema,
+} from '../publish/message-schema.ts';
 import type { PublishKind } from '../publish/publisher.ts';
 import { batchAnswerSchema, publishedSchema } from './answer-schemas.ts';
 import type { Api, ApiOptions } from './api-options.ts';
@@ -8,6 +13,11 @@ import { contentTypeError } from './content-type.ts';
 import { errorAnswers } from './error-answers.ts';
 
 const EMPTY = Buffer.alloc(0);
+
+const querySchema = Type.Object({ ack: Type.Optional(ackSchema) });
+
+const ANSWERED =
+  'Answered once the message is stored, and with `ack=replicated` once replicas have it too; 503 `not_replicated` says that it is stored, but too few of them confirmed it in time.';
 
 const ROUTES: readonly {
   kind: PublishKind;
@@ -19,14 +29,14 @@ const ROUTES: readonly {
   {
     kind: 'send',
     summary: 'Send a message',
-    description: 'To the streams that its target names. Answered once the message is stored.',
+    description: `To the streams that its target names. ${ANSWERED}`,
     body: sendBodySchema,
     answer: publishedSchema,
   },
   {
     kind: 'broadcast',
     summary: 'Send a message to every stream',
-    description: 'Answered once the message is stored.',
+    description: ANSWERED,
     body: broadcastBodySchema,
     answer: publishedSchema,
   },
@@ -34,7 +44,7 @@ const ROUTES: readonly {
     kind: 'batch',
     summary: 'Send many messages',
     description:
-      'Each is accepted or refused on its own, and `results` says which; the status is 200 also when some were refused.',
+      'Each is accepted or refused on its own, and `results` says which; the status is 200 also when some were refused. `ack` is for those that name none themselves.',
     body: batchBodySchema,
     answer: batchAnswerSchema,
   },
@@ -51,10 +61,11 @@ export function registerPublishRoutes(api: Api, options: ApiOptions): void {
         operationId: `${kind}Message${kind === 'batch' ? 's' : ''}`,
         summary,
         description,
+        querystring: querySchema,
         body,
         response: { 200: answer, ...errorAnswers(400, 408, 409, 413, 415, 422, 429, 503) },
       },
-      // The schema above is documentation: the publish stage validates, in words of its own.
+      // The schemas above are documentation: the publish stage validates, in words of its own.
       validatorCompiler: () => () => true,
       bodyLimit: kind === 'batch' ? limits.maxBatchBytes : limits.maxMessageBytes,
       onRequest: async (request) => {
@@ -63,7 +74,10 @@ export function registerPublishRoutes(api: Api, options: ApiOptions): void {
       },
       handler: async (request, reply) => {
         const bytes = request.body instanceof Uint8Array ? request.body : EMPTY;
-        const { status, json } = await publisher.handle(kind, bytes);
+        const { ack } = request.query as { readonly ack?: string | readonly string[] };
+        // A repeated one is no level, whatever its parts are.
+        const queryAck = Array.isArray(ack) ? ack.join() : (ack as string | undefined);
+        const { status, json } = await publisher.handle(kind, bytes, queryAck);
         return reply.code(status).type('application/json; charset=utf-8').send(json);
       },
     });

@@ -105,15 +105,21 @@ export class Hub implements EngineListener {
   }
 
   onSuspect(names: readonly string[]): void {
+    // The engine says again that they are suspect when it can be asked.
+    this.compare(names).catch(() => undefined);
+  }
+
+  /** Compares channels with their logs; what was not announced is read from history. Rejects when the engine cannot say. */
+  async compare(names: readonly string[]): Promise<void> {
     const open = names.filter((name) => this.#channels.get(name)?.isOpen);
     if (open.length === 0) return;
-    this.#options.engine.states(open).then(
-      (states) => {
-        for (let i = 0; i < open.length; i++) this.#compare(open[i] as string, states[i] as LogState);
-      },
-      // The engine says again that they are suspect when it can be asked.
-      () => undefined,
-    );
+    const epochs = open.map((name) => this.#channels.get(name)?.epoch);
+    const states = await this.#options.engine.states(open);
+    for (let i = 0; i < open.length; i++) {
+      const channel = this.#channels.get(open[i] as string);
+      // Another epoch was announced meanwhile: it may be newer than what was asked for.
+      if (channel?.isOpen && channel.epoch === epochs[i]) this.#compare(channel, states[i] as LogState);
+    }
   }
 
   /** A stream may stay for weeks: its cursor must not look as if it had been away for as long. */
@@ -126,9 +132,7 @@ export class Hub implements EngineListener {
     }
   }
 
-  #compare(name: string, state: LogState): void {
-    const channel = this.#channels.get(name);
-    if (channel === undefined || !channel.isOpen) return;
+  #compare(channel: HubChannel, state: LogState): void {
     if (channel.epoch === state.epoch && channel.offset >= state.offset) return;
     for (const subscriber of channel.subscribers) subscriber.fallBehind('hole');
     channel.moveTo(state.epoch, state.offset);

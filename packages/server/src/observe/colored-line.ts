@@ -22,14 +22,18 @@ const HIDDEN: ReadonlySet<string> = new Set([
   'err',
 ]);
 
+interface Line {
+  readonly level: LogLevel;
+  readonly timestamp: string;
+  readonly message?: string;
+  readonly err?: unknown;
+}
+
+/** A line that is none of the log's, as a library may write one, stays as it is. */
 export function coloredLine(json: string): string {
-  const line = JSON.parse(json) as Record<string, unknown>;
-  const { level, timestamp, message, err } = line as {
-    level: LogLevel;
-    timestamp: string;
-    message?: string;
-    err?: unknown;
-  };
+  const line = parsedLine(json);
+  if (line === undefined) return json;
+  const { level, timestamp, message, err } = line;
   const fields = Object.entries(line)
     .filter(([key]) => !HIDDEN.has(key))
     .map(([key, value]) => styleText('gray', `${key}=`) + shown(value));
@@ -41,6 +45,17 @@ export function coloredLine(json: string): string {
     ...fields,
   ].join(' ');
   return `${head}\n${err === undefined ? '' : stackLines(err)}`;
+}
+
+function parsedLine(json: string): Line | undefined {
+  try {
+    const line: unknown = JSON.parse(json);
+    const { level, timestamp } = line as Partial<Record<'level' | 'timestamp', unknown>>;
+    return String(level) in LEVEL_STYLES && typeof timestamp === 'string' ? (line as Line) : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
+    throw error;
+  }
 }
 
 function shown(value: unknown): string {

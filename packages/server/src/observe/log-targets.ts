@@ -1,4 +1,4 @@
-/** The two places that log lines go to. Both report a failed write by rejecting and may be written to again. */
+/** The places that log lines go to. All report a failed write by rejecting and may be written to again. */
 import { appendFileSync, write, writeSync } from 'node:fs';
 import path from 'node:path';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
@@ -21,6 +21,29 @@ export class StdoutTarget implements LogTarget {
 
   appendSync(text: string): void {
     writeSync(STDOUT_FD, text);
+  }
+
+  async close(): Promise<void> {
+    // Standard output is not ours to close.
+  }
+}
+
+/**
+ * `process.stdout` where PM2's cluster mode has replaced its `write`: descriptor 1 is the daemon's there, and what is
+ * written to it does not appear in `pm2 logs`.
+ */
+export class ReplacedStdoutTarget implements LogTarget {
+  readonly name = 'standard output';
+
+  append(text: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      process.stdout.write(text, 'utf8', (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  /** Not written when it returns: a later `write` calls back when it is. */
+  appendSync(text: string): void {
+    process.stdout.write(text);
   }
 
   async close(): Promise<void> {

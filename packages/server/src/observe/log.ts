@@ -26,9 +26,11 @@ export interface LogOptions {
   readonly backups: number;
   readonly service: string;
   readonly environment: string;
+  /** Where several processes log: which one this is, on each line. */
+  readonly worker?: number;
   /** Counts for the metrics. */
   readonly counters: { lostLines: number };
-  /** In place of standard output, for tests. */
+  /** In place of standard output. */
   readonly output?: LogTarget;
   /** In place of standard error, for tests. */
   readonly sayFailure?: (text: string) => void;
@@ -36,6 +38,8 @@ export interface LogOptions {
 
 export interface OpenLog {
   readonly log: Log;
+  /** Writes a line of another process's log, which ends in a line break, as if it were this one's. */
+  readonly writeLine: (line: string) => void;
   /** Writes what is buffered before it returns, for a process that is about to end. */
   readonly flushSync: () => void;
   /** Writes what is buffered, then closes the file. Later lines go to standard output only. */
@@ -55,18 +59,20 @@ export function openLog(options: LogOptions): OpenLog {
       : new LogSink(new FileTarget({ file: options.file, rotation }), failures);
   const isColored = options.format === 'colored';
 
-  const destination = {
-    write(line: string): void {
-      output.write(isColored ? coloredLine(line) : line);
-      file?.write(line);
-    },
+  const writeLine = (line: string): void => {
+    output.write(isColored ? coloredLine(line) : line);
+    file?.write(line);
   };
 
   const log = pino(
     {
       level: PINO_LEVELS[options.level],
       messageKey: 'message',
-      base: { service: options.service, environment: options.environment },
+      base: {
+        service: options.service,
+        environment: options.environment,
+        ...(options.worker !== undefined && { worker: options.worker }),
+      },
       timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: LEVEL_NAMES[label] ?? label }) },
       serializers: {
@@ -81,11 +87,12 @@ export function openLog(options: LogOptions): OpenLog {
         censor: '***',
       },
     },
-    destination,
+    { write: writeLine },
   );
 
   return {
     log,
+    writeLine,
     flushSync: () => {
       output.flushSync();
       file?.flushSync();

@@ -56,7 +56,7 @@ describe('the metrics server', () => {
   });
 
   test('says which variable to change when its port is taken', async () => {
-    await expect(openMetricsServer({ metrics, ...place, port: server.port })).rejects.toThrow(
+    await expect(openMetricsServer({ metrics, ...place, port: server.port as number })).rejects.toThrow(
       `METRICS_PORT=${server.port}: the port is taken by another process`,
     );
   });

@@ -6,8 +6,8 @@ import type { Metrics } from './metrics.ts';
 const PATHS: ReadonlySet<string> = new Set(['/sse/metrics', '/metrics']);
 
 export interface MetricsServer {
-  /** The one that was opened, also when any free one was asked for. */
-  readonly port: number;
+  /** The one that was opened, also when any free one was asked for; undefined while it is waited for. */
+  readonly port: number | undefined;
   close(): Promise<void>;
 }
 
@@ -17,11 +17,18 @@ export interface MetricsServerOptions {
   readonly port: number;
   /** A scrape that failed; it was answered with 500. */
   readonly onError: (error: unknown) => void;
+  /**
+   * Called with what is wrong when the port is taken, which then is tried again until it is free, while the service
+   * runs. Without it a taken port is an error.
+   */
+  readonly onWaiting?: (error: Error) => void;
 }
+
+const RETRY_MS = 1000;
 
 /** Rejects with an Error for the operator when it cannot listen. */
 export async function openMetricsServer(options: MetricsServerOptions): Promise<MetricsServer> {
-  const { host, port, onError } = options;
+  const { host, port, onError, onWaiting } = options;
   const server = createServer((request, response) => {
     answer(options.metrics, request, response).catch((error: unknown) => {
       onError(error);
@@ -29,15 +36,36 @@ export async function openMetricsServer(options: MetricsServerOptions): Promise<
       else respond(request, response, 500, 'text/plain; charset=utf-8', 'the metrics could not be read\n');
     });
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
-    server.listen(port, host, resolve);
+  const listen = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const onListenError = (error: NodeJS.ErrnoException): void => reject(listenError(error, host, port));
+      server.once('error', onListenError);
+      // In a process of node:cluster a port is shared unless it is said otherwise, and a scrape would hit any of them.
+      server.listen({ port, host, exclusive: true }, () => {
+        server.removeListener('error', onListenError);
+        server.on('error', onError);
+        resolve();
+      });
+    });
+  let retryTimer: NodeJS.Timeout | undefined;
+  const retry = (): void => {
+    retryTimer = setTimeout(() => {
+      listen().catch(retry);
+    }, RETRY_MS);
+    retryTimer.unref();
+  };
+  await listen().catch((error: Error) => {
+    if (onWaiting === undefined || (error.cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    onWaiting(error);
+    retry();
   });
-  server.on('error', onError);
   return {
-    port: (server.address() as AddressInfo).port,
+    get port() {
+      return (server.address() as AddressInfo | null)?.port;
+    },
     close: () =>
       new Promise((resolve) => {
+        clearTimeout(retryTimer);
         server.close(() => resolve());
         // Scrapers keep their connections open; a scrape under way is not worth waiting for.
         server.closeAllConnections();

@@ -2,7 +2,7 @@
  * The metrics of the service: their names, what they mean and where their numbers come from. Counting itself is
  * in `counters.ts`; nothing here runs unless somebody scrapes.
  */
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 import {
   EngineCounters,
   HttpCounters,
@@ -13,18 +13,8 @@ import {
 } from './counters.ts';
 import { EventLoopDelay } from './event-loop-delay.ts';
 import type { Histogram } from './histogram.ts';
+import { collectProcessMetrics, METRICS_PREFIX as PREFIX } from './process-metrics.ts';
 import { histogramSamples, registerScraped, type Sample, samplesOf } from './scraped-metric.ts';
-
-const PREFIX = 'message_push_';
-
-/**
- * prom-client's own that are left out: two names against the conventions (a gauge that ends in `_total`), and
- * all of them walk every open socket at each scrape.
- */
-const LEFT_OUT = ['handles', 'requests', 'resources'].flatMap((kind) => [
-  `nodejs_active_${kind}`,
-  `nodejs_active_${kind}_total`,
-]);
 
 export interface Metrics {
   readonly streams: StreamCounters;
@@ -50,8 +40,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   const loopDelay = new EventLoopDelay();
 
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  for (const name of LEFT_OUT) registry.removeSingleMetric(name);
+  collectProcessMetrics(registry);
 
   const counter = (name: string, help: string, read: () => number | Sample[]): void =>
     registerScraped(registry, { name: PREFIX + name, help, type: 'counter', read: () => asSamples(read()) });

@@ -5,6 +5,7 @@
  */
 import { MAX_CHANNEL_NAME_BYTES, MESSAGE_TYPES, PRIORITIES, TARGET_PREFIXES } from '@message-push/protocol';
 import Type, { type Static } from 'typebox';
+import { ACK_LEVELS } from '../core/message.ts';
 
 export const MAX_TTL_SECONDS = 30 * 86_400;
 export const MAX_ID_CHARS = 128;
@@ -81,12 +82,20 @@ export const targetSchema = Type.Object(
   },
 );
 
+/** In a message and in the query of a request. */
+export const ackSchema = Type.Enum([...ACK_LEVELS], {
+  type: 'string',
+  description:
+    'How safe the message must be before the answer: `stored`, or `replicated` on `ACK_REPLICAS` replicas of Redis too, which needs `MESSAGE_QUEUE_TYPE=redis`. Default: `ACK_LEVEL`.',
+});
+
 const metadataFieldSchema = Type.String({ maxLength: 512 });
 
 export const metadataSchema = Type.Object(
   {
     priority: Type.Optional(prioritySchema),
     ttl: Type.Optional(ttlSchema),
+    ack: Type.Optional(ackSchema),
     correlation_id: Type.Optional(metadataFieldSchema),
     reply_to: Type.Optional(metadataFieldSchema),
     trace_id: Type.Optional(metadataFieldSchema),
@@ -95,7 +104,8 @@ export const metadataSchema = Type.Object(
   },
   {
     additionalProperties: true,
-    description: 'Passed on to subscribers, further fields included. Top-level `priority` and `ttl` win.',
+    description:
+      'Passed on to subscribers, further fields included. Top-level `priority` and `ttl` win; `ack` wins over that of the query.',
   },
 );
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { RequestError } from '../core/errors.ts';
 import type { Draft } from '../core/message.ts';
-import { Publisher, type PublishKind } from './publisher.ts';
+import { Publisher, type PublisherOptions, type PublishKind } from './publisher.ts';
 
 const NOW = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 let drafts: Draft[];
@@ -10,13 +10,13 @@ let refuse: (draft: Draft) => unknown;
 let isRepeat: boolean;
 let failures: unknown[];
 
-const publisher = new Publisher({
+const options: PublisherOptions = {
   engine: {
     async publish(draft) {
       const error = refuse(draft);
       if (error !== undefined) throw error;
       drafts.push(draft);
-      return { messageId: draft.message.id, places: [], timeMs: NOW, isRepeat, ack: 'stored' };
+      return { messageId: draft.message.id, places: [], timeMs: NOW, isRepeat, ack: draft.ack };
     },
   },
   audience: { countStreams: (channels, exclude) => channels.length * 10 - (exclude?.length ?? 0) },
@@ -28,6 +28,13 @@ const publisher = new Publisher({
   maxBatchSize: 5,
   now: () => NOW,
   observer: { onPublished: () => {}, onFailed: (error) => failures.push(error) },
+};
+const publisher = new Publisher(options);
+/** On an engine with replicas, with `ACK_LEVEL=replicated`. */
+const safePublisher = new Publisher({
+  ...options,
+  ackLevel: 'replicated',
+  ackLevels: ['stored', 'replicated'],
 });
 
 beforeEach(() => {
@@ -181,6 +188,92 @@ describe('a message that fits', () => {
   test('may begin with a byte order mark', async () => {
     await publish(`\ufeff${JSON.stringify(base)}`);
     expect(drafts).toHaveLength(1);
+  });
+});
+
+describe('the level of acknowledgement', () => {
+  const askedFor = async (metadata: object | null, queryAck?: string, kind: PublishKind = 'send') => {
+    drafts = [];
+    const body = { ...base, ...(kind === 'broadcast' ? { target: {} } : {}), metadata };
+    const text = JSON.stringify(kind === 'batch' ? [body] : body);
+    await safePublisher.handle(kind, Buffer.from(text), queryAck);
+    return drafts[0]?.ack;
+  };
+
+  test("is the message's own, else the request's, else the default", async () => {
+    expect(await askedFor({ ack: 'stored' }, 'replicated')).toBe('stored');
+    expect(await askedFor({ ack: 'replicated' }, 'stored')).toBe('replicated');
+    expect(await askedFor({ ack: null }, 'stored')).toBe('stored');
+    expect(await askedFor({}, 'stored', 'broadcast')).toBe('stored');
+    expect(await askedFor(null, 'stored', 'batch')).toBe('stored');
+    expect(await askedFor({ ack: 'stored' }, undefined, 'batch')).toBe('stored');
+    expect(await askedFor(null)).toBe('replicated');
+    await publish(base);
+    expect(drafts.at(-1)?.ack).toBe('stored');
+  });
+
+  test('that was reached is in the answer, and that of the metadata reaches subscribers as it came', async () => {
+    const body = Buffer.from(JSON.stringify({ ...base, metadata: { ack: 'replicated', trace_id: 't' } }));
+    expect(JSON.parse((await safePublisher.handle('send', body)).json)).toMatchObject({ ack: 'replicated' });
+    expect(published().wire.metadata).toMatchObject({ ack: 'replicated', trace_id: 't' });
+  });
+
+  test('makes no other message: a repeat may ask for another one', async () => {
+    const variants = [
+      [
+        { ...base, id: 'i' },
+        { ...base, id: 'i', metadata: { ack: 'stored' } },
+      ],
+      [
+        { ...base, id: 'i', metadata: {} },
+        { ...base, id: 'i', metadata: { ack: 'replicated' } },
+      ],
+      [
+        { ...base, id: 'i', metadata: { trace_id: 't' } },
+        { ...base, id: 'i', metadata: { trace_id: 't', ack: 'stored' } },
+      ],
+    ];
+    for (const pair of variants) {
+      drafts = [];
+      for (const body of pair) await safePublisher.handle('send', Buffer.from(JSON.stringify(body)));
+      const [first, second] = drafts;
+      expect(first?.fingerprint).toEqual(expect.any(String));
+      expect(second?.fingerprint).toBe(first?.fingerprint);
+    }
+  });
+
+  test('that is none, or none of the engine, is refused by field, value and what is allowed', async () => {
+    const detailsOf = async (metadata: object) => (await refusal({ ...base, metadata })).details;
+    expect(await detailsOf({ ack: 'safe' })).toEqual([
+      { field: 'metadata.ack', problem: 'must be one of stored, replicated', value: 'safe' },
+    ]);
+    expect((await detailsOf({ ack: true }))?.[0]).toMatchObject({ field: 'metadata.ack', value: true });
+    expect(await detailsOf({ ack: 'replicated' })).toEqual([
+      {
+        field: 'metadata.ack',
+        problem: 'must be stored: replicated needs MESSAGE_QUEUE_TYPE=redis',
+        value: 'replicated',
+      },
+    ]);
+    const answer = await publish([base, { ...base, metadata: { ack: 'replicated' } }], 'batch');
+    expect(answer.results).toMatchObject([
+      { success: true },
+      { code: 'validation_failed', details: [{ field: '[1].metadata.ack' }] },
+    ]);
+  });
+
+  test('of the query that is none refuses the whole request, a batch too', async () => {
+    for (const [kind, body] of [
+      ['send', base],
+      ['batch', [base]],
+    ] as const) {
+      const error = await publisher
+        .handle(kind, Buffer.from(JSON.stringify(body)), 'safe')
+        .catch((e: unknown) => e);
+      const details = [{ field: 'query.ack', problem: 'must be one of stored, replicated', value: 'safe' }];
+      expect(error).toMatchObject({ code: 'validation_failed', details });
+    }
+    expect(drafts).toEqual([]);
   });
 });
 

@@ -2,21 +2,24 @@
  * The publish stage: from the bytes of a body to a durable message and the answer for its publisher. It knows no
  * HTTP, no sessions and no frames; whoever takes a body from a socket calls `handle`.
  *
- * Guarantees: an answer means that the engine has stored what it names; a `RequestError` means that this call
- * stored nothing that its publisher is told of. The messages of a batch are handed to the engine in their order
- * within one turn, so that they share a group commit.
+ * Guarantees: an answer means that the engine has stored what it names, at the level that it names; a
+ * `RequestError` means that this call stored nothing that its publisher is told of, but for `not_replicated`, which
+ * says that the message is stored. The messages of a batch are handed to the engine in their order within one turn,
+ * so that they share a group commit.
  */
 import type { Audience } from '../core/directory.ts';
 import type { Engine } from '../core/engine.ts';
 import { ERROR_KINDS, RequestError, validationFailed } from '../core/errors.ts';
-import type { Draft, Receipt } from '../core/message.ts';
+import type { AckLevel, Draft, Receipt } from '../core/message.ts';
+import { ackOfQuery } from './ack-level.ts';
 import { hasSuspiciousNumber, parseExactly } from './exact-numbers.ts';
 import { isoTime } from './iso-time.ts';
 import { findJsonProblem } from './json-problems.ts';
 import { parseJson } from './parse-json.ts';
-import { type MessageInput, readMessage } from './read-message.ts';
+import { type MessageDefaults, type MessageInput, readMessage } from './read-message.ts';
 
-export type PublishKind = 'send' | 'broadcast' | 'batch';
+export const PUBLISH_KINDS = ['send', 'broadcast', 'batch'] as const;
+export type PublishKind = (typeof PUBLISH_KINDS)[number];
 
 export interface PublishAnswer {
   readonly status: 200;
@@ -41,39 +44,56 @@ export interface PublisherOptions {
   readonly maxMessageBytes: number;
   readonly maxBatchBytes: number;
   readonly maxBatchSize: number;
+  /** Of publishes that name none. Default: `stored`. */
+  readonly ackLevel?: AckLevel;
+  /** What the engine can give. Default: `stored` alone, which every engine gives. */
+  readonly ackLevels?: readonly AckLevel[];
   readonly now: () => number;
   readonly observer?: PublishObserver;
 }
 
 export class Publisher {
   readonly #options: PublisherOptions;
+  readonly #ackLevel: AckLevel;
+  readonly #defaults: MessageDefaults;
 
   constructor(options: PublisherOptions) {
+    const { serviceName, messageTtlMs, ackLevel = 'stored', ackLevels = ['stored'] } = options;
     this.#options = options;
+    this.#ackLevel = ackLevel;
+    this.#defaults = { serviceName, messageTtlMs, ackLevels };
   }
 
   /**
    * Rejects with a `RequestError`. The messages of a batch fail one by one, in the answer; the batch as a whole
    * rejects when it is no array of messages, or when the engine could take none of them.
+   *
+   * `queryAck` is the `ack` of the request's query, for messages that name none themselves.
    */
-  async handle(kind: PublishKind, body: Uint8Array): Promise<PublishAnswer> {
-    if (kind === 'batch') return { status: 200, json: await this.#publishBatch(body) };
+  async handle(kind: PublishKind, body: Uint8Array, queryAck?: string): Promise<PublishAnswer> {
+    if (kind === 'batch') return { status: 200, json: await this.#publishBatch(body, queryAck) };
     try {
-      return { status: 200, json: publishedJson(await this.#publish(this.#readSingle(kind, body))) };
+      const draft = this.#readSingle(kind, body, queryAck);
+      return { status: 200, json: publishedJson(await this.#publish(draft)) };
     } catch (error) {
       this.#options.observer?.onFailed(error);
       throw error;
     }
   }
 
-  #readSingle(kind: 'send' | 'broadcast', body: Uint8Array): Draft {
+  #readSingle(kind: 'send' | 'broadcast', body: Uint8Array, queryAck: string | undefined): Draft {
     const { maxJsonDepth, maxMessageBytes, now } = this.#options;
+    const ack = this.#ackOf(queryAck);
     checkSize(body, maxMessageBytes, 'MAX_MESSAGE_SIZE');
     const { text, value } = parseJson(body);
     const problem = findJsonProblem(value, maxJsonDepth, '');
     if (problem !== undefined) throw validationFailed([problem.detail]);
     const exact = hasSuspiciousNumber(text) ? parseExactly(text) : value;
-    return readMessage(kind, { value, exact, root: '', nowMs: now() }, this.#options);
+    return readMessage(kind, { value, exact, root: '', ack, nowMs: now() }, this.#defaults);
+  }
+
+  #ackOf(queryAck: string | undefined): AckLevel {
+    return ackOfQuery(queryAck, this.#ackLevel, this.#defaults.ackLevels);
   }
 
   async #publish(draft: Draft): Promise<Published> {
@@ -84,16 +104,16 @@ export class Publisher {
     return { receipt, sentTo: audience.countStreams(channels, exclude) };
   }
 
-  async #publishBatch(body: Uint8Array): Promise<string> {
-    const inputs = this.#readBatch(body);
+  async #publishBatch(body: Uint8Array, queryAck: string | undefined): Promise<string> {
+    const inputs = this.#readBatch(body, this.#ackOf(queryAck));
     const outcomes = await Promise.all(inputs.map((input) => this.#publishItem(input)));
-    // When nothing was stored and all of it may be repeated, that is the answer for the whole request.
+    // When none of it went as asked and all of it may be repeated, that is the answer for the whole request.
     const first = outcomes[0];
     if (first instanceof Failure && outcomes.every(isOutage)) throw first.error;
     return batchJson(outcomes);
   }
 
-  #readBatch(body: Uint8Array): (MessageInput | RequestError)[] {
+  #readBatch(body: Uint8Array, ack: AckLevel): (MessageInput | RequestError)[] {
     const { maxBatchBytes, maxBatchSize, maxJsonDepth, now } = this.#options;
     checkSize(body, maxBatchBytes, 'MAX_BATCH_BYTES');
     const { text, value } = parseJson(body);
@@ -116,7 +136,7 @@ export class Publisher {
     return value.map((item, i) => {
       const problem = problems[i];
       if (problem !== undefined) return validationFailed([problem.detail]);
-      return { value: item, exact: exact[i], root: `[${i}]`, nowMs };
+      return { value: item, exact: exact[i], root: `[${i}]`, ack, nowMs };
     });
   }
 
@@ -124,7 +144,7 @@ export class Publisher {
     const { maxMessageBytes, observer } = this.#options;
     try {
       if (input instanceof RequestError) throw input;
-      const draft = readMessage('send', input, this.#options);
+      const draft = readMessage('send', input, this.#defaults);
       checkSize(draft.message.json, maxMessageBytes, 'MAX_MESSAGE_SIZE');
       return await this.#publish(draft);
     } catch (error) {

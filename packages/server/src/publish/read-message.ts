@@ -6,8 +6,9 @@ import { hash, randomUUID } from 'node:crypto';
 import { BROADCAST_CHANNEL, nameProblem, TARGET_PREFIXES } from '@message-push/protocol';
 import { Ajv } from 'ajv';
 import type { TSchema } from 'typebox';
-import { type FieldProblem, validationFailed } from '../core/errors.ts';
-import type { Draft } from '../core/message.ts';
+import { type FieldProblem, shownValue, validationFailed } from '../core/errors.ts';
+import type { AckLevel, Draft } from '../core/message.ts';
+import { ackProblem } from './ack-level.ts';
 import { isoTime } from './iso-time.ts';
 import {
   type BroadcastBody,
@@ -24,6 +25,8 @@ export interface MessageDefaults {
   readonly serviceName: string;
   /** How long history keeps a message that names no ttl; 0: until trimmed. */
   readonly messageTtlMs: number;
+  /** What the engine can give. */
+  readonly ackLevels: readonly AckLevel[];
 }
 
 export interface MessageInput {
@@ -33,6 +36,8 @@ export interface MessageInput {
   readonly exact: unknown;
   /** Where the body stands in the request: `''`, or `[3]` in a batch. */
   readonly root: string;
+  /** For a message that names none. */
+  readonly ack: AckLevel;
   readonly nowMs: number;
 }
 
@@ -66,7 +71,7 @@ export function readMessage(
   input: MessageInput,
   defaults: MessageDefaults,
 ): Draft {
-  const body = readBody(kind, input);
+  const body = readBody(kind, input, defaults.ackLevels);
   const isBroadcast = kind === 'broadcast';
   const target = isBroadcast ? {} : (body.target ?? {});
   const channels = isBroadcast ? [BROADCAST_CHANNEL] : channelsOfTarget(target);
@@ -107,15 +112,16 @@ export function readMessage(
             source,
             target,
             exact.data,
-            passedOn,
+            withoutAck(passedOn),
             body.priority,
             body.ttl,
             exclude,
           ]),
+    ack: body.metadata?.ack ?? input.ack,
   };
 }
 
-function readBody(kind: 'send' | 'broadcast', input: MessageInput): Body {
+function readBody(kind: 'send' | 'broadcast', input: MessageInput, ackLevels: readonly AckLevel[]): Body {
   if (!isJsonObject(input.value)) {
     const problem = 'must be a JSON object';
     throw validationFailed([{ field: fieldPath(input.root, []), problem }]);
@@ -131,6 +137,9 @@ function readBody(kind: 'send' | 'broadcast', input: MessageInput): Body {
     const problem = 'is not allowed: a broadcast reaches every stream, "send" has a target';
     addProblem(problems, fieldPath(input.root, ['target']), problem);
   }
+  const { ack }: JsonObject = isJsonObject(body.metadata) ? body.metadata : {};
+  const noAck = typeof ack === 'string' ? ackProblem(ack, ackLevels) : undefined;
+  if (noAck !== undefined) addProblem(problems, fieldPath(input.root, ['metadata', 'ack']), noAck, ack);
   if (problems.length > 0) throw validationFailed(problems);
   return body as unknown as Body;
 }
@@ -148,8 +157,9 @@ function addNameProblems(body: RawBody, root: string, problems: FieldProblem[]):
   }
 }
 
-function addProblem(problems: FieldProblem[], field: string, problem: string): void {
-  if (!problems.some((known) => known.field === field)) problems.push({ field, problem });
+function addProblem(problems: FieldProblem[], field: string, problem: string, value?: unknown): void {
+  if (problems.some((known) => known.field === field)) return;
+  problems.push({ field, problem, ...(value === undefined ? {} : { value: shownValue(value) }) });
 }
 
 interface Validators {
@@ -197,6 +207,13 @@ function withoutNullsIn(body: RawBody, field: string, fields: readonly string[])
   if (!isJsonObject(inner)) return body;
   const cleaned = withoutNulls(inner, fields);
   return cleaned === inner ? body : { ...body, [field]: cleaned };
+}
+
+/** `ack` asks for how this publish is answered: a repeat that asks otherwise is the same message. */
+function withoutAck(metadata: JsonObject | undefined): JsonObject | undefined {
+  if (metadata === undefined) return undefined;
+  const { ack: _, ...rest } = metadata;
+  return Object.keys(rest).length === 0 ? undefined : rest;
 }
 
 /** Equal for equal bodies; not a secret, but a publisher must not find two bodies with one by accident. */

@@ -34,9 +34,13 @@ export interface CatchUpContext {
   readonly isOutboxFull: () => boolean;
   /** Calls `session.resumeCatchUp` when it no longer does. */
   readonly postpone: (session: Session) => void;
+  /** Compares what was announced of these channels with their logs. */
+  readonly compareWithLogs: (channels: readonly string[]) => Promise<void>;
   /** Ends the stream because history cannot be read; it comes back with its cursor. */
   readonly onReadFailed: (session: Session, error: unknown) => void;
 }
+
+const RETRY_MS = 1000;
 
 export interface StreamPosition {
   epoch: string;
@@ -54,6 +58,8 @@ export class CatchUp {
   #hasRead = false;
   /** Read to the top, which the bus has not brought yet. */
   #isAwaitingBus = false;
+  /** Pages in a row that reached the top of the logs, while what was announced is of another epoch. */
+  #pagesPastBus = 0;
   #lostDirectMessages = 0;
 
   constructor(
@@ -105,6 +111,10 @@ export class CatchUp {
       this.#isAwaitingBus = true;
       return;
     }
+    if (this.#pagesPastBus > 1) {
+      this.#wakeBus();
+      return;
+    }
     if (this.#context.isOutboxFull()) {
       this.#context.postpone(session);
       return;
@@ -125,6 +135,7 @@ export class CatchUp {
       if (session.isEnded) return;
       this.#context.counters.catchUpPages++;
       this.#hasRead = true;
+      this.#pagesPastBus = page.isComplete ? this.#pagesPastBus + 1 : 0;
       if (this.#announceGaps(page.channels.map((c) => c.state))) this.#writePage(page);
     } catch (error) {
       this.#context.onReadFailed(session, error);
@@ -132,6 +143,22 @@ export class CatchUp {
       this.#isReading = false;
     }
     this.advance();
+  }
+
+  /**
+   * History is in an epoch that was not announced yet, and may never be when nobody publishes: reading again would
+   * find the same for ever.
+   */
+  #wakeBus(): void {
+    this.#pagesPastBus = 0;
+    this.#isReading = true;
+    const goOn = (): void => {
+      this.#isReading = false;
+      this.advance();
+    };
+    this.#context
+      .compareWithLogs(this.#session.channels.map(({ name }) => name))
+      .then(goOn, () => setTimeout(goOn, RETRY_MS));
   }
 
   /**

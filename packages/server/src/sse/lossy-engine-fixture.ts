@@ -2,6 +2,7 @@
  * For tests: an engine in memory whose bus may lose, double and split what it announces, as one between nodes
  * does, and whose answers come when the test says so.
  */
+import { randomUUID } from 'node:crypto';
 import { unbornPosition } from '@message-push/protocol';
 import type { Engine, EngineListener, LogState } from '../core/engine.ts';
 import type { Draft, Place, Publication, Receipt } from '../core/message.ts';
@@ -21,7 +22,9 @@ interface Log {
 
 export type BusFault = 'none' | 'lost' | 'doubled' | 'split';
 
-export class LossyEngine implements Pick<Engine, 'watch' | 'unwatch' | 'states' | 'locate' | 'read'> {
+export class LossyEngine
+  implements Pick<Engine, 'watch' | 'unwatch' | 'states' | 'locate' | 'read' | 'newConnectionId'>
+{
   readonly #logs = new Map<string, Log>();
   readonly #now: () => number;
   #epochs = 0;
@@ -39,6 +42,10 @@ export class LossyEngine implements Pick<Engine, 'watch' | 'unwatch' | 'states' 
 
   listen(listener: EngineListener): void {
     this.#listener = listener;
+  }
+
+  newConnectionId(): string {
+    return randomUUID();
   }
 
   publish(draft: Draft, fault: BusFault = 'none'): Receipt {

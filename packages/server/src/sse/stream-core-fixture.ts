@@ -79,6 +79,7 @@ export function draftOf(id: string, channels: readonly string[], pad = 0): Draft
     ttlMs: undefined,
     hasOwnTtl: false,
     fingerprint: undefined,
+    ack: 'stored',
   };
 }
 

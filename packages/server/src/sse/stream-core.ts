@@ -13,7 +13,7 @@ import { StreamWheel } from './stream-wheel.ts';
 import { type StreamLimits, Streams, type StreamsObserver } from './streams.ts';
 
 export interface StreamCoreOptions {
-  readonly engine: Pick<Engine, 'watch' | 'unwatch' | 'states' | 'locate' | 'read'>;
+  readonly engine: Pick<Engine, 'watch' | 'unwatch' | 'states' | 'locate' | 'read' | 'newConnectionId'>;
   readonly counters: StreamCounters;
   readonly limits: StreamLimits;
   readonly heartbeatMs: number;
@@ -94,6 +94,7 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     onUnsent: (changed, hasUnsent) => wheel.setUnsent(changed, hasUnsent),
     isOutboxFull: () => wheel.isOutboxFull,
     postpone: (postponed) => wheel.postpone(postponed),
+    compareWithLogs: (channels) => hub.compare(channels),
     onReadFailed: (failed, error) => streams.fail(failed, error),
   };
   const streams: Streams = new Streams({

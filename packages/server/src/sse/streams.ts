@@ -43,7 +43,7 @@ export interface StreamLimits {
 
 export interface StreamsOptions {
   readonly hub: Hub;
-  readonly engine: Pick<Engine, 'locate'>;
+  readonly engine: Pick<Engine, 'locate' | 'newConnectionId'>;
   readonly registry: StreamRegistry;
   readonly wheel: StreamWheel;
   readonly session: SessionContext;
@@ -91,7 +91,7 @@ export class Streams {
 
   /** `head(connectionId)` is the response head; it leaves together with the first frame, in one write. */
   open(socket: Socket, plan: StreamPlan, head: (connectionId: string) => string): void {
-    const connectionId = randomUUID();
+    const connectionId = this.#options.engine.newConnectionId();
     const refusal = this.#refusal(plan);
     if (refusal !== undefined) {
       this.#options.observer.refused(refusal, plan);

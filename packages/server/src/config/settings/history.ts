@@ -1,21 +1,25 @@
 /** Variables of the engine and of what it remembers. */
 import { boolean, bytes, choice, integer, PATH, text } from '../setting.ts';
 
+const EMBEDDED = 'MESSAGE_QUEUE_TYPE=embedded';
+const REDIS_MEMORY = 'Redis bounds its memory by its own `maxmemory`.';
+
 export const HISTORY_SETTINGS = {
   MESSAGE_QUEUE_TYPE: choice(['embedded', 'redis'], {
     default: 'embedded',
     about:
-      'Engine that orders and keeps messages: `embedded` stores on disk in this process, `redis` joins several processes.',
+      'Engine that orders and keeps messages: `embedded` stores on disk in this process, `redis` stores in Redis and joins several processes.',
   }),
   DATA_DIR: text({
     ...PATH,
     default: 'data',
+    needs: EMBEDDED,
     about: 'Folder of the embedded engine. One running process owns it.',
   }),
   ENABLE_ASYNC_PROCESSING: boolean({
     default: true,
     about:
-      'Group commit: publishes that arrive together share one write to disk. `false` writes each by itself; every publish is on disk before its answer either way.',
+      'Group commit: publishes that arrive together share one write to disk, or one call to Redis. `false` writes each by itself; every publish is stored before its answer either way.',
   }),
   MESSAGE_QUEUE_SIZE: integer({
     default: 10_000,
@@ -34,7 +38,8 @@ export const HISTORY_SETTINGS = {
     default: 1_073_741_824,
     min: 1024,
     max: 17_592_186_044_416,
-    about: 'Bytes of messages in the history of all channels together; the oldest of all go first.',
+    needs: EMBEDDED,
+    about: `Bytes of messages in the history of all channels together; the oldest of all go first. ${REDIS_MEMORY}`,
   }),
   MESSAGE_TTL: integer({
     default: 3600,
@@ -57,7 +62,8 @@ export const HISTORY_SETTINGS = {
     min: 1,
     max: 100_000_000,
     unit: 'channels',
-    about: 'Channels that the engine remembers at a time.',
+    needs: EMBEDDED,
+    about: `Channels that the engine remembers at a time. ${REDIS_MEMORY}`,
   }),
   IDEMPOTENCY_TTL: integer({
     default: 300,
@@ -71,6 +77,7 @@ export const HISTORY_SETTINGS = {
     min: 1,
     max: 100_000_000,
     unit: 'ids',
-    about: 'Message ids that are remembered at a time; the oldest go first.',
+    needs: EMBEDDED,
+    about: `Message ids that are remembered at a time; the oldest go first. ${REDIS_MEMORY}`,
   }),
 } as const;

@@ -1,5 +1,5 @@
 /** Variables that bound what publishers may send. */
-import { bytes, integer } from '../setting.ts';
+import { bytes, choice, integer } from '../setting.ts';
 
 export const PUBLISHING_SETTINGS = {
   MAX_MESSAGE_SIZE: bytes({
@@ -34,5 +34,19 @@ export const PUBLISHING_SETTINGS = {
     max: 17_179_869_184,
     about:
       'Bytes of publishes that may wait for the engine; beyond it publishers are answered with 503 and `Retry-After`. At least MAX_BATCH_BYTES.',
+  }),
+  ACK_LEVEL: choice(['stored', 'replicated'], {
+    default: 'stored',
+    about:
+      'How safe a message must be before its publisher is answered: `stored` by the engine, or `replicated` on ACK_REPLICAS replicas of Redis too, which needs `MESSAGE_QUEUE_TYPE=redis`. A publish may choose by `?ack=` or `metadata.ack`.',
+  }),
+  ACK_REPLICAS: integer({
+    default: 1,
+    min: 1,
+    max: 100,
+    unit: 'replicas',
+    needs: 'MESSAGE_QUEUE_TYPE=redis',
+    about:
+      'Replicas that must have a message for `replicated`; when fewer say so in time, the publisher is answered with 503 `not_replicated`.',
   }),
 } as const;

@@ -51,7 +51,8 @@ export const SERVICE_SETTINGS = {
     min: 1,
     max: 256,
     unit: 'processes',
-    about: 'Processes that share the port. More than 1 needs `MESSAGE_QUEUE_TYPE=redis`.',
+    about:
+      'Processes that share the port, each a node of its own. More than 1 needs `MESSAGE_QUEUE_TYPE=redis`.',
   }),
   DRAIN_TIMEOUT: integer({
     default: 20,

@@ -13,7 +13,7 @@ describeEngine('embedded', async () => {
   let nowMs = 1_800_000_000_000;
   return {
     create: (bounds) => new EmbeddedEngine({ ...GENEROUS_BOUNDS, ...bounds, directory, now: () => nowMs }),
-    advanceClock: (ms) => {
+    advanceClock: async (ms) => {
       nowMs += ms;
     },
     nowMs: () => nowMs,
@@ -51,6 +51,7 @@ describe('embedded engine', () => {
     ttlMs: undefined,
     hasOwnTtl: false,
     fingerprint: undefined,
+    ack: 'stored' as const,
   });
 
   it('refuses a second process on the same directory, in words', async () => {

@@ -5,6 +5,7 @@
  * under way at a time: its offsets are given out when it is sent and become visible, are announced and are
  * acknowledged when the store says that it is on disk. If it fails, nothing of it happened.
  */
+import { randomUUID } from 'node:crypto';
 import type { Position } from '@message-push/protocol';
 import { compareNames } from '../../core/compare-names.ts';
 import type {
@@ -125,6 +126,10 @@ export class EmbeddedEngine implements Engine {
       this.#setAside = opened.setAside;
       this.#options.observer?.storeSetAside(opened.setAside);
     }
+  }
+
+  newConnectionId(): string {
+    return randomUUID();
   }
 
   publish(draft: Draft): Promise<Receipt> {

@@ -1,0 +1,20 @@
+-- The first entry that was published at a time or later.
+--
+-- KEYS  log, history
+-- ARGV  1 entries that a channel keeps   2 the time, ms
+-- Returns its offset; one more than the newest offset when there is none; 0 when there is no log
+local max_entries, since = tonumber(ARGV[1]), tonumber(ARGV[2]) * 1000
+local text = redis.call('GET', KEYS[1])
+if not text then return 0 end
+local top = tonumber(string.match(text, '^%S+ (%d+)'))
+local low, high = math.max(1, top - max_entries + 1), top + 1
+while low < high do
+  local middle = math.floor((low + high) / 2)
+  local entry = redis.call('XRANGE', KEYS[2], middle .. '-0', '+', 'COUNT', 1)[1]
+  if not entry or tonumber(string.match(entry[2][2], '^%d+ %d+ %d+ (%d+)')) >= since then
+    high = middle
+  else
+    low = offset_of(entry[1]) + 1
+  end
+end
+return low

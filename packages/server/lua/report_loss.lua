@@ -1,0 +1,36 @@
+-- A node says how far it has acknowledged a channel on a server that is no longer the channel's. When this server's log does not
+-- reach as far, something acknowledged is lost: the log begins a new epoch, and every stream of the channel learns it
+-- from the ancestors. Said twice, it counts once.
+--
+-- KEYS  log
+-- ARGV  1 run id of this server   2 epoch, offset: 3 that was acknowledged   4 the epoch to begin
+--       5 `publish` or `spublish`   6 bus channel   7 ms that the log's state is kept at least
+-- Returns 1 when the loss was noted, 0 when there is none or it is known
+local text = redis.call('GET', KEYS[1])
+if not text then return 0 end
+local log = unpack_log(text)
+local epoch, offset = ARGV[2], tonumber(ARGV[3])
+if log.epoch == epoch then
+  if log.offset >= offset then return 0 end
+  succeed(log, ARGV[4], ARGV[1], true)
+else
+  local ancestors, is_new = {}, false
+  for name, up_to, mark in string.gmatch(log.ancestors, '([^,:]+):(%d+)(!?)') do
+    if name == epoch and mark == '' and tonumber(up_to) < offset then
+      mark, is_new = '!', true
+    end
+    ancestors[#ancestors + 1] = name .. ':' .. up_to .. mark
+  end
+  if not is_new then return 0 end
+  log.ancestors = table.concat(ancestors, ',')
+  -- Streams that have followed to the current epoch have missed it too.
+  succeed(log, ARGV[4], ARGV[1], true)
+end
+local ttl = redis.call('PTTL', KEYS[1])
+if ttl > 0 then
+  redis.call('SET', KEYS[1], pack_log(log), 'PX', math.max(ttl, tonumber(ARGV[7])))
+else
+  redis.call('SET', KEYS[1], pack_log(log))
+end
+redis.call(ARGV[5], ARGV[6], '! 0 0 0\n')
+return 1

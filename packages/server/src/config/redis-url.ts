@@ -1,0 +1,82 @@
+/**
+ * REDIS_URL. Clients of Redis differ in what they make of unusual URLs, so everything that could be passed over or
+ * read in two ways is refused. A problem never quotes the URL: any part of it may be a piece of a password.
+ */
+import { NODE_HOST } from './network-settings.ts';
+import { type About, Default, Refused, type Setting, setting } from './setting.ts';
+
+export interface RedisUrl {
+  /** As it was written, secrets included. */
+  readonly text: string;
+  readonly isTls: boolean;
+  readonly host: string;
+  readonly port: number;
+  /** undefined: it does not say. */
+  readonly database: number | undefined;
+  /** undefined: it holds no credentials. The user may be missing: that of `requirepass`. */
+  readonly credentials: { readonly username: string | undefined; readonly password: string } | undefined;
+}
+
+const DEFAULT_PORT = 6379;
+const MAX_DATABASE = 65_535;
+
+export function redisUrl(about: Omit<About<RedisUrl | undefined>, 'default'>): Setting<RedisUrl | undefined> {
+  return setting<RedisUrl | undefined>(
+    {
+      type: 'URL',
+      allowed:
+        'redis://[[user]:password@]host[:port][/database], or rediss:// for TLS, special characters of user and password percent-encoded',
+      parse: parseRedisUrl,
+      show: (url) => url?.text ?? '',
+    },
+    { ...about, default: new Default<RedisUrl | undefined>('', () => undefined) },
+  );
+}
+
+function parseRedisUrl(text: string): RedisUrl | Refused {
+  if (!URL.canParse(text)) return new Refused();
+  const url = new URL(text);
+  if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') return new Refused();
+  if (/[?#]/.test(text)) {
+    return new Refused(
+      'it has a query or a fragment (? or #), which says nothing here; other variables hold what it could say',
+    );
+  }
+  // An IPv6 address stands in brackets.
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  if (host.includes(',')) return new Refused('it names several servers, which is for REDIS_NODES');
+  if (!NODE_HOST.pattern.test(host)) return new Refused('it names no host');
+  const port = url.port === '' ? DEFAULT_PORT : Number(url.port);
+  if (port === 0) return new Refused('its port is not from 1 to 65535');
+  const path = /^\/?(\d{0,5})$/.exec(url.pathname);
+  const database = path?.[1] === '' ? undefined : Number(path?.[1]);
+  if (path === null || (database ?? 0) > MAX_DATABASE) {
+    return new Refused(`what follows the host is not a database number from 0 to ${MAX_DATABASE}`);
+  }
+  const username = decoded(url.username);
+  const password = decoded(url.password);
+  if (username === undefined || password === undefined) {
+    return new Refused('its user or password has a malformed percent-encoding');
+  }
+  if (username !== '' && password === '') {
+    // Some clients take the one name that is there for the password.
+    return new Refused('it has a user without a password; a password alone is written after a colon');
+  }
+  return {
+    text,
+    isTls: url.protocol === 'rediss:',
+    host,
+    port,
+    database,
+    credentials: password === '' ? undefined : { username: username === '' ? undefined : username, password },
+  };
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // What is not percent-encoding has no other meaning: the caller refuses it.
+    return undefined;
+  }
+}

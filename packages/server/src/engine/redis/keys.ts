@@ -1,0 +1,87 @@
+/**
+ * Every name that the engine uses in Redis, and the hash slot of each. The keys of a channel share a slot, and its
+ * bus channel has the same one, so that one script may touch all of them and, with sharded pub/sub, announce too.
+ */
+import calculateSlot from 'cluster-key-slot';
+
+export class Keys {
+  readonly #prefix: string;
+  readonly #bus: string;
+
+  /** Pub/sub knows no databases: the names on the bus carry the number, keys do not need to. */
+  constructor(prefix: string, database: number) {
+    this.#prefix = prefix;
+    this.#bus = `${prefix}${database}:`;
+  }
+
+  /** State of a channel's log: string. */
+  log(channel: string): string {
+    return `${this.#prefix}l:{${channel}}`;
+  }
+
+  /** Entries of a channel: stream. */
+  history(channel: string): string {
+    return `${this.#prefix}h:{${channel}}`;
+  }
+
+  /** Streams per node that have joined a channel: hash. */
+  audience(channel: string): string {
+    return `${this.#prefix}a:{${channel}}`;
+  }
+
+  /** What was answered to a publisher's id: string. In a cluster it lives with one of the message's channels. */
+  receipt(id: string, channel?: string): string {
+    return channel === undefined ? `${this.#prefix}r:${id}` : `${this.#prefix}r:{${channel}}${id}`;
+  }
+
+  /** In a cluster: the message that an id belongs to, whatever its channels: string. */
+  claim(id: string): string {
+    return `${this.#prefix}i:{${id}}`;
+  }
+
+  /** Open streams per node of a user: hash. */
+  user(userId: string): string {
+    return `${this.#prefix}u:{${userId}}`;
+  }
+
+  /** Nodes and when they were last alive: sorted set, ms. */
+  nodes(): string {
+    return `${this.#prefix}nodes`;
+  }
+
+  /** `MATCH` pattern of the histories of channels that start with `channelPrefix`. */
+  historyPattern(channelPrefix: string): string {
+    const literal = `${this.#prefix}h:{${channelPrefix}`.replace(/[\\*?[\]]/g, '\\$&');
+    return `${literal}*`;
+  }
+
+  channelOfHistory(key: string): string {
+    return key.slice(this.#prefix.length + 'h:{'.length, -1);
+  }
+
+  /** Bus channel of a channel's publications. */
+  bus(channel: string): string {
+    return `${this.#bus}c:{${channel}}`;
+  }
+
+  /** Bus channel of one node. */
+  nodeBus(nodeId: string): string {
+    return `${this.#bus}n:{${nodeId}}`;
+  }
+
+  /** Bus channel of all nodes. */
+  allNodesBus(): string {
+    return `${this.#bus}n:{all}`;
+  }
+
+  /** Bus channel by which a node proves that its connection to one server hears; `tag` chooses the slot. */
+  probeBus(nodeId: string, tag: string): string {
+    return `${this.#bus}p:{${tag}}${nodeId}`;
+  }
+}
+
+export const SLOTS = 16_384;
+
+export function slotOf(key: string): number {
+  return calculateSlot(key);
+}

@@ -1,0 +1,297 @@
+/**
+ * Group commit: the publishes of a turn that may share a call go in one. While two calls of a group are under way
+ * the next ones gather, so that calls grow as the load does.
+ *
+ * What is refused or fails here is settled in time: a server does nothing for a call after its deadline, so a
+ * publisher that was told of a failure does not get a late success.
+ */
+import { isTransientChannel } from '@message-push/protocol';
+import { RequestError } from '../../core/errors.ts';
+import type { AckLevel, Draft, Place } from '../../core/message.ts';
+import { encodeMessage, nodeOfConnectionChannel } from './codec.ts';
+import { type Argument, ReplyError } from './connection.ts';
+import type { Keys } from './keys.ts';
+import type { Router } from './router.ts';
+import type { Shard } from './shard.ts';
+
+export interface PublishQueueOptions {
+  readonly router: Router;
+  readonly keys: Keys;
+  readonly maxMessagesPerChannel: number;
+  readonly maxBytesPerChannel: number;
+  readonly logRetentionMs: number;
+  readonly idempotencyTtlMs: number;
+  readonly ackReplicas: number;
+  readonly timeoutMs: number;
+  /** False: every publish is a call of its own. */
+  readonly isGrouping: boolean;
+  readonly newEpoch: () => string;
+  /** A call was answered. */
+  readonly onCommitted: (publications: number, seconds: number) => void;
+}
+
+/** How many streams had joined a channel, by node. */
+export type Audience = ReadonlyMap<string, number>;
+
+export interface PartResult {
+  readonly outcome: 'stored' | 'repeat' | 'conflict';
+  /** In the order of the part's channels. */
+  readonly places: readonly Place[];
+  /** Of the first time, when it is a repeat. */
+  readonly timeMs: number;
+  /** In the order of the places. */
+  readonly audiences: readonly Audience[];
+  readonly runId: string;
+}
+
+/** The channels of a draft that may share a call. */
+interface Part {
+  readonly draft: Draft;
+  readonly logs: readonly string[];
+  /** Connections: the name on the bus of each one's node. */
+  readonly direct: readonly { readonly channel: string; readonly bus: string }[];
+  readonly queuedMs: number;
+  readonly resolve: (result: PartResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Group {
+  readonly slot: number;
+  readonly ack: AckLevel;
+  waiting: Part[];
+  underWay: number;
+}
+
+/** One call stays below a few ms of the server, and of its buffers. */
+const MAX_PARTS = 200;
+const MAX_BYTES = 1024 * 1024;
+const MAX_UNDER_WAY = { stored: 2, replicated: 1 } as const;
+/** The deadline that a server is given is so much earlier than the one that a publisher sees: clocks are not equal. */
+const CLOCK_MARGIN_MS = 100;
+/** Whom a connection belongs to that no node can have. */
+const NO_NODE = 'none';
+
+export class PublishQueue {
+  readonly #options: PublishQueueOptions;
+  readonly #groups = new Map<string, Group>();
+  readonly #dirty = new Set<Group>();
+  #isScheduled = false;
+  #onIdle: (() => void) | undefined;
+  bytes = 0;
+  messages = 0;
+
+  constructor(options: PublishQueueOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves with a result for every group of channels that the draft was split into. */
+  async add(draft: Draft): Promise<readonly PartResult[]> {
+    const size = draft.message.json.length;
+    this.bytes += size;
+    this.messages++;
+    try {
+      return await Promise.all(this.#split(draft).map((part) => this.#enqueue(draft, part)));
+    } finally {
+      this.bytes -= size;
+      if (--this.messages === 0) this.#onIdle?.();
+    }
+  }
+
+  /** Resolves when nothing is under way. */
+  settled(): Promise<void> {
+    if (this.messages === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
+  #split(draft: Draft): { slot: number; logs: string[]; direct: { channel: string; bus: string }[] }[] {
+    const { router, keys } = this.#options;
+    const parts = new Map<
+      number,
+      { slot: number; logs: string[]; direct: { channel: string; bus: string }[] }
+    >();
+    for (const channel of draft.message.channels) {
+      const isDirect = isTransientChannel(channel);
+      const bus = isDirect ? keys.nodeBus(nodeOfConnectionChannel(channel) ?? NO_NODE) : '';
+      const slot = router.groupOf(isDirect ? bus : keys.log(channel));
+      let part = parts.get(slot);
+      if (part === undefined) {
+        part = { slot, logs: [], direct: [] };
+        parts.set(slot, part);
+      }
+      if (isDirect) part.direct.push({ channel, bus });
+      else part.logs.push(channel);
+    }
+    return [...parts.values()];
+  }
+
+  #enqueue(
+    draft: Draft,
+    { slot, logs, direct }: { slot: number; logs: string[]; direct: { channel: string; bus: string }[] },
+  ): Promise<PartResult> {
+    return new Promise((resolve, reject) => {
+      const key = `${slot}${draft.ack}`;
+      let group = this.#groups.get(key);
+      if (group === undefined) {
+        group = { slot, ack: draft.ack, waiting: [], underWay: 0 };
+        this.#groups.set(key, group);
+      }
+      group.waiting.push({ draft, logs, direct, queuedMs: performance.now(), resolve, reject });
+      this.#dirty.add(group);
+      if (this.#isScheduled) return;
+      this.#isScheduled = true;
+      setImmediate(() => {
+        this.#isScheduled = false;
+        const dirty = [...this.#dirty];
+        this.#dirty.clear();
+        for (const each of dirty) this.#send(each);
+      });
+    });
+  }
+
+  #send(group: Group): void {
+    while (group.waiting.length > 0 && group.underWay < MAX_UNDER_WAY[group.ack]) {
+      const parts = this.#take(group);
+      group.underWay++;
+      void this.#call(group, parts).finally(() => {
+        group.underWay--;
+        if (group.waiting.length > 0) this.#send(group);
+        else if (group.underWay === 0) this.#groups.delete(`${group.slot}${group.ack}`);
+      });
+    }
+  }
+
+  #take(group: Group): Part[] {
+    if (!this.#options.isGrouping) return group.waiting.splice(0, 1);
+    let count = 0;
+    for (let bytes = 0; count < Math.min(group.waiting.length, MAX_PARTS) && bytes < MAX_BYTES; count++) {
+      bytes += (group.waiting[count] as Part).draft.message.json.length;
+    }
+    return group.waiting.splice(0, count);
+  }
+
+  async #call(group: Group, parts: readonly Part[]): Promise<void> {
+    const { router, ackReplicas, timeoutMs } = this.#options;
+    const startedMs = performance.now();
+    const untilMs = (parts[0] as Part).queuedMs + timeoutMs;
+    const { keys, args } = this.#arguments(parts);
+    const isReplicated = group.ack === 'replicated';
+    try {
+      const { reply, replicas, shard } = await router.call(
+        'publish',
+        group.slot,
+        keys,
+        (target) => [...this.#header(target, untilMs, isReplicated), ...args],
+        isReplicated ? { untilMs, replicas: ackReplicas } : { untilMs },
+      );
+      if (isReplicated && replicas < ackReplicas) throw notReplicated(replicas, ackReplicas, timeoutMs);
+      this.#options.onCommitted(parts.length, (performance.now() - startedMs) / 1000);
+      this.#resolve(parts, reply as string[], shard.runId);
+    } catch (error) {
+      const problem = publishError(error);
+      for (const part of parts) part.reject(problem);
+    }
+  }
+
+  /** The same for every message of a call; see `lua/publish.lua`. */
+  #header(shard: Shard, untilMs: number, renews: boolean): string[] {
+    const o = this.#options;
+    return [
+      shard.runId,
+      String(shard.deadlineUs(Math.max(1, untilMs - performance.now() - CLOCK_MARGIN_MS))),
+      o.newEpoch(),
+      String(o.maxMessagesPerChannel),
+      String(o.maxBytesPerChannel),
+      String(o.logRetentionMs),
+      String(o.idempotencyTtlMs),
+      shard.busKind === 'sharded' ? 'spublish' : 'publish',
+      renews ? '1' : '0',
+    ];
+  }
+
+  #arguments(parts: readonly Part[]): { keys: string[]; args: Argument[] } {
+    const { keys: names, router } = this.#options;
+    const keys: string[] = [];
+    const args: Argument[] = [];
+    for (const { draft, logs, direct } of parts) {
+      const { message, fingerprint = '', ttlMs = 0, hasOwnTtl } = draft;
+      if (fingerprint !== '') {
+        // Where there is one keyspace an id is one key, whatever the message's channels.
+        const home = logs[0] ?? nodeOfConnectionChannel(direct[0]?.channel ?? '') ?? NO_NODE;
+        keys.push(router.isCluster ? names.receipt(message.id, home) : names.receipt(message.id));
+      }
+      args.push(
+        encodeMessage(message),
+        String(ttlMs),
+        hasOwnTtl ? '1' : '0',
+        fingerprint,
+        String(message.timeMs),
+        String(logs.length),
+        String(direct.length),
+      );
+      for (const channel of logs) {
+        keys.push(names.log(channel), names.history(channel), names.audience(channel));
+        args.push(names.bus(channel));
+      }
+      for (const { bus } of direct) args.push(bus);
+    }
+    return { keys, args };
+  }
+
+  #resolve(parts: readonly Part[], reply: readonly string[], runId: string): void {
+    parts.forEach((part, i) => {
+      const [sign, ...words] = (reply[2 * i] as string).split(' ');
+      const isRepeat = sign === '=';
+      const timeMs = isRepeat ? Number(words.shift()) : part.draft.message.timeMs;
+      const places = part.logs.map(
+        (channel, j): Place => ({
+          channel,
+          epoch: words[2 * j] ?? '',
+          offset: Number(words[2 * j + 1] ?? 0),
+        }),
+      );
+      for (const { channel } of part.direct) places.push({ channel, epoch: '', offset: 0 });
+      part.resolve({
+        outcome: sign === '!' ? 'conflict' : isRepeat ? 'repeat' : 'stored',
+        places,
+        timeMs,
+        audiences: (reply[2 * i + 1] as string).split('|').map(parseAudience),
+        runId,
+      });
+    });
+  }
+}
+
+export const NOBODY: Audience = new Map();
+
+function parseAudience(text: string): Audience {
+  if (text === '') return NOBODY;
+  const words = text.split(' ');
+  const audience = new Map<string, number>();
+  for (let i = 0; i < words.length; i += 2) audience.set(words[i] as string, Number(words[i + 1]));
+  return audience;
+}
+
+function notReplicated(replicas: number, wanted: number, timeoutMs: number): RequestError {
+  return new RequestError(
+    'not_replicated',
+    `the message is stored, but ${replicas} of ${wanted} replicas (ACK_REPLICAS) confirmed it within ${timeoutMs} ms; send it again with the same id`,
+    { retryAfterSeconds: 1 },
+  );
+}
+
+function publishError(error: unknown): unknown {
+  if (error instanceof RequestError) return error;
+  const { message } = error as Error;
+  if (error instanceof ReplyError && /\bOOM\b/.test(message)) {
+    return new RequestError('storage_full', `Redis has no memory left (maxmemory): ${message}`, {
+      retryAfterSeconds: 5,
+      cause: error,
+    });
+  }
+  return new RequestError('engine_unavailable', `the message could not be stored: ${message}`, {
+    retryAfterSeconds: 1,
+    cause: error,
+  });
+}

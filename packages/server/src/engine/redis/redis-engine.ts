@@ -1,0 +1,668 @@
+/**
+ * The redis engine: many nodes on one Redis, standalone, Sentinel or Cluster.
+ *
+ * Redis orders and keeps; its bus only wakes nodes up. A node watches the channels that its streams use, finds holes
+ * by offsets, and asks where the logs stand whenever its ear was closed, and from time to time while it is open.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { isTransientChannel, type Position, unbornPosition } from '@message-push/protocol';
+import { compareNames } from '../../core/compare-names.ts';
+import type {
+  ChannelSummary,
+  Engine,
+  EngineHealth,
+  EngineListener,
+  HistoryPage,
+  HistoryRange,
+  LogState,
+  ReadFrom,
+  Start,
+} from '../../core/engine.ts';
+import { RequestError } from '../../core/errors.ts';
+import type { Draft, Place, Publication, Receipt } from '../../core/message.ts';
+import { type Acknowledged, AcknowledgedPositions } from './acknowledged.ts';
+import {
+  decodeAnnouncement,
+  decodeMessage,
+  lostBefore,
+  NODE_ID_CHARS,
+  nodeOfConnectionChannel,
+  parseFacts,
+  parseLog,
+  stateOf,
+} from './codec.ts';
+import { Keys } from './keys.ts';
+import { assemblePage, type ChannelRead } from './page.ts';
+import { NOBODY, type PartResult, PublishQueue } from './publish-queue.ts';
+import { Router } from './router.ts';
+import type { Shard } from './shard.ts';
+import type { TopologySettings } from './topology.ts';
+
+export interface RedisEngineOptions extends TopologySettings {
+  readonly keyPrefix: string;
+  /** Eight hexadecimal digits, different for every node. */
+  readonly nodeId: string;
+  readonly maxMessagesPerChannel: number;
+  readonly maxBytesPerChannel: number;
+  readonly channelRetentionMs: number;
+  readonly idempotencyTtlMs: number;
+  readonly maxQueueBytes: number;
+  readonly groupCommit: boolean;
+  readonly ackReplicas: number;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly observer?: RedisEngineObserver;
+}
+
+export interface RedisEngineObserver {
+  /** A call that published was answered. */
+  committed(publications: number, seconds: number): void;
+  serverDown(server: string, reason: string): void;
+  serverReady(server: string, version: string): void;
+  listenerBack(server: string): void;
+  /** Acknowledged entries of a channel are missing after a failover. */
+  lost(channel: string): void;
+}
+
+/** Most channels of one call. */
+const CHUNK = 500;
+/** Watched channels are compared with their logs at least this often, and no more than so many at once. */
+const CHECK_ROUND_MS = 10_000;
+const CHECK_INTERVAL_MS = 500;
+const MAX_CHECKED_AT_ONCE = 2000;
+/** How long a read of history waits for a server that is away. Streams stay open meanwhile. */
+const READ_PATIENCE_MS = 600_000;
+const READ_PAUSE_MS = 250;
+const RANGE_MAX_BYTES = 8 * 1024 * 1024;
+const SCAN_COUNT = 1000;
+const REPORTS_AT_ONCE = 200;
+
+export class RedisEngine implements Engine {
+  readonly kind = 'redis';
+  readonly #options: RedisEngineOptions;
+  readonly #keys: Keys;
+  readonly #router: Router;
+  readonly #queue: PublishQueue;
+  readonly #acknowledged = new AcknowledgedPositions();
+  /** Servers that have not been told how far this node has acknowledged on their predecessors. */
+  readonly #unreported = new Set<Shard>();
+  readonly #reporting = new Set<Shard>();
+  readonly #watched = new Set<string>();
+  readonly #channelOfBus = new Map<string, string>();
+  #listener: EngineListener | undefined;
+  #pending: Publication[] = [];
+  #checkTimer: NodeJS.Timeout | undefined;
+  #checkPlace: Iterator<string> | undefined;
+  #isClosed = false;
+  #isOpen = false;
+  #lost = 0;
+  #onNodeMessage: (message: Buffer) => void = () => {};
+
+  constructor(options: RedisEngineOptions) {
+    this.#options = options;
+    this.#keys = new Keys(options.keyPrefix, options.connection.database);
+    const { observer } = options;
+    this.#router = new Router({
+      ...options,
+      keys: this.#keys,
+      onMessage: (name, message) => this.#onMessage(name, message),
+      onReady: (shard) => {
+        observer?.serverReady(shard.label, shard.facts?.version ?? '');
+        this.#unreported.add(shard);
+        void this.#reportLosses(shard);
+      },
+      onDown: (shard, reason) => observer?.serverDown(shard.label, reason.message),
+      onHearing: (shard) => {
+        if (!this.#isOpen) return;
+        observer?.listenerBack(shard.label);
+        this.#suspect([...shard.listener.names]);
+      },
+      onMoved: (names) => void this.#hearAgain(names),
+    });
+    this.#queue = new PublishQueue({
+      router: this.#router,
+      keys: this.#keys,
+      maxMessagesPerChannel: options.maxMessagesPerChannel,
+      maxBytesPerChannel: options.maxBytesPerChannel,
+      logRetentionMs: options.channelRetentionMs,
+      idempotencyTtlMs: options.idempotencyTtlMs,
+      ackReplicas: options.ackReplicas,
+      timeoutMs: options.connection.callTimeoutMs,
+      isGrouping: options.groupCommit,
+      newEpoch: () => this.#newEpoch(),
+      onCommitted: (publications, seconds) => observer?.committed(publications, seconds),
+    });
+  }
+
+  get nodeId(): string {
+    return this.#options.nodeId;
+  }
+
+  get keys(): Keys {
+    return this.#keys;
+  }
+
+  get router(): Router {
+    return this.#router;
+  }
+
+  /** What other nodes send to this one, or to all. Set before `open`. */
+  set onNodeMessage(listener: (message: Buffer) => void) {
+    this.#onNodeMessage = listener;
+  }
+
+  async open(listener: EngineListener): Promise<void> {
+    this.#listener = listener;
+    await this.#router.open();
+    await this.#subscribe([this.#keys.nodeBus(this.nodeId), this.#keys.allNodesBus()]);
+    this.#isOpen = true;
+    this.#checkTimer = setInterval(() => this.#check(), CHECK_INTERVAL_MS);
+    this.#checkTimer.unref();
+  }
+
+  newConnectionId(): string {
+    return `${this.nodeId}${randomUUID().slice(NODE_ID_CHARS)}`;
+  }
+
+  async publish(draft: Draft): Promise<Receipt> {
+    const problem = this.#refusal(draft);
+    if (problem !== undefined) throw problem;
+    const { message, fingerprint } = draft;
+    if (fingerprint !== undefined && this.#router.isCluster) await this.#claim(message.id, fingerprint);
+    const parts = await this.#queue.add(draft);
+    if (parts.some((part) => part.outcome === 'conflict')) throw conflict(message.id);
+    const nowMs = this.#options.now();
+    for (const { places, runId } of parts) {
+      for (const { channel, epoch, offset } of places) {
+        if (offset > 0) this.#acknowledged.note(channel, epoch, offset, runId, nowMs);
+      }
+    }
+    return receiptOf(draft, parts);
+  }
+
+  #refusal({ message }: Draft): RequestError | undefined {
+    if (!this.#isOpen || this.#isClosed) {
+      return new RequestError('engine_unavailable', 'the engine is closed', { retryAfterSeconds: 1 });
+    }
+    const { maxQueueBytes } = this.#options;
+    if (this.#queue.bytes > 0 && this.#queue.bytes + message.json.length > maxQueueBytes) {
+      return new RequestError(
+        'engine_overloaded',
+        `${this.#queue.bytes} bytes wait to be stored; PUBLISH_QUEUE_MAX_BYTES allows ${maxQueueBytes}`,
+        { retryAfterSeconds: 1 },
+      );
+    }
+    return undefined;
+  }
+
+  /** In a cluster an id's receipts lie with its channels; that no other message has it is known in one place. */
+  async #claim(id: string, fingerprint: string): Promise<void> {
+    const key = this.#keys.claim(id);
+    const args = [String(this.#options.idempotencyTtlMs), fingerprint];
+    const [isOurs] = (await this.#call('claim', [key], () => args).catch((error: Error) => {
+      throw unavailable('the message could not be stored', error);
+    })) as [number];
+    if (isOurs === 0) throw conflict(id);
+  }
+
+  async watch(channels: readonly string[]): Promise<readonly LogState[]> {
+    for (const channel of channels) {
+      this.#watched.add(channel);
+      this.#channelOfBus.set(this.#keys.bus(channel), channel);
+    }
+    try {
+      await this.#subscribe(channels.map((channel) => this.#keys.bus(channel)));
+      return await this.#statesOf(channels);
+    } catch (error) {
+      this.unwatch(channels);
+      throw unavailable('the channels could not be watched', error);
+    }
+  }
+
+  unwatch(channels: readonly string[]): void {
+    const byShard = new Map<Shard, string[]>();
+    for (const channel of channels) {
+      const name = this.#keys.bus(channel);
+      this.#watched.delete(channel);
+      this.#channelOfBus.delete(name);
+      for (const shard of this.#router.shards) {
+        if (!shard.listener.names.has(name)) continue;
+        const names = byShard.get(shard);
+        if (names === undefined) byShard.set(shard, [name]);
+        else names.push(name);
+      }
+    }
+    for (const [shard, names] of byShard) shard.listener.unsubscribe(names);
+  }
+
+  async states(channels: readonly string[]): Promise<readonly LogState[]> {
+    try {
+      return await this.#statesOf(channels);
+    } catch (error) {
+      throw unavailable('history could not be read', error);
+    }
+  }
+
+  async locate(channel: string, start: Start): Promise<Position> {
+    const [state] = await this.states([channel]);
+    if (state === undefined) throw new Error('unreachable: one channel was asked for');
+    const { epoch, offset, floor } = state;
+    const at = (position: number): Position => ({ epoch, offset: Math.max(floor, position) });
+    if (offset === 0 || start.kind === 'now') return { epoch, offset };
+    if (start.kind === 'all') return at(floor);
+    if (start.kind === 'last') return at(offset - start.count);
+    const keys = [this.#keys.log(channel), this.#keys.history(channel)];
+    const args = [String(this.#options.maxMessagesPerChannel), String(start.sinceMs)];
+    const first = await this.#call('locate', keys, () => args).catch((error: Error) => {
+      throw unavailable('history could not be read', error);
+    });
+    return at(Number(first) - 1);
+  }
+
+  async read(from: readonly ReadFrom[], maxBytes: number): Promise<HistoryPage> {
+    const patienceMs = performance.now() + READ_PATIENCE_MS;
+    for (;;) {
+      try {
+        return await this.#read(from, maxBytes);
+      } catch (error) {
+        if (this.#isClosed || performance.now() > patienceMs)
+          throw unavailable('history could not be read', error);
+        await pause(READ_PAUSE_MS * (0.5 + this.#options.random()), undefined, { ref: false });
+      }
+    }
+  }
+
+  async range(
+    channel: string,
+    { from, to, limit, reverse }: HistoryRange,
+  ): Promise<{ state: LogState; publications: readonly Publication[] }> {
+    const keys = [this.#keys.log(channel), this.#keys.history(channel)];
+    const args = [
+      String(this.#options.maxMessagesPerChannel),
+      String(from),
+      // More than Lua counts exactly is as good as everything.
+      String(Math.min(to, 1e13)),
+      String(limit),
+      String(RANGE_MAX_BYTES),
+      reverse ? '1' : '0',
+    ];
+    const reply = await this.#call('range', keys, () => args, true).catch((error: Error) => {
+      throw unavailable('history could not be read', error);
+    });
+    const [now, line, first, list] = reply as [Buffer, Buffer, Buffer, Buffer[]];
+    const log = parseLog(line.toString('latin1'));
+    if (log === undefined) return { state: this.#unborn(), publications: [] };
+    const head = first.length === 0 ? undefined : parseFacts(first.toString('latin1'));
+    const state = stateOf(log, lostBefore(log, head, Number(now.toString('latin1'))));
+    const publications: Publication[] = [];
+    for (let i = 0; i < list.length; i += 2) {
+      const { offset, order } = parseFacts((list[i] as Buffer).toString('latin1'));
+      const places = [{ channel, epoch: log.epoch, offset }];
+      publications.push({ message: decodeMessage(list[i + 1] as Buffer), places, order });
+    }
+    return { state, publications };
+  }
+
+  async channels({ prefix, after, limit }: { prefix: string; after: string; limit: number }): Promise<{
+    total: number;
+    channels: readonly ChannelSummary[];
+  }> {
+    try {
+      const names = (await this.#scan(prefix)).sort(compareNames);
+      const page = names.filter((name) => compareNames(name, after) > 0).slice(0, limit);
+      return { total: names.length, channels: await this.#summaries(page) };
+    } catch (error) {
+      throw unavailable('channels could not be listed', error);
+    }
+  }
+
+  health(): EngineHealth {
+    const { shards } = this.#router;
+    const ready = shards.filter((shard) => shard.isReady);
+    const hearing = ready.filter((shard) => shard.listener.isHearing);
+    const lags = hearing.flatMap(({ busLagMs }) => (busLagMs === undefined ? [] : [busLagMs]));
+    const lagMs = lags.length === 0 ? null : Math.round(Math.max(...lags) * 10) / 10;
+    const details = {
+      mode: this.#options.mode,
+      servers: shards.length,
+      servers_ready: ready.length,
+      servers_heard: hearing.length,
+      bus_lag_ms: lagMs,
+      bus_reconnects: shards.reduce((sum, { listener }) => sum + listener.losses, 0),
+      watched_channels: this.#watched.size,
+      queue_bytes: this.#queue.bytes,
+      queue_messages: this.#queue.messages,
+      losses_announced: this.#lost,
+      clock_skew_ms: Math.round(Math.max(0, ...shards.map((shard) => Math.abs(shard.clockOffsetMs)))),
+      redis_version: ready[0]?.facts?.version ?? null,
+    };
+    if (!this.#isOpen) return { status: 'unhealthy', reason: 'the engine is not open', details };
+    const away = shards.find((shard) => !shard.isReady);
+    if (ready.length === 0) {
+      const reason = away?.lastError?.message ?? 'no server is known';
+      return { status: 'unhealthy', reason: `Redis is away: ${reason}`, details };
+    }
+    if (away !== undefined) {
+      return { status: 'degraded', reason: away.lastError?.message ?? `${away.label} is away`, details };
+    }
+    if (hearing.length < ready.length || (lagMs ?? 0) > 2000) {
+      return { status: 'degraded', reason: 'the bus is not heard: deliveries are late', details };
+    }
+    return { status: 'healthy', reason: undefined, details };
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#checkTimer);
+    await this.#queue.settled();
+    this.#router.stop();
+  }
+
+  /** Subscribes names of the bus where they are. */
+  async #subscribe(names: readonly string[]): Promise<void> {
+    const untilMs = performance.now() + this.#options.connection.callTimeoutMs;
+    let left = names;
+    for (;;) {
+      const byShard = Map.groupBy(left, (name) => this.#router.ownerOf(this.#router.groupOf(name)));
+      const moved: string[] = [];
+      await Promise.all(
+        [...byShard].map(async ([shard, group]) => {
+          if (shard === undefined) {
+            moved.push(...group);
+            return;
+          }
+          await shard.listener.subscribe(group).catch((error: unknown) => {
+            if (performance.now() > untilMs || this.#isClosed) throw error;
+            moved.push(...group);
+          });
+        }),
+      );
+      if (moved.length === 0) return;
+      left = moved;
+      await this.#router.refresh();
+      await pause(READ_PAUSE_MS / 5);
+    }
+  }
+
+  async #hearAgain(names: readonly string[]): Promise<void> {
+    const fixed = new Set([this.#keys.nodeBus(this.nodeId), this.#keys.allNodesBus()]);
+    const wanted = names.filter((name) => this.#channelOfBus.has(name) || fixed.has(name));
+    while (!this.#isClosed && wanted.length > 0) {
+      try {
+        await this.#subscribe(wanted);
+        this.#suspect(wanted);
+        return;
+      } catch {
+        await pause(READ_PAUSE_MS, undefined, { ref: false });
+      }
+    }
+  }
+
+  #suspect(names: readonly string[]): void {
+    const channels = names.flatMap((name) => this.#channelOfBus.get(name) ?? []);
+    if (channels.length > 0) this.#listener?.onSuspect(channels);
+  }
+
+  /** Compares some watched channels with their logs, for ever round. */
+  #check(): void {
+    this.#acknowledged.sweep(this.#options.now());
+    for (const shard of this.#unreported) {
+      if (!this.#router.shards.includes(shard)) this.#unreported.delete(shard);
+      else if (shard.isReady) void this.#reportLosses(shard);
+    }
+    const rounds = CHECK_ROUND_MS / CHECK_INTERVAL_MS;
+    const count = Math.min(MAX_CHECKED_AT_ONCE, Math.ceil(this.#watched.size / rounds));
+    const channels: string[] = [];
+    while (channels.length < count) {
+      this.#checkPlace ??= this.#watched.values();
+      const next = this.#checkPlace.next();
+      if (next.done) {
+        this.#checkPlace = undefined;
+        break;
+      }
+      channels.push(next.value);
+    }
+    if (channels.length > 0) this.#listener?.onSuspect(channels);
+  }
+
+  #onMessage(name: string, bytes: Buffer): void {
+    const channel = this.#channelOfBus.get(name);
+    if (channel === undefined) {
+      if (bytes[0] === AT_SIGN) this.#onNodeMessage(bytes);
+      else
+        for (const { message, order } of decodeAnnouncement(bytes)) {
+          if (message !== undefined)
+            this.#announce({ message, places: this.#placesHere(message.channels), order });
+        }
+      return;
+    }
+    for (const { epoch, offset, order, message } of decodeAnnouncement(bytes)) {
+      if (message === undefined) this.#listener?.onSuspect([channel]);
+      else this.#announce({ message, places: [{ channel, epoch, offset }], order });
+    }
+  }
+
+  #placesHere(channels: readonly string[]): Place[] {
+    return channels
+      .filter((channel) => isTransientChannel(channel) && nodeOfConnectionChannel(channel) === this.nodeId)
+      .map((channel) => ({ channel, epoch: '', offset: 0 }));
+  }
+
+  /** All that one read of the socket has brought is handed on together. */
+  #announce(publication: Publication): void {
+    if (this.#pending.push(publication) > 1) return;
+    queueMicrotask(() => {
+      const publications = this.#pending;
+      this.#pending = [];
+      this.#listener?.onPublications(publications);
+    });
+  }
+
+  /** Tells the logs of a new run how far this node has acknowledged on the one before. Called again until it is done. */
+  async #reportLosses(shard: Shard): Promise<void> {
+    if (this.#reporting.has(shard)) return;
+    this.#reporting.add(shard);
+    const { runId } = shard;
+    const isConcerned = (channel: string): boolean =>
+      this.#router.ownerOf(this.#router.groupOf(this.#keys.log(channel))) === shard;
+    const positions = Array.from(this.#acknowledged.ofOtherRuns(runId, isConcerned));
+    try {
+      for (let i = 0; i < positions.length; i += REPORTS_AT_ONCE) {
+        const some = positions.slice(i, i + REPORTS_AT_ONCE);
+        await Promise.all(some.map(([channel, position]) => this.#reportLoss(shard, channel, position)));
+      }
+      if (shard.runId === runId) this.#unreported.delete(shard);
+    } catch {
+      // It stays unreported, and is said again at the next check.
+    } finally {
+      this.#reporting.delete(shard);
+    }
+  }
+
+  async #reportLoss(shard: Shard, channel: string, position: Acknowledged): Promise<void> {
+    const args = [
+      shard.runId,
+      position.epoch,
+      String(position.offset),
+      this.#newEpoch(),
+      shard.busKind === 'sharded' ? 'spublish' : 'publish',
+      this.#keys.bus(channel),
+      String(this.#options.channelRetentionMs),
+    ];
+    const isNoted = await this.#call('reportLoss', [this.#keys.log(channel)], () => args);
+    this.#acknowledged.forget(channel, position);
+    if (Number(isNoted) !== 1) return;
+    this.#lost++;
+    this.#options.observer?.lost(channel);
+  }
+
+  async #statesOf(channels: readonly string[]): Promise<LogState[]> {
+    const states: LogState[] = Array.from({ length: channels.length }, () => this.#unborn());
+    await this.#perGroup(channels, async (indexes) => {
+      const keys = indexes.flatMap((i) => this.#logKeys(channels[i] as string));
+      const [now, ...rest] = (await this.#call('states', keys, () => [
+        String(this.#options.maxMessagesPerChannel),
+      ])) as string[];
+      indexes.forEach((index, i) => {
+        const log = parseLog(rest[2 * i] as string);
+        if (log === undefined) return;
+        const facts = rest[2 * i + 1] as string;
+        states[index] = stateOf(
+          log,
+          lostBefore(log, facts === '' ? undefined : parseFacts(facts), Number(now)),
+        );
+      });
+    });
+    return states;
+  }
+
+  async #read(from: readonly ReadFrom[], maxBytes: number): Promise<HistoryPage> {
+    const reads: ChannelRead[] = [];
+    const unborn = this.#unborn();
+    // What all of them may bring together is bounded, and each brings something.
+    const share = Math.max(1, Math.ceil(maxBytes / from.length));
+    await this.#perGroup(
+      from.map(({ channel }) => channel),
+      async (indexes) => {
+        const keys = indexes.flatMap((i) => this.#logKeys((from[i] as ReadFrom).channel));
+        const args = [
+          String(this.#options.maxMessagesPerChannel),
+          String(share),
+          ...indexes.map((i) => String((from[i] as ReadFrom).offset)),
+        ];
+        const [now, ...rest] = (await this.#call('read', keys, () => args, true)) as [Buffer, ...unknown[]];
+        indexes.forEach((index, i) => {
+          const { channel, offset } = from[index] as ReadFrom;
+          reads[index] = {
+            channel,
+            after: offset,
+            log: parseLog((rest[2 * i] as Buffer).toString('latin1')),
+            list: rest[2 * i + 1] as Buffer[],
+            nowMs: Number(now.toString('latin1')),
+            maxBytes: share,
+            unborn,
+          };
+        });
+      },
+    );
+    return assemblePage(reads, maxBytes);
+  }
+
+  async #summaries(channels: readonly string[]): Promise<ChannelSummary[]> {
+    const summaries: (ChannelSummary | undefined)[] = [];
+    await this.#perGroup(channels, async (indexes) => {
+      const keys = indexes.flatMap((i) => this.#logKeys(channels[i] as string));
+      const [now, ...rest] = (await this.#call('summary', keys, () => [
+        String(this.#options.maxMessagesPerChannel),
+      ])) as (string | number)[];
+      indexes.forEach((index, i) => {
+        const [line, facts, size, messages] = rest.slice(4 * i, 4 * i + 4) as [
+          string,
+          string,
+          number,
+          number,
+        ];
+        const log = parseLog(line);
+        if (log === undefined || facts === '') return;
+        const first = parseFacts(facts);
+        summaries[index] = {
+          channel: channels[index] as string,
+          ...stateOf(log, lostBefore(log, first, Number(now))),
+          messages,
+          bytes: log.bytes - first.bytes + size,
+          lastPublishedMs: Math.floor(log.order / 1000),
+        };
+      });
+    });
+    return summaries.flatMap((summary) => summary ?? []);
+  }
+
+  /** Names of channels with history that start with `prefix`. It looks at every key: for people, not for machines. */
+  async #scan(prefix: string): Promise<string[]> {
+    const names = new Set<string>();
+    const pattern = this.#keys.historyPattern(prefix);
+    await Promise.all(
+      this.#router.shards.map(async (shard) => {
+        let cursor = '0';
+        do {
+          const reply = await shard.call(['SCAN', cursor, 'MATCH', pattern, 'COUNT', String(SCAN_COUNT)]);
+          const [next, found] = reply as [string, string[]];
+          for (const key of found) names.add(this.#keys.channelOfHistory(key));
+          cursor = next;
+        } while (cursor !== '0');
+      }),
+    );
+    return [...names];
+  }
+
+  #logKeys(channel: string): [string, string] {
+    return [this.#keys.log(channel), this.#keys.history(channel)];
+  }
+
+  /** Calls `action` with the indexes of channels that may share a call. */
+  async #perGroup(channels: readonly string[], action: (indexes: number[]) => Promise<void>): Promise<void> {
+    const groups = new Map<number, number[][]>();
+    channels.forEach((channel, index) => {
+      const group = this.#router.groupOf(this.#keys.log(channel));
+      const chunks = groups.get(group);
+      if (chunks === undefined) groups.set(group, [[index]]);
+      else if ((chunks.at(-1) as number[]).length < CHUNK) chunks.at(-1)?.push(index);
+      else chunks.push([index]);
+    });
+    await Promise.all([...groups.values()].flat().map(action));
+  }
+
+  async #call(
+    script: Parameters<Router['call']>[0],
+    keys: readonly string[],
+    args: (shard: Shard) => readonly string[],
+    asBytes = false,
+  ): Promise<unknown> {
+    const group = this.#router.groupOf(keys[0] as string);
+    const untilMs = performance.now() + this.#options.connection.callTimeoutMs;
+    return (await this.#router.call(script, group, keys, args, { untilMs, asBytes })).reply;
+  }
+
+  #unborn(): LogState {
+    return { ...unbornPosition(this.#options.now()), floor: 0 };
+  }
+
+  #newEpoch(): string {
+    return Math.floor(this.#options.random() * 36 ** 8)
+      .toString(36)
+      .padStart(8, '0');
+  }
+}
+
+const AT_SIGN = 0x40;
+
+function receiptOf({ message, ack }: Draft, parts: readonly PartResult[]): Receipt {
+  const byChannel = new Map(
+    parts.flatMap(({ places, audiences }) =>
+      places.map((place, i) => [place.channel, { place, audience: audiences[i] ?? NOBODY }]),
+    ),
+  );
+  const found = message.channels.flatMap((channel) => byChannel.get(channel) ?? []);
+  return {
+    messageId: message.id,
+    places: found.map(({ place }) => place),
+    audiences: found.map(({ audience }) => audience),
+    timeMs: parts[0]?.timeMs ?? message.timeMs,
+    isRepeat: parts.every(({ outcome }) => outcome === 'repeat'),
+    ack,
+  };
+}
+
+function conflict(id: string): RequestError {
+  return new RequestError('id_conflict', `id ${id} was already used for another message`, {
+    details: [{ field: 'id', problem: 'was already used for another message', value: id }],
+  });
+}
+
+function unavailable(what: string, error: unknown): RequestError {
+  if (error instanceof RequestError) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new RequestError('engine_unavailable', `${what}: ${reason}`, { retryAfterSeconds: 1, cause: error });
+}
