@@ -53,7 +53,7 @@ function createEmbeddedEngine({ config, log, metrics, onFatal }: EngineParts): E
 }
 
 function createRedisEngine({ config, log, metrics }: EngineParts, redis: RedisConfig): RedisEngine {
-  const { engine, history, service } = config;
+  const { engine, history, publishing, service } = config;
   return new RedisEngine({
     mode: redis.mode,
     nodes: redis.nodes,
@@ -79,6 +79,9 @@ function createRedisEngine({ config, log, metrics }: EngineParts, redis: RedisCo
     maxQueueBytes: engine.queueMaxBytes,
     groupCommit: engine.isGroupCommit,
     ackReplicas: redis.ackReplicas,
+    isReplicatedByDefault: publishing.ackLevel === 'replicated',
+    maxConnections: redis.maxConnections,
+    isProduction: service.environment === 'production',
     now: Date.now,
     random: Math.random,
     observer: {
@@ -89,6 +92,7 @@ function createRedisEngine({ config, log, metrics }: EngineParts, redis: RedisCo
       serverReady: (server, version) => log.info({ server, version }, 'Redis is connected'),
       serverDown: (server, reason) => log.error({ server }, `Redis is away: ${reason}`),
       listenerBack: (server) => log.warn({ server }, 'the bus is heard again; positions are compared'),
+      warned: (message) => log.warn(message),
       lost: (channel) =>
         log.error(
           { channel },

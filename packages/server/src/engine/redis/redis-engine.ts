@@ -37,6 +37,7 @@ import { assemblePage, type ChannelRead } from './page.ts';
 import { NOBODY, type PartResult, PublishQueue } from './publish-queue.ts';
 import { Router } from './router.ts';
 import type { Shard } from './shard.ts';
+import { checkServers, mayPass, startError } from './start-checks.ts';
 import type { TopologySettings } from './topology.ts';
 
 export interface RedisEngineOptions extends TopologySettings {
@@ -50,6 +51,9 @@ export interface RedisEngineOptions extends TopologySettings {
   readonly maxQueueBytes: number;
   readonly groupCommit: boolean;
   readonly ackReplicas: number;
+  readonly isReplicatedByDefault: boolean;
+  readonly maxConnections: number;
+  readonly isProduction: boolean;
   readonly now: () => number;
   readonly random: () => number;
   readonly observer?: RedisEngineObserver;
@@ -63,6 +67,7 @@ export interface RedisEngineObserver {
   listenerBack(server: string): void;
   /** Acknowledged entries of a channel are missing after a failover. */
   lost(channel: string): void;
+  warned(message: string): void;
 }
 
 /** Most channels of one call. */
@@ -75,6 +80,8 @@ const MAX_CHECKED_AT_ONCE = 2000;
 const READ_PATIENCE_MS = 600_000;
 const READ_PAUSE_MS = 250;
 const RANGE_MAX_BYTES = 8 * 1024 * 1024;
+const START_PATIENCE_MS = 30_000;
+const START_PAUSE_MS = 1000;
 const SCAN_COUNT = 1000;
 const REPORTS_AT_ONCE = 200;
 
@@ -98,6 +105,7 @@ export class RedisEngine implements Engine {
   #isOpen = false;
   #lost = 0;
   #onNodeMessage: (message: Buffer) => void = () => {};
+  #onServerReady: (shard: Shard) => void = () => {};
 
   constructor(options: RedisEngineOptions) {
     this.#options = options;
@@ -111,6 +119,7 @@ export class RedisEngine implements Engine {
         observer?.serverReady(shard.label, shard.facts?.version ?? '');
         this.#unreported.add(shard);
         void this.#reportLosses(shard);
+        this.#onServerReady(shard);
       },
       onDown: (shard, reason) => observer?.serverDown(shard.label, reason.message),
       onHearing: (shard) => {
@@ -152,13 +161,43 @@ export class RedisEngine implements Engine {
     this.#onNodeMessage = listener;
   }
 
+  /** A server can be asked, for the first time or again: it may have lost what was noted there. Set before `open`. */
+  set onServerReady(listener: (shard: Shard) => void) {
+    this.#onServerReady = listener;
+  }
+
   async open(listener: EngineListener): Promise<void> {
     this.#listener = listener;
-    await this.#router.open();
+    await this.#openRouter();
+    try {
+      for (const warning of checkServers(this.#router.shards, this.#options))
+        this.#options.observer?.warned(warning);
+    } catch (error) {
+      this.#router.stop();
+      throw error;
+    }
     await this.#subscribe([this.#keys.nodeBus(this.nodeId), this.#keys.allNodesBus()]);
     this.#isOpen = true;
     this.#checkTimer = setInterval(() => this.#check(), CHECK_INTERVAL_MS);
     this.#checkTimer.unref();
+  }
+
+  /** Servers that do not answer yet are waited for: a service and its Redis are often started together. */
+  async #openRouter(): Promise<void> {
+    const { mode, connection, observer } = this.#options;
+    const untilMs = performance.now() + START_PATIENCE_MS;
+    for (;;) {
+      try {
+        await this.#router.open();
+        return;
+      } catch (error) {
+        this.#router.stop();
+        const problem = startError(error, mode, connection.database);
+        if (this.#isClosed || !mayPass(error) || performance.now() > untilMs) throw problem;
+        observer?.warned(`${problem.message}; trying again`);
+        await pause(START_PAUSE_MS);
+      }
+    }
   }
 
   newConnectionId(): string {

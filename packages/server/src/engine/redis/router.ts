@@ -76,6 +76,7 @@ export class Router {
 
   /** Connects to all masters; rejects when that fails. */
   async open(): Promise<void> {
+    this.#isStopped = false;
     const topology = await resolveTopology(this.#options);
     const fresh = this.#apply(topology);
     await Promise.all(fresh.map((shard) => shard.start()));
@@ -90,6 +91,7 @@ export class Router {
     this.#isStopped = true;
     clearInterval(this.#timer);
     for (const shard of this.#shards.values()) shard.stop();
+    this.#shards.clear();
   }
 
   /** Calls a script where `group` is. `argsFor` is asked again for every server that it is sent to. */

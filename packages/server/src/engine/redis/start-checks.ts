@@ -1,0 +1,116 @@
+/**
+ * What an operator should hear at the start: what keeps the engine from working stops it, in words that name the
+ * variable; what will hurt later is a warning.
+ */
+import { ReplyError } from './connection.ts';
+import { infoField, type Shard } from './shard.ts';
+import type { TopologySettings } from './topology.ts';
+
+export interface StartCheckOptions {
+  readonly mode: TopologySettings['mode'];
+  readonly maxConnections: number;
+  readonly ackReplicas: number;
+  /** Publishes wait for replicas by default. */
+  readonly isReplicatedByDefault: boolean;
+  readonly isProduction: boolean;
+}
+
+const MIN_VERSION = [6, 2] as const;
+export const CONNECTIONS_PER_SERVER = 3;
+const SKEW_WARNING_MS = 1000;
+
+/** Throws an Error for the operator, or returns warnings. */
+export function checkServers(shards: readonly Shard[], options: StartCheckOptions): string[] {
+  const needed = shards.length * CONNECTIONS_PER_SERVER;
+  if (needed > options.maxConnections) {
+    throw new Error(
+      `${shards.length} Redis servers need ${needed} connections (${CONNECTIONS_PER_SERVER} each); REDIS_MAX_CONNECTIONS allows ${options.maxConnections}`,
+    );
+  }
+  return shards.flatMap((shard) => checkServer(shard, options));
+}
+
+function checkServer(shard: Shard, options: StartCheckOptions): string[] {
+  const { facts, label } = shard;
+  if (facts === undefined) return [];
+  const field = (name: string): string => infoField(facts.info, name);
+  const [major = 0, minor = 0] = facts.version.split('.').map(Number);
+  if (major < MIN_VERSION[0] || (major === MIN_VERSION[0] && minor < MIN_VERSION[1])) {
+    throw new Error(
+      `Redis ${label} has version ${facts.version}; at least ${MIN_VERSION.join('.')} is needed`,
+    );
+  }
+  if (facts.isCluster && options.mode !== 'cluster') {
+    throw new Error(`Redis ${label} is part of a cluster; set REDIS_MODE=cluster (it is ${options.mode})`);
+  }
+  const warnings: string[] = [];
+  const policy = field('maxmemory_policy');
+  if (policy.startsWith('allkeys') || (policy.startsWith('volatile') && policy !== 'noeviction')) {
+    warnings.push(
+      `Redis ${label} has maxmemory-policy ${policy}, which may evict the history of channels: their streams get a gap then. ` +
+        'Use noeviction, as in config/redis.conf: publishers get 503 when memory is full, and nothing is lost.',
+    );
+  }
+  if (options.isProduction && field('aof_enabled') === '0') {
+    warnings.push(
+      `Redis ${label} has no append-only file: what it has acknowledged since its last snapshot is lost when it dies. ` +
+        'Set appendonly yes, as in config/redis.conf.',
+    );
+  }
+  const replicas = Number(field('connected_slaves'));
+  if (options.isReplicatedByDefault && replicas < options.ackReplicas) {
+    warnings.push(
+      `Redis ${label} has ${replicas} replicas and ACK_LEVEL=replicated waits for ${options.ackReplicas} (ACK_REPLICAS): ` +
+        'publishes will be answered with 503.',
+    );
+  }
+  if (Math.abs(shard.clockOffsetMs) > SKEW_WARNING_MS) {
+    warnings.push(
+      `the clock of Redis ${label} is ${Math.round(Math.abs(shard.clockOffsetMs))} ms ` +
+        `${shard.clockOffsetMs > 0 ? 'ahead of' : 'behind'} this machine's: histories expire and ?since= counts by the clock of Redis. Use NTP on both.`,
+    );
+  }
+  return warnings;
+}
+
+/** Why the first connection failed, and which variable to look at. */
+export function startError(error: unknown, mode: TopologySettings['mode'], database: number): Error {
+  const { message } = error as Error;
+  const explain = (text: string): Error => new Error(`${text} (${message})`, { cause: error });
+  if (/WRONGPASS|NOAUTH|NOPERM|without any password|invalid password/i.test(message)) {
+    return explain(
+      'Redis refuses the credentials: check REDIS_PASSWORD and REDIS_USERNAME, or those in REDIS_URL',
+    );
+  }
+  if (/DB index|SELECT is not allowed/i.test(message)) {
+    return explain(`Redis has no database ${database}: check REDIS_DB (a cluster has only 0)`);
+  }
+  if (/cluster support disabled/i.test(message)) {
+    return explain('the server is no cluster: check REDIS_MODE, which is cluster');
+  }
+  if (/unknown command.*SENTINEL/i.test(message)) {
+    return explain(
+      'the server is no sentinel: check REDIS_NODES, which must name sentinels with REDIS_MODE=sentinel',
+    );
+  }
+  if (/knows no master/.test(message)) return explain('check REDIS_SENTINEL_MASTER');
+  if (/not a master/.test(message)) {
+    return explain('the server is a replica: check REDIS_HOST, or use REDIS_MODE=sentinel');
+  }
+  if (/certificate|SSL|TLS|EPROTO|self.signed/i.test(message)) {
+    return explain('no TLS connection to Redis: check REDIS_TLS, REDIS_TLS_CA_PATH and the certificate');
+  }
+  return explain(
+    mode === 'standalone'
+      ? 'Redis does not answer: check REDIS_HOST and REDIS_PORT, or REDIS_URL'
+      : 'Redis does not answer: check REDIS_NODES',
+  );
+}
+
+/** Trying again may help: nobody answers yet, or the server still loads its data. */
+export function mayPass(error: unknown): boolean {
+  if (error instanceof ReplyError) return error.code === 'LOADING' || error.code === 'CLUSTERDOWN';
+  return !/not a master|knows no master|cluster support|unknown command|WRONGPASS|NOAUTH|DB index|certificate|EPROTO/i.test(
+    (error as Error).message,
+  );
+}
