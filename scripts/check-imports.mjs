@@ -5,7 +5,7 @@ import { dirname, join, relative, sep } from 'node:path';
 import process from 'node:process';
 
 const ROOT = 'packages/server/src';
-const ORDER = ['config', 'core', 'observe', 'engine', 'hub', 'sse', 'publish', 'http'];
+const ORDER = ['config', 'core', 'observe', 'engine', 'hub', 'sse', 'publish', 'http', 'workers'];
 // Siblings that must not know each other although one stands before the other.
 const APART = [
   ['config', 'core'],
@@ -16,6 +16,7 @@ const APART = [
   ['publish', 'engine'],
   ['http', 'engine'],
   ['http', 'config'],
+  ...['engine', 'hub', 'sse', 'publish', 'http'].map((folder) => ['workers', folder]),
 ];
 
 const problems = [];

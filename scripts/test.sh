@@ -8,8 +8,13 @@ if [ "${1:-}" != --no-install ]; then
   install_packages
   install_system_packages \
     chromium=chromium nginx=nginx promtool=prometheus \
+    redis-server=redis-server redis-cli=redis-tools openssl=openssl ip=iproute2 \
     /usr/lib/python3/dist-packages/httpx=python3-httpx \
     /usr/lib/python3/dist-packages/aiohttp=python3-aiohttp
+  # Run by tests as a program, never a dependency (AGPL).
+  if [ ! -f node_modules/.pm2/node_modules/pm2/package.json ] && ! command -v pm2 >/dev/null 2>&1; then
+    npm install --prefix node_modules/.pm2 --no-audit --no-fund --loglevel=error pm2@7.0.4
+  fi
 fi
 
 export PATH="$PWD/node_modules/.bin:$PATH"

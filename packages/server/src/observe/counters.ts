@@ -70,10 +70,8 @@ export class PublishCounters {
 
 export class EngineCounters {
   /** Gauges. */
-  queueBytes = 0;
-  historyMessages = 0;
-  historyBytes = 0;
-  historyChannels = 0;
+  /** The engine's figures at the last scrape, by their names in its health. Each engine has its own. */
+  details: Readonly<Record<string, unknown>> = {};
 
   readonly trimmed: Record<TrimCause, number> = zeros(TRIM_CAUSES);
   /** From handing a batch to the store until it is durable, in seconds. */
@@ -124,6 +122,8 @@ export class HttpCounters {
 
 export class ServiceCounters {
   isDraining = false;
+  /** Gauge: nodes that are alive, as this one sees them. */
+  liveNodes = 1;
 }
 
 export class LogCounters {

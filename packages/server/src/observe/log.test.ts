@@ -127,6 +127,34 @@ describe('a line', () => {
     expect(lines[2]).toBe('    Error: broken');
     expect(lines[3]).toMatch(/^ {8}at /);
   });
+
+  test('says which process it is of, where there are several', async () => {
+    const { log, close } = open({ worker: 2 });
+    log.info('ready');
+    await close();
+    expect(output.lines()).toMatchObject([{ worker: 2, message: 'ready' }]);
+  });
+
+  test.each(['json', 'colored'] as const)(
+    'of another process is written like its own: %s',
+    async (format) => {
+      const other = open({ worker: 2 });
+      other.log.info('ready');
+      await other.close();
+      const [line] = output.text.split(/(?<=\n)/) as [string];
+      output.text = '';
+      const file = path.join(folder, 'service.log');
+      const foreign = ['no JSON\n', '{}\n', 'null\n', '{"level":"INFO"}\n', '{"level":"x","timestamp":""}\n'];
+      const { writeLine, close } = open({ format, file });
+      for (const text of [line, ...foreign]) writeLine(text);
+      await close();
+      expect(readFileSync(file, 'utf8')).toBe(line + foreign.join(''));
+      const shown = stripVTControlCharacters(output.text);
+      expect(shown.endsWith(foreign.join(''))).toBe(true);
+      if (format === 'json') expect(shown.startsWith(line)).toBe(true);
+      else expect(shown).toMatch(/^[\d:.]{12} INFO {5}ready worker=2\n/);
+    },
+  );
 });
 
 describe('the file', () => {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { type MetricsServer, openMetricsServer } from './metrics-server.ts';
 
@@ -59,5 +59,31 @@ describe('the metrics server', () => {
     await expect(openMetricsServer({ metrics, ...place, port: server.port as number })).rejects.toThrow(
       `METRICS_PORT=${server.port}: the port is taken by another process`,
     );
+  });
+
+  test('waits for a port that is taken where it may, without holding up the start', async () => {
+    const { port } = server;
+    const said: string[] = [];
+    const successor = await openMetricsServer({
+      metrics,
+      ...place,
+      port: port as number,
+      onWaiting: (error) => said.push(error.message),
+    });
+    expect(successor.port).toBeUndefined();
+    expect(said).toEqual([expect.stringContaining(`METRICS_PORT=${port}: the port is taken`)]);
+    await server.close();
+    server = successor;
+    await vi.waitFor(() => expect(successor.port).toBe(port), { timeout: 5000 });
+    expect((await request('/metrics')).status).toBe(200);
+  });
+
+  test('waits no longer when it is closed', async () => {
+    const port = server.port as number;
+    const waiting = await openMetricsServer({ metrics, ...place, port, onWaiting: () => undefined });
+    await waiting.close();
+    await server.close();
+    server = await openMetricsServer({ metrics, ...place, port });
+    expect((await request('/metrics')).status).toBe(200);
   });
 });

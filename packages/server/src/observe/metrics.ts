@@ -58,6 +58,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     { value: 1, labels: { version: options.version, node: process.version } },
   ]);
   gauge('draining', '1 while the process stops, otherwise 0.', () => (service.isDraining ? 1 : 0));
+  gauge('nodes', 'Nodes that are alive, as this one sees them.', () => service.liveNodes);
   counter('log_lines_lost_total', 'Log lines that could not be written.', () => log.lostLines);
   registerScraped(registry, {
     name: `${PREFIX}event_loop_delay_seconds`,
@@ -124,10 +125,28 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     engine.commitLatency,
   );
   histogram('engine_commit_batch_size', 'Publishes that one commit carried.', engine.commitBatchSize);
-  gauge('engine_queue_bytes', 'Bytes of publishes that wait for the engine.', () => engine.queueBytes);
-  gauge('history_messages', 'Messages in history.', () => engine.historyMessages);
-  gauge('history_bytes', 'Bytes of messages in history.', () => engine.historyBytes);
-  gauge('history_channels', 'Channels with history.', () => engine.historyChannels);
+  // What an engine does not have is not shown.
+  const detail =
+    (name: string, scale = 1) =>
+    (): Sample[] => {
+      const value = engine.details[name];
+      return typeof value === 'number' ? [{ value: value * scale }] : [];
+    };
+  gauge('engine_queue_bytes', 'Bytes of publishes that wait for the engine.', detail('queue_bytes'));
+  gauge('history_messages', 'Messages in history.', detail('history_messages'));
+  gauge('history_bytes', 'Bytes of messages in history.', detail('history_bytes'));
+  gauge('history_channels', 'Channels with history.', detail('history_channels'));
+  gauge('redis_servers', 'Redis masters that this node uses.', detail('servers'));
+  gauge('redis_servers_ready', 'Redis masters that can be asked.', detail('servers_ready'));
+  gauge('redis_servers_heard', 'Redis masters whose bus is heard.', detail('servers_heard'));
+  gauge('bus_lag_seconds', 'From sending a probe over the bus until it is back.', detail('bus_lag_ms', 1e-3));
+  counter('bus_reconnects_total', 'Bus connections that were lost.', detail('bus_reconnects'));
+  counter(
+    'losses_announced_total',
+    'Channels that this node has found to lack acknowledged messages after a failover.',
+    detail('losses_announced'),
+  );
+  gauge('channels_watched', 'Channels that are heard on the bus.', detail('watched_channels'));
   counter('history_trimmed_total', 'Messages that left history, by cause.', () =>
     samplesOf('cause', engine.trimmed),
   );
