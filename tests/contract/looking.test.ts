@@ -65,6 +65,7 @@ describe('connections', () => {
     expect(all).toEqual({
       success: true,
       total_connections: 2,
+      nodes: { answered: 1, known: 1 },
       connections: [
         {
           connection_id: first.id,
@@ -195,6 +196,8 @@ describe('channels', () => {
         { user_id: '1', connections: 2, since: expect.any(String) },
         { user_id: null, connections: 1, since: expect.any(String) },
       ],
+      nodes: { answered: 1, known: 1 },
+      complete: true,
     });
   });
 

@@ -7,12 +7,12 @@
 --       5 `publish` or `spublish`   6 bus channel   7 ms that the log's state is kept at least
 -- Returns 1 when the loss was noted, 0 when there is none or it is known
 local text = redis.call('GET', KEYS[1])
+-- Without a log, or with one that does not know the epoch, this is another life: its streams get a gap by that.
 if not text then return 0 end
 local log = unpack_log(text)
 local epoch, offset = ARGV[2], tonumber(ARGV[3])
 if log.epoch == epoch then
   if log.offset >= offset then return 0 end
-  succeed(log, ARGV[4], ARGV[1], true)
 else
   local ancestors, is_new = {}, false
   for name, up_to, mark in string.gmatch(log.ancestors, '([^,:]+):(%d+)(!?)') do
@@ -23,14 +23,14 @@ else
   end
   if not is_new then return 0 end
   log.ancestors = table.concat(ancestors, ',')
-  -- Streams that have followed to the current epoch have missed it too.
-  succeed(log, ARGV[4], ARGV[1], true)
 end
+-- Streams that have followed to the current epoch have missed it too.
+succeed(log, ARGV[4], ARGV[1], true)
 local ttl = redis.call('PTTL', KEYS[1])
-if ttl > 0 then
-  redis.call('SET', KEYS[1], pack_log(log), 'PX', math.max(ttl, tonumber(ARGV[7])))
-else
+if ttl == -1 then
   redis.call('SET', KEYS[1], pack_log(log))
+else
+  redis.call('SET', KEYS[1], pack_log(log), 'PX', math.max(ttl, tonumber(ARGV[7])))
 end
 redis.call(ARGV[5], ARGV[6], '! 0 0 0\n')
 return 1

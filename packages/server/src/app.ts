@@ -6,10 +6,11 @@ import { createServer, type Server as HttpServer, type IncomingMessage } from 'n
 import type { Socket } from 'node:net';
 import { compile as compileTrust, default as proxyAddress } from '@fastify/proxy-addr';
 import type { Config } from './config/config.ts';
-import type { Directory } from './core/directory.ts';
+import type { Directory, LocalDirectory } from './core/directory.ts';
 import type { Engine } from './core/engine.ts';
 import { RequestError } from './core/errors.ts';
 import { createEngine } from './create-engine.ts';
+import { createViews } from './create-views.ts';
 import { createApi } from './http/create-api.ts';
 import { errorResponse, rawErrorResponse } from './http/error-response.ts';
 import { Front } from './http/front.ts';
@@ -20,7 +21,7 @@ import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { type MetricsServer, openMetricsServer } from './observe/metrics-server.ts';
 import { type PublishAnswer, Publisher, type PublishKind } from './publish/publisher.ts';
-import { createStreamCore } from './sse/stream-core.ts';
+import { createStreamCore, type StreamCore } from './sse/stream-core.ts';
 import type { StreamsObserver } from './sse/streams.ts';
 import { listen } from './workers/listen.ts';
 import type { ProcessPlace } from './workers/process-place.ts';
@@ -55,7 +56,8 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
   const now = Date.now;
   const startedAtMs = now();
   const engine = createEngine({ config, log, metrics, onFatal });
-  const core = createStreamCore({
+  const views = createViews({ config, engine, local: (): LocalDirectory => core.directory });
+  const core: StreamCore = createStreamCore({
     engine,
     counters: metrics.streams,
     limits: {
@@ -75,11 +77,13 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     now,
     random: Math.random,
     observer: streamsObserver(log, metrics),
+    onMembership: views.onMembership,
+    userQuota: views.userQuota,
   });
   const publisher = new CountedPublisher(
     new Publisher({
       engine,
-      audience: core.audience,
+      audience: views.audience,
       serviceName: config.service.name,
       messageTtlMs: config.history.messageTtlMs ?? 0,
       maxJsonDepth: config.publishing.maxJsonDepth,
@@ -126,7 +130,8 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
   const api = createApi({
     publisher,
     engine,
-    directory: core.directory,
+    directory: views.directory,
+    ownTotals: () => core.directory.totals(),
     info: {
       serviceName: config.service.name,
       version: config.service.version,
@@ -208,12 +213,13 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
   });
 
   const metricsText = (): Promise<string> => {
-    readGauges(metrics, engine, core.directory);
+    readGauges(metrics, engine, core.directory, views.directory);
     return metrics.text();
   };
   await engine.open(core.listener);
   let metricsServer: MetricsServer | undefined;
   try {
+    await views.open();
     if (config.metrics.isEnabled) {
       metricsServer = await openMetricsServer({
         metrics: { contentType: metrics.contentType, text: metricsText },
@@ -222,7 +228,8 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
         onError: (error) => log.error({ err: error }, 'metrics could not be served'),
         // PM2 starts an instance's successor before it stops the instance.
         ...(place.kind === 'instance' && {
-          onWaiting: (error: Error) => log.warn(`${error.message}; it is tried again until the port is free`),
+          onWaiting: (error: Error) =>
+            log.warn(`${error.message}. It is tried again until it is free; while PM2 reloads that is soon`),
         }),
       });
     }
@@ -231,6 +238,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     front.server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'));
   } catch (error) {
     await metricsServer?.close();
+    await views.close();
     await engine.close();
     throw error;
   }
@@ -254,6 +262,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
       core.stop();
       await api.close();
       httpServer?.closeAllConnections();
+      await views.close();
       await engine.close();
       await metricsServer?.close();
       metrics.close();
@@ -274,22 +283,24 @@ function streamsObserver(log: Log, metrics: Metrics): StreamsObserver {
       const seconds = Math.round((Date.now() - connectedAtMs) / 1000);
       log.info({ connectionId, userId, reason, seconds }, 'stream closed');
     },
-    refused: (reason, { userId, clientIp }) => {
+    refused: (reason, { userId, clientIp }, cause) => {
       if (refusals.has(reason)) streams.refused[reason as keyof typeof streams.refused]++;
-      log.warn({ reason, userId, clientIp }, 'stream refused');
+      log.warn({ reason, userId, clientIp, ...(cause !== undefined && { err: cause }) }, 'stream refused');
     },
     failed: ({ connectionId }, error) => log.error({ connectionId, err: error }, 'a stream could not be fed'),
   };
 }
 
 /** What is known where it is kept, and read only when somebody asks. */
-function readGauges({ engine: counters, streams }: Metrics, engine: Engine, directory: Directory): void {
-  const { details } = engine.health();
-  counters.queueBytes = Number(details['queue_bytes']);
-  counters.historyMessages = Number(details['history_messages']);
-  counters.historyBytes = Number(details['history_bytes']);
-  counters.historyChannels = Number(details['history_channels']);
-  const { connections, liveConnections } = directory.totals();
+function readGauges(
+  { engine: counters, service, streams }: Metrics,
+  engine: Engine,
+  own: LocalDirectory,
+  all: Directory,
+): void {
+  counters.details = engine.health().details;
+  service.liveNodes = all.liveNodes;
+  const { connections, liveConnections } = own.totals();
   streams.live = liveConnections;
   streams.catchingUp = connections - liveConnections;
 }

@@ -1,12 +1,17 @@
 /**
- * Views of the open streams, for publishers' answers and for operators. The hub answers for its own process; an
- * engine that connects nodes answers for all of them. Nothing on a message's way waits for these.
+ * Views of the open streams, for publishers' answers and for operators. A process knows its own streams
+ * (`LocalDirectory`); an engine that connects nodes answers for all of them (`Directory`, `Audience`, `UserQuota`).
+ * No message waits for any of these on its way to a stream.
  */
+import type { Message, Receipt } from './message.ts';
 
-/** How many streams a message reaches. */
+/** How many streams a stored message reaches. */
 export interface Audience {
-  /** Distinct streams that have joined any of `channels`, without those of `exclude`. */
-  countStreams(channels: readonly string[], exclude: readonly string[] | undefined): number;
+  /**
+   * Distinct streams, on all nodes, that have joined any of the message's channels and are not excluded. Exact while
+   * no stream comes or goes and every node answers; a node that does not answer in time counts at most too much.
+   */
+  countStreams(receipt: Receipt, message: Message): number | Promise<number>;
 }
 
 export interface ConnectionView {
@@ -35,7 +40,7 @@ export interface StreamTotals {
   readonly messagesSent: number;
   /** Publications that a stream could not be given: lost to a gap. */
   readonly messagesFailed: number;
-  /** Channels with at least one stream. */
+  /** Channels with at least one stream; of several nodes the sum, in which a channel counts once per node. */
   readonly channels: number;
   readonly averageQueueSize: number;
   readonly connectionsByUser: Readonly<Record<string, number>>;
@@ -54,13 +59,70 @@ export interface ConnectionQuery {
   readonly limit: number;
 }
 
-export interface Directory {
-  /** The oldest `limit` matching streams and how many match in all. */
-  connections(query: ConnectionQuery): { total: number; connections: readonly ConnectionView[] };
+export interface ConnectionPage {
+  /** How many match in all. */
+  readonly total: number;
+  /** The oldest matching ones, at most as many as asked. */
+  readonly connections: readonly ConnectionView[];
+}
+
+/** Channels whose name starts with `prefix` and comes after `after`, in the order of `compareNames`. */
+export interface JoinedQuery {
+  readonly prefix: string;
+  readonly after: string;
+  readonly limit: number;
+}
+
+/** The streams of this process. */
+export interface LocalDirectory {
+  /** Distinct streams that have joined any of `channels`, without those of `exclude`. */
+  countStreams(channels: readonly string[], exclude: readonly string[] | undefined): number;
+  connections(query: ConnectionQuery): ConnectionPage;
   presence(channel: string): readonly PresenceEntry[];
-  /** Channels with streams and how many: sorted by name, those that start with `prefix`. */
-  joinedChannels(prefix: string): ReadonlyMap<string, number>;
+  /** Channels with streams and how many: the first `limit`. */
+  joinedChannels(query: JoinedQuery): ReadonlyMap<string, number>;
+  /** Names of all channels with streams, in no order. */
+  joinedNames(): Iterable<string>;
   totals(): StreamTotals;
   /** Ends a stream with reason `kicked`; false when there is none. */
   kick(connectionId: string): boolean;
+}
+
+/** Told when streams have joined or left channels. */
+export type OnMembership = (channels: readonly { readonly name: string }[]) => void;
+
+export const SCOPES = ['node', 'cluster'] as const;
+/** Whose streams a view shows: of the node that is asked, or of all. */
+export type Scope = (typeof SCOPES)[number];
+
+/** How many nodes have answered of how many that are alive. */
+export interface NodeTally {
+  readonly answered: number;
+  readonly known: number;
+}
+
+/** A view of all nodes that have answered. */
+export interface Gathered<T> {
+  readonly view: T;
+  readonly nodes: NodeTally;
+  /** A node has left something out, because an answer may only be so large. */
+  readonly isCut: boolean;
+}
+
+export interface Directory {
+  /** Nodes that are alive, as this one sees them. */
+  readonly liveNodes: number;
+  connections(query: ConnectionQuery, scope: Scope): Promise<Gathered<ConnectionPage>>;
+  presence(channel: string, scope: Scope): Promise<Gathered<readonly PresenceEntry[]>>;
+  joinedChannels(query: JoinedQuery, scope: Scope): Promise<Gathered<ReadonlyMap<string, number>>>;
+  totals(scope: Scope): Promise<Gathered<StreamTotals>>;
+  /** Ends a stream wherever it is; rejects with `engine_unavailable` when its node cannot be asked. */
+  kick(connectionId: string, scope: Scope): Promise<boolean>;
+}
+
+/** How many streams a user may have open on all nodes together. */
+export interface UserQuota {
+  /** False when the user has as many as may be; rejects when that cannot be known. Who got `true` must `release`. */
+  reserve(userId: string): Promise<boolean>;
+  release(userId: string): void;
 }

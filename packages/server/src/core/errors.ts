@@ -28,6 +28,8 @@ export const ERROR_KINDS = {
   too_many_requests: { status: 429, retry: true },
   headers_too_large: { status: 431, retry: false },
   internal_error: { status: 500, retry: true },
+  /** Whoever says what is allowed (an issuer's keys, the application) does not answer. */
+  authorization_unavailable: { status: 503, retry: true },
   engine_unavailable: { status: 503, retry: true },
   storage_full: { status: 503, retry: true },
   /** The message is stored, but too few replicas have confirmed it; a repeat with its id asks them again. */

@@ -35,11 +35,6 @@ export interface Draft {
   readonly fingerprint: string | undefined;
   /** How safe the message must be before its publisher is answered. */
   readonly ack: AckLevel;
-  /**
-   * For each of the places: how many streams of which node had joined the channel. Absent where one process is
-   * everything, which knows by itself.
-   */
-  readonly audiences?: readonly ReadonlyMap<string, number>[];
 }
 
 /** Where a publication stands in one of its channels. Offset 0: the channel has no history (`connection:`). */

@@ -59,7 +59,7 @@ const publishedProperties = {
   sent_to_connections: Type.Integer({
     minimum: 0,
     description:
-      'Streams that are open on the channels of the message now. 0 is no failure: history keeps it.',
+      'Streams that are open on the channels of the message now, on all nodes. 0 is no failure: history keeps it.',
   }),
   timestamp: time,
   ack: Type.Enum([...ACK_LEVELS], {
@@ -118,11 +118,31 @@ export const connectionSchema = Type.Object({
   state: Type.Enum(['live', 'catching_up'], { type: 'string' }),
 });
 
+const nodes = Type.Optional(
+  Type.Object(
+    {
+      answered: Type.Integer({ minimum: 1 }),
+      known: Type.Integer({ minimum: 1, description: 'Nodes that are alive.' }),
+    },
+    {
+      description:
+        'With `scope=cluster`: how many nodes the answer is of. What the others have is missing in it.',
+    },
+  ),
+);
+const complete = Type.Optional(
+  Type.Boolean({
+    description:
+      'With `scope=cluster`: every node has answered, and none had more to say than an answer may hold.',
+  }),
+);
+
 export const connectionsSchema = Type.Object(
   {
     success: isSuccess,
     total_connections: Type.Integer({ description: 'How many match, shown or not.' }),
     connections: Type.Array(connectionSchema, { description: 'The oldest first.' }),
+    nodes,
   },
   { description: 'Open streams.' },
 );
@@ -139,13 +159,17 @@ export const statsSchema = Type.Object(
       }),
       connections_created: count,
       connections_closed: count,
-      total_channels: Type.Integer({ description: 'Channels with at least one stream.' }),
+      total_channels: Type.Integer({
+        description: 'Channels with at least one stream, each counted once on every node that has one.',
+      }),
       connections_by_user: Type.Object({}, { additionalProperties: Type.Integer() }),
-      uptime_seconds: Type.Number(),
+      uptime_seconds: Type.Number({ description: 'Of the node that answers.' }),
       average_queue_size: Type.Number(),
     }),
+    nodes,
+    complete,
   },
-  { description: 'Figures of this process.' },
+  { description: 'Figures of the streams, since their nodes were started.' },
 );
 
 export const closedSchema = Type.Object(
@@ -159,6 +183,7 @@ export const channelConnectionsSchema = Type.Object(
     channel: Type.String(),
     connection_count: count,
     connections: Type.Array(connectionSchema),
+    nodes,
   },
   { description: 'Open streams on the channel.' },
 );
@@ -172,6 +197,8 @@ export const presenceSchema = Type.Object(
     users: Type.Array(Type.Object({ user_id: nullable(id), connections: count, since: time }), {
       description: '`user_id` is null for streams without a user.',
     }),
+    nodes,
+    complete,
   },
   { description: 'Who is on the channel now.' },
 );
@@ -192,6 +219,7 @@ export const channelListSchema = Type.Object(
     ),
     has_more: Type.Boolean(),
     next: nullable(Type.String({ description: 'Pass it as `after` for the next page.' })),
+    nodes,
   },
   { description: 'Channels with history or open streams, by name.' },
 );
@@ -237,6 +265,7 @@ export const healthSchema = Type.Object(
         status: healthWord,
         type: Type.Enum(['embedded', 'redis'], { type: 'string' }),
         reason: nullable(Type.String()),
+        nodes: Type.Integer({ minimum: 1, description: 'Nodes that are alive, as this one sees them.' }),
       },
       { additionalProperties: true, description: 'Further fields are figures of the engine.' },
     ),

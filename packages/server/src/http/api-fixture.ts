@@ -1,9 +1,10 @@
 /** For tests: the API over an engine and a directory that live in memory. */
-import type { Audience, ConnectionView, Directory } from '../core/directory.ts';
+import type { ConnectionView, LocalDirectory } from '../core/directory.ts';
 import type { Engine, EngineHealth } from '../core/engine.ts';
 import { RequestError } from '../core/errors.ts';
 import type { Publication } from '../core/message.ts';
 import { Publisher } from '../publish/publisher.ts';
+import { SoleNode } from '../sse/sole-node.ts';
 import type { Api, ApiOptions } from './api-options.ts';
 import { createApi } from './create-api.ts';
 
@@ -61,7 +62,7 @@ export class MemoryEngine implements Pick<Engine, 'kind' | 'publish' | 'range' |
   health: Engine['health'] = () => this.state;
 }
 
-export class MemoryDirectory implements Directory, Audience {
+export class MemoryDirectory implements LocalDirectory {
   readonly views: ConnectionView[] = [];
 
   add(connectionId: string, channels: readonly string[], userId?: string): void {
@@ -79,13 +80,13 @@ export class MemoryDirectory implements Directory, Audience {
     });
   }
 
-  countStreams: Audience['countStreams'] = (channels, exclude) =>
+  countStreams: LocalDirectory['countStreams'] = (channels, exclude) =>
     this.views.filter(
       (view) =>
         view.channels.some((channel) => channels.includes(channel)) && !exclude?.includes(view.connectionId),
     ).length;
 
-  connections: Directory['connections'] = ({ userId, channel, limit }) => {
+  connections: LocalDirectory['connections'] = ({ userId, channel, limit }) => {
     const found = this.views.filter(
       (view) =>
         (userId === undefined || view.userId === userId) &&
@@ -94,33 +95,32 @@ export class MemoryDirectory implements Directory, Audience {
     return { total: found.length, connections: found.slice(0, limit) };
   };
 
-  presence: Directory['presence'] = (channel) =>
+  presence: LocalDirectory['presence'] = (channel) =>
     this.views
       .filter((view) => view.channels.includes(channel))
       .map(({ userId, connectedAtMs }) => ({ userId, connections: 1, sinceMs: connectedAtMs }));
 
-  joinedChannels: Directory['joinedChannels'] = (prefix) => {
-    const names = new Set(
-      this.views.flatMap((view) => view.channels).filter((name) => name.startsWith(prefix)),
-    );
-    return new Map(
-      [...names].toSorted().map((name) => [name, this.views.filter((v) => v.channels.includes(name)).length]),
-    );
+  joinedChannels: LocalDirectory['joinedChannels'] = ({ prefix, after, limit }) => {
+    const names = this.joinedNames().filter((name) => name.startsWith(prefix) && name > after);
+    const counts = names.map((n) => [n, this.views.filter((v) => v.channels.includes(n)).length] as const);
+    return new Map(counts.slice(0, limit));
   };
 
-  totals: Directory['totals'] = () => ({
+  joinedNames = (): string[] => [...new Set(this.views.flatMap((view) => view.channels))].toSorted();
+
+  totals: LocalDirectory['totals'] = () => ({
     connections: this.views.length,
     liveConnections: this.views.length,
     connectionsCreated: 9,
     connectionsClosed: 7,
     messagesSent: 100,
     messagesFailed: 1,
-    channels: this.joinedChannels('').size,
+    channels: this.joinedNames().length,
     averageQueueSize: 2,
     connectionsByUser: { '7': 2 },
   });
 
-  kick: Directory['kick'] = (connectionId) => {
+  kick: LocalDirectory['kick'] = (connectionId) => {
     const index = this.views.findIndex((view) => view.connectionId === connectionId);
     if (index === -1) return false;
     this.views.splice(index, 1);
@@ -137,9 +137,10 @@ export interface ApiFixture {
 export function createTestApi(changes: Partial<ApiOptions> = {}): ApiFixture {
   const engine = new MemoryEngine();
   const directory = new MemoryDirectory();
+  const sole = new SoleNode(() => directory);
   const publisher = new Publisher({
     engine,
-    audience: directory,
+    audience: sole,
     serviceName: 'push',
     messageTtlMs: 3_600_000,
     maxJsonDepth: 32,
@@ -151,7 +152,8 @@ export function createTestApi(changes: Partial<ApiOptions> = {}): ApiFixture {
   const api = createApi({
     publisher,
     engine,
-    directory,
+    directory: sole,
+    ownTotals: directory.totals,
     info: { serviceName: 'push', version: '1.2.3', environment: 'development', port: 8089 },
     limits: {
       maxMessageBytes: 10_000,

@@ -9,7 +9,7 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from 'fastify';
-import type { Directory } from '../core/directory.ts';
+import type { Directory, StreamTotals } from '../core/directory.ts';
 import type { Engine } from '../core/engine.ts';
 import type { Publisher } from '../publish/publisher.ts';
 import type { CorsRules } from './cors.ts';
@@ -18,6 +18,8 @@ export interface ApiOptions {
   readonly publisher: Pick<Publisher, 'handle'>;
   readonly engine: Pick<Engine, 'kind' | 'range' | 'channels' | 'health'>;
   readonly directory: Directory;
+  /** Figures of this process, for its health. */
+  readonly ownTotals: () => Pick<StreamTotals, 'connections' | 'channels'>;
   readonly info: {
     readonly serviceName: string;
     readonly version: string;

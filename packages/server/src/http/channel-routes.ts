@@ -7,7 +7,7 @@ import type { Api, ApiOptions } from './api-options.ts';
 import { mergeChannels } from './channel-list.ts';
 import { errorAnswers } from './error-answers.ts';
 import { historyJson, readHistoryPage } from './history-page.ts';
-import { channelOfPath, channelParams, checkName, limitSchema } from './url-schemas.ts';
+import { channelOfPath, channelParams, checkName, limitSchema, scopeSchema } from './url-schemas.ts';
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
@@ -32,20 +32,20 @@ export function registerChannelRoutes(api: Api, options: ApiOptions): void {
           prefix: Type.String({ default: '', description: 'Only names that start so.', examples: ['user:'] }),
           limit: limitSchema(DEFAULT_LIMIT, MAX_LIMIT),
           after: Type.String({ default: '', description: '`next` of the page before.' }),
+          scope: scopeSchema,
         }),
         response: { 200: channelListSchema, ...errorAnswers(422, 503) },
       },
     },
-    async ({ query: { prefix, limit, after } }) => {
+    async ({ query: { prefix, limit, after, scope } }) => {
       checkName('query.prefix', prefix);
       checkName('query.after', after);
-      const page = await engine.channels({ prefix, after, limit: limit + 1 });
-      const { channels, hasMore } = mergeChannels(
-        page.channels,
-        directory.joinedChannels(prefix),
-        after,
-        limit,
-      );
+      const query = { prefix, after, limit: limit + 1 };
+      const [page, joined] = await Promise.all([
+        engine.channels(query),
+        directory.joinedChannels(query, scope),
+      ]);
+      const { channels, hasMore } = mergeChannels(page.channels, joined.view, after, limit);
       return {
         success: true,
         channels: channels.map(({ channel, connectionCount, summary }) => ({
@@ -61,6 +61,7 @@ export function registerChannelRoutes(api: Api, options: ApiOptions): void {
         })),
         has_more: hasMore,
         next: hasMore ? (channels.at(-1)?.channel ?? null) : null,
+        ...(scope === 'cluster' && { nodes: joined.nodes }),
       };
     },
   );

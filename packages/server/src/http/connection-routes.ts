@@ -1,6 +1,6 @@
 /** Looking at open streams, and ending one. */
 import Type, { type Static } from 'typebox';
-import type { ConnectionView } from '../core/directory.ts';
+import type { ConnectionView, Gathered, NodeTally, Scope } from '../core/directory.ts';
 import { RequestError } from '../core/errors.ts';
 import {
   channelConnectionsSchema,
@@ -12,7 +12,7 @@ import {
 } from './answer-schemas.ts';
 import type { Api, ApiOptions } from './api-options.ts';
 import { errorAnswers } from './error-answers.ts';
-import { channelOfPath, channelParams, checkName, limitSchema } from './url-schemas.ts';
+import { channelOfPath, channelParams, checkName, limitSchema, scopeSchema } from './url-schemas.ts';
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
@@ -31,17 +31,20 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
         querystring: Type.Object({
           user_id: Type.Optional(Type.String({ description: 'Only streams of this user.' })),
           limit,
+          scope: scopeSchema,
         }),
         response: { 200: connectionsSchema, ...errorAnswers(422) },
       },
     },
     async ({ query }) => {
       checkName('query.user_id', query.user_id);
-      const found = directory.connections({ userId: query.user_id, limit: query.limit });
+      const { scope } = query;
+      const found = await directory.connections({ userId: query.user_id, limit: query.limit }, scope);
       return {
         success: true,
-        total_connections: found.total,
-        connections: found.connections.map(connectionJson),
+        total_connections: found.view.total,
+        connections: found.view.connections.map(connectionJson),
+        ...nodesJson(found, scope),
       };
     },
   );
@@ -52,12 +55,14 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
       schema: {
         tags: ['Connections'],
         operationId: 'getConnectionStats',
-        summary: 'Figures of this process',
-        response: { 200: statsSchema },
+        summary: 'Figures of the streams',
+        querystring: Type.Object({ scope: scopeSchema }),
+        response: { 200: statsSchema, ...errorAnswers(422) },
       },
     },
-    async () => {
-      const totals = directory.totals();
+    async ({ query: { scope } }) => {
+      const found = await directory.totals(scope);
+      const totals = found.view;
       return {
         success: true,
         stats: {
@@ -72,6 +77,8 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
           uptime_seconds: Math.max(0, now() - startedAtMs) / 1_000,
           average_queue_size: totals.averageQueueSize,
         },
+        ...nodesJson(found, scope),
+        ...completenessJson(found, scope),
       };
     },
   );
@@ -85,13 +92,14 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
         summary: 'End a stream',
         description: 'The stream gets `event: end` with reason `kicked`.',
         params: Type.Object({ connection_id: Type.String() }),
-        response: { 200: closedSchema, ...errorAnswers(404, 422) },
+        querystring: Type.Object({ scope: scopeSchema }),
+        response: { 200: closedSchema, ...errorAnswers(404, 422, 503) },
       },
     },
-    async ({ params }) => {
+    async ({ params, query }) => {
       const { connection_id: connectionId } = params;
       checkName('path.connection_id', connectionId);
-      if (!directory.kick(connectionId)) {
+      if (!(await directory.kick(connectionId, query.scope))) {
         throw new RequestError('connection_not_found', `there is no connection "${connectionId}"`);
       }
       return {
@@ -110,18 +118,20 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
         operationId: 'listChannelConnections',
         summary: 'Streams on a channel',
         params: channelParams,
-        querystring: Type.Object({ limit }),
+        querystring: Type.Object({ limit, scope: scopeSchema }),
         response: { 200: channelConnectionsSchema, ...errorAnswers(422) },
       },
     },
     async ({ params, query }) => {
       const channel = channelOfPath(params.channel);
-      const found = directory.connections({ channel, limit: query.limit });
+      const { scope } = query;
+      const found = await directory.connections({ channel, limit: query.limit }, scope);
       return {
         success: true,
         channel,
-        connection_count: found.total,
-        connections: found.connections.map(connectionJson),
+        connection_count: found.view.total,
+        connections: found.view.connections.map(connectionJson),
+        ...nodesJson(found, scope),
       };
     },
   );
@@ -134,12 +144,14 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
         operationId: 'getChannelPresence',
         summary: 'Users on a channel',
         params: channelParams,
+        querystring: Type.Object({ scope: scopeSchema }),
         response: { 200: presenceSchema, ...errorAnswers(422) },
       },
     },
-    async ({ params }) => {
+    async ({ params, query: { scope } }) => {
       const channel = channelOfPath(params.channel);
-      const entries = directory.presence(channel);
+      const found = await directory.presence(channel, scope);
+      const entries = found.view;
       return {
         success: true,
         channel,
@@ -150,9 +162,19 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
           connections,
           since: new Date(sinceMs).toISOString(),
         })),
+        ...nodesJson(found, scope),
+        ...completenessJson(found, scope),
       };
     },
   );
+}
+
+function nodesJson({ nodes }: Gathered<unknown>, scope: Scope): { nodes?: NodeTally } {
+  return scope === 'cluster' ? { nodes } : {};
+}
+
+function completenessJson({ nodes, isCut }: Gathered<unknown>, scope: Scope): { complete?: boolean } {
+  return scope === 'cluster' ? { complete: !isCut && nodes.answered === nodes.known } : {};
 }
 
 function connectionJson(view: ConnectionView): Static<typeof connectionSchema> {

@@ -223,6 +223,8 @@ describe('connections', () => {
         uptime_seconds: 5,
         average_queue_size: 2,
       },
+      nodes: { answered: 1, known: 1 },
+      complete: true,
     });
   });
 
@@ -256,7 +258,58 @@ describe('connections', () => {
         { user_id: '7', connections: 1, since: '2026-01-02T03:03:05.678Z' },
         { user_id: null, connections: 1, since: '2026-01-02T03:03:05.678Z' },
       ],
+      nodes: { answered: 1, known: 1 },
+      complete: true,
     });
+  });
+
+  const views = [
+    '/sse/api/v1/connections',
+    '/sse/api/v1/connections/stats',
+    '/sse/api/v1/channels/user:7/connections',
+    '/sse/api/v1/channels/user:7/presence',
+    '/sse/api/v1/channels',
+  ];
+
+  test.each(views)('%s say how many nodes they are of, unless one node is asked for', async (url) => {
+    expect((await get(`${url}?scope=cluster`)).json).toMatchObject({ nodes: { answered: 1, known: 1 } });
+    const own = await get(`${url}?scope=node`);
+    expect(own.status).toBe(200);
+    expect(own.json).not.toHaveProperty('nodes');
+    expect(own.json).not.toHaveProperty('complete');
+  });
+
+  test.each([...views, '/sse/api/v1/connections/c1'])('%s refuse an unknown scope', async (url) => {
+    const answer = await call(url.endsWith('c1') ? 'DELETE' : 'GET', `${url}?scope=all`);
+    expectError(answer, 422, 'validation_failed', url);
+    const problem = expect.stringContaining('must be one of node, cluster');
+    expect(answer.json.details).toEqual([{ field: 'query.scope', problem, value: 'all' }]);
+  });
+
+  test.each([
+    [{ answered: 2, known: 3 }, false],
+    [{ answered: 3, known: 3 }, true],
+  ])('are not complete when a node is silent or had more to say', async (nodes, isCut) => {
+    const { directory } = fixture;
+    const view = directory.totals();
+    fixture = createTestApi({
+      directory: {
+        liveNodes: nodes.known,
+        totals: async () => ({ view, nodes, isCut }),
+        presence: async () => ({ view: [], nodes, isCut }),
+        connections: async () => ({ view: { total: 0, connections: [] }, nodes, isCut }),
+        joinedChannels: async () => ({ view: new Map(), nodes, isCut }),
+        kick: async () => {
+          throw outage;
+        },
+      },
+    });
+    expect((await get('/sse/api/v1/connections/stats')).json).toMatchObject({ nodes, complete: false });
+    expect((await get('/sse/api/v1/channels/a/presence')).json).toMatchObject({ nodes, complete: false });
+    expect((await get('/sse/api/v1/connections')).json).toMatchObject({ nodes });
+    expect((await get('/sse/health')).json).toMatchObject({ message_queue: { nodes: nodes.known } });
+    const url = '/sse/api/v1/connections/c1';
+    expectError(await call('DELETE', url), 503, 'engine_unavailable', url);
   });
 });
 

@@ -5,7 +5,7 @@ import { healthSchema, probeSchema, rootSchema } from './answer-schemas.ts';
 import type { Api, ApiOptions } from './api-options.ts';
 
 export function registerHealthRoutes(api: Api, options: ApiOptions): void {
-  const { engine, directory, info, isReady, isDraining, now } = options;
+  const { engine, directory, ownTotals, info, isReady, isDraining, now } = options;
   const timestamp = () => new Date(now()).toISOString();
 
   api.get(
@@ -21,7 +21,7 @@ export function registerHealthRoutes(api: Api, options: ApiOptions): void {
     },
     async (_request, reply): Promise<Static<typeof healthSchema>> => {
       const health = engine.health();
-      const totals = directory.totals();
+      const totals = ownTotals();
       const status = overallStatus(health.status, isReady() && !isDraining());
       reply.code(status === 'unhealthy' ? 503 : 200);
       return {
@@ -36,6 +36,7 @@ export function registerHealthRoutes(api: Api, options: ApiOptions): void {
         },
         message_queue: {
           ...health.details,
+          nodes: directory.liveNodes,
           status: health.status,
           type: engine.kind,
           reason: health.reason ?? null,
@@ -109,6 +110,7 @@ const FEATURES = [
   'idempotent publishing, single and in batches',
   'broadcast',
   'presence',
+  'views of all nodes',
 ];
 
 const ENDPOINTS = {

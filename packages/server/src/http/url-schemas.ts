@@ -1,6 +1,7 @@
 /** Parts of URLs that several routes read. */
 import { channelNameProblem, channelOfQueryName, nameProblem } from '@message-push/protocol';
 import Type from 'typebox';
+import { SCOPES } from '../core/directory.ts';
 import { shownValue, validationFailed } from '../core/errors.ts';
 
 export const channelParams = Type.Object({
@@ -14,6 +15,13 @@ export const channelParams = Type.Object({
 export function limitSchema(defaultLimit: number, maxLimit: number): ReturnType<typeof Type.Integer> {
   return Type.Integer({ minimum: 1, maximum: maxLimit, default: defaultLimit });
 }
+
+export const scopeSchema = Type.Enum([...SCOPES], {
+  type: 'string',
+  default: 'cluster',
+  description:
+    'Whose streams: of the node that answers, or of all nodes on the same Redis. Where one process is everything both are the same.',
+});
 
 /** The channel that a URL names; throws `validation_failed` when it names none. */
 export function channelOfPath(name: string): string {

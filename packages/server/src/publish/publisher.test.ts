@@ -19,7 +19,9 @@ const options: PublisherOptions = {
       return { messageId: draft.message.id, places: [], timeMs: NOW, isRepeat, ack: draft.ack };
     },
   },
-  audience: { countStreams: (channels, exclude) => channels.length * 10 - (exclude?.length ?? 0) },
+  audience: {
+    countStreams: (_receipt, { channels, exclude }) => channels.length * 10 - (exclude?.length ?? 0),
+  },
   serviceName: 'message-push-service',
   messageTtlMs: 3_600_000,
   maxJsonDepth: 8,

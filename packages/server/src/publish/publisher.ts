@@ -100,8 +100,8 @@ export class Publisher {
     const { engine, audience, observer } = this.#options;
     const receipt = await engine.publish(draft);
     observer?.onPublished(draft, receipt);
-    const { channels, exclude } = draft.message;
-    return { receipt, sentTo: audience.countStreams(channels, exclude) };
+    const count = audience.countStreams(receipt, draft.message);
+    return { receipt, sentTo: typeof count === 'number' ? count : await count };
   }
 
   async #publishBatch(body: Uint8Array, queryAck: string | undefined): Promise<string> {
@@ -156,7 +156,7 @@ export class Publisher {
 
 interface Published {
   readonly receipt: Receipt;
-  /** Streams that are open on the message's channels now. */
+  /** Streams that are open on the message's channels now, on all nodes. */
   readonly sentTo: number;
 }
 

@@ -1,5 +1,5 @@
 /** Puts hub, sessions, wheel and registry together: they know each other in a circle that has to be closed once. */
-import type { Audience, Directory } from '../core/directory.ts';
+import type { LocalDirectory, OnMembership, UserQuota } from '../core/directory.ts';
 import type { Engine, EngineListener } from '../core/engine.ts';
 import type { Publication } from '../core/message.ts';
 import type { StreamEnd } from '../core/stream-ends.ts';
@@ -29,14 +29,16 @@ export interface StreamCoreOptions {
   readonly now: () => number;
   readonly random: () => number;
   readonly observer: StreamsObserver;
+  /** Where streams are on several nodes: told who joins and leaves here, and asked how many streams a user may open. */
+  readonly onMembership?: OnMembership | undefined;
+  readonly userQuota?: UserQuota | undefined;
 }
 
 export interface StreamCore {
   /** Publications come in here. */
   readonly listener: EngineListener;
   readonly streams: Streams;
-  readonly directory: Directory;
-  readonly audience: Audience;
+  readonly directory: LocalDirectory;
   start(): void;
   stop(): void;
 }
@@ -60,6 +62,7 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     hub: () => hub,
     counters,
     kick: (session) => streams.end(session, 'kicked'),
+    onMembership: options.onMembership,
   });
   const hub = new Hub({
     engine,
@@ -104,6 +107,7 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     wheel,
     session,
     limits: options.limits,
+    userQuota: options.userQuota,
     retryMs: options.retryMs,
     now,
     random,
@@ -113,7 +117,6 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     listener: hub,
     streams,
     directory: registry,
-    audience: registry,
     start: () => wheel.start(),
     stop: () => wheel.stop(),
   };

@@ -4,11 +4,14 @@
  */
 
 import { isTransientChannel } from '@message-push/protocol';
+import { compareNames } from '../core/compare-names.ts';
 import type {
-  Audience,
+  ConnectionPage,
   ConnectionQuery,
   ConnectionView,
-  Directory,
+  JoinedQuery,
+  LocalDirectory,
+  OnMembership,
   PresenceEntry,
   StreamTotals,
 } from '../core/directory.ts';
@@ -34,21 +37,30 @@ class Tally {
   }
 }
 
-export class StreamRegistry implements Directory, Audience {
+export interface StreamRegistryOptions {
+  /** Asked for late, because the hub finds connections here. */
+  readonly hub: () => Hub;
+  readonly counters: StreamCounters;
+  readonly kick: (session: Session) => void;
+  readonly onMembership?: OnMembership | undefined;
+}
+
+export class StreamRegistry implements LocalDirectory {
   readonly #hub: () => Hub;
   readonly #counters: StreamCounters;
   readonly #kick: (session: Session) => void;
+  readonly #onMembership: OnMembership | undefined;
   readonly #sessions = new Map<string, Session>();
   readonly #byUser = new Tally();
   readonly #byAddress = new Tally();
   #created = 0;
   #closed = 0;
 
-  /** `hub` is asked for late, because the hub finds connections here. */
-  constructor(options: { hub: () => Hub; counters: StreamCounters; kick: (session: Session) => void }) {
+  constructor(options: StreamRegistryOptions) {
     this.#hub = options.hub;
     this.#counters = options.counters;
     this.#kick = options.kick;
+    this.#onMembership = options.onMembership;
   }
 
   get size(): number {
@@ -60,6 +72,7 @@ export class StreamRegistry implements Directory, Audience {
     if (session.userId !== undefined) this.#byUser.change(session.userId, 1);
     this.#byAddress.change(session.clientIp, 1);
     this.#created++;
+    this.#onMembership?.(session.channels);
   }
 
   remove(session: Session): void {
@@ -67,6 +80,7 @@ export class StreamRegistry implements Directory, Audience {
     if (session.userId !== undefined) this.#byUser.change(session.userId, -1);
     this.#byAddress.change(session.clientIp, -1);
     this.#closed++;
+    this.#onMembership?.(session.channels);
   }
 
   find(connectionId: string): Session | undefined {
@@ -104,10 +118,7 @@ export class StreamRegistry implements Directory, Audience {
     return reached.size;
   }
 
-  connections({ userId, channel, limit }: ConnectionQuery): {
-    total: number;
-    connections: readonly ConnectionView[];
-  } {
+  connections({ userId, channel, limit }: ConnectionQuery): ConnectionPage {
     const connections: ConnectionView[] = [];
     let total = 0;
     // A Map keeps the order of insertion: the oldest come first.
@@ -132,11 +143,16 @@ export class StreamRegistry implements Directory, Audience {
     return [...byUser].map(([userId, entry]) => ({ userId, ...entry }));
   }
 
-  joinedChannels(prefix: string): ReadonlyMap<string, number> {
-    const names = [...this.#hub().joinedChannels()].filter(({ name }) => name.startsWith(prefix));
-    return new Map(
-      names.map((c) => [c.name, c.subscribers.length] as const).sort(([a], [b]) => (a < b ? -1 : 1)),
-    );
+  joinedChannels({ prefix, after, limit }: JoinedQuery): ReadonlyMap<string, number> {
+    const found: [string, number][] = [];
+    for (const { name, subscribers } of this.#hub().joinedChannels()) {
+      if (name.startsWith(prefix) && compareNames(name, after) > 0) found.push([name, subscribers.length]);
+    }
+    return new Map(found.sort(([a], [b]) => compareNames(a, b)).slice(0, limit));
+  }
+
+  *joinedNames(): Generator<string> {
+    for (const { name } of this.#hub().joinedChannels()) yield name;
   }
 
   totals(): StreamTotals {

@@ -288,6 +288,83 @@ describe('a stream', () => {
     expect(core.directory.totals().connections).toBe(1);
   });
 
+  describe('whose user may have streams on other nodes', () => {
+    let answers: PromiseWithResolvers<boolean>[];
+    let released: string[];
+    const openOf = (userId: string): FakeSocket => core.open([`user:${userId}`], { userId });
+
+    beforeEach(() => {
+      answers = [];
+      released = [];
+      make({
+        limits: { maxConnections: 3, maxConnectionsPerUser: 0, maxConnectionsPerAddress: 0 },
+        userQuota: {
+          reserve: () => {
+            const answer = Promise.withResolvers<boolean>();
+            answers.push(answer);
+            return answer.promise;
+          },
+          release: (userId) => void released.push(userId),
+        },
+      });
+    });
+
+    it('opens when it is admitted, and is released once when it ends', async () => {
+      const socket = openOf('1');
+      await settle();
+      expect(socket.received).toBe('');
+      answers[0]?.resolve(true);
+      await settle();
+      expect(core.directory.totals().liveConnections).toBe(1);
+      expect(socket.listenerCount('end'), 'no listener twice').toBe(1);
+      socket.destroy();
+      await settle();
+      expect(released).toEqual(['1']);
+      const nobody = core.open(['kb:1']);
+      await settle();
+      expect(core.directory.totals().liveConnections).toBe(1);
+      nobody.destroy();
+      await settle();
+      expect(released).toEqual(['1']);
+    });
+
+    it('is told to come back when there are as many as may be, or nobody can say', async () => {
+      const sockets = [openOf('1'), openOf('2')];
+      answers[0]?.resolve(false);
+      answers[1]?.reject(new Error('away'));
+      await settle();
+      expect(sockets.map((s) => eventsOf(s).map((e) => e.data.data))).toMatchObject([
+        [{ reason: 'too_many_connections_of_user' }],
+        [{ reason: 'engine_failed' }],
+      ]);
+      expect(sockets.map((s) => s.destroyed)).toEqual([true, true]);
+      expect(released).toEqual([]);
+      expect(core.directory.totals().connections).toBe(0);
+    });
+
+    it('gives back what it was granted when it cannot open any more', async () => {
+      const [gone, late] = [openOf('1'), openOf('2')];
+      gone.destroy();
+      await settle();
+      answers[0]?.resolve(true);
+      void core.streams.drain(0);
+      answers[1]?.resolve(true);
+      await settle();
+      expect(released.toSorted()).toEqual(['1', '2']);
+      expect(late.received).toContain('"reason":"draining"');
+      expect(core.directory.totals().connections).toBe(0);
+    });
+
+    it('takes a place of the process while it waits', async () => {
+      for (const userId of ['1', '2', '3']) openOf(userId);
+      expect(openOf('4').received).toContain('"reason":"too_many_connections"');
+      expect(answers.length).toBe(3);
+      for (const answer of answers) answer.resolve(true);
+      await settle();
+      expect(core.directory.totals().connections).toBe(3);
+    });
+  });
+
   it('catches up when its bytes are out, though they were too few for the socket to say so', async () => {
     make({ maxTotalOutboxBytes: 0 });
     core.start();

@@ -12,6 +12,7 @@ import {
   encodeCursor,
   type Position,
 } from '@message-push/protocol';
+import type { UserQuota } from '../core/directory.ts';
 import type { Engine, Start } from '../core/engine.ts';
 import { STREAM_ENDS, type StreamEnd } from '../core/stream-ends.ts';
 import type { Hub } from '../hub/hub.ts';
@@ -48,6 +49,8 @@ export interface StreamsOptions {
   readonly wheel: StreamWheel;
   readonly session: SessionContext;
   readonly limits: StreamLimits;
+  /** Where a user's streams may be on several nodes: how many there may be. */
+  readonly userQuota?: UserQuota | undefined;
   readonly retryMs: number;
   readonly now: () => number;
   readonly random: () => number;
@@ -57,9 +60,13 @@ export interface StreamsOptions {
 export interface StreamsObserver {
   opened(session: Session, plan: StreamPlan): void;
   closed(session: Session, reason: StreamEnd): void;
-  refused(reason: StreamEnd, plan: StreamPlan): void;
+  /** `cause` where it was a failure. */
+  refused(reason: StreamEnd, plan: StreamPlan, cause?: unknown): void;
   failed(session: Session, error: unknown): void;
 }
+
+/** The head of the response to a stream of this id. */
+export type ResponseHead = (connectionId: string) => string;
 
 const kSession = Symbol('session');
 type StreamSocket = Socket & { [kSession]?: Session };
@@ -83,6 +90,8 @@ export class Streams {
   readonly #options: StreamsOptions;
   /** Response heads of streams that are opening: whatever is written first, a farewell too, follows its head. */
   readonly #heads = new Map<Session, string>();
+  /** Streams that wait to be admitted. */
+  #waiting = 0;
   #isDraining = false;
 
   constructor(options: StreamsOptions) {
@@ -90,19 +99,61 @@ export class Streams {
   }
 
   /** `head(connectionId)` is the response head; it leaves together with the first frame, in one write. */
-  open(socket: Socket, plan: StreamPlan, head: (connectionId: string) => string): void {
-    const connectionId = this.#options.engine.newConnectionId();
+  open(socket: Socket, plan: StreamPlan, head: ResponseHead): void {
     const refusal = this.#refusal(plan);
-    if (refusal !== undefined) {
-      this.#options.observer.refused(refusal, plan);
-      socket.on('error', onError);
-      // A native EventSource never comes back after anything but a 200.
-      socket.end(head(connectionId) + this.#farewell(refusal, this.#jitteredRetryMs()));
-      // A peer that never closes its side must not hold what it was refused.
-      socket.destroySoon();
-      socket.resume();
+    const { userQuota } = this.#options;
+    if (refusal !== undefined) this.#refuse(socket, plan, head, refusal);
+    else if (userQuota === undefined || plan.userId === undefined) this.#start(socket, plan, head);
+    else void this.#startWhenAdmitted(socket, plan, head, userQuota, plan.userId);
+  }
+
+  async #startWhenAdmitted(
+    socket: Socket,
+    plan: StreamPlan,
+    head: ResponseHead,
+    quota: UserQuota,
+    userId: string,
+  ): Promise<void> {
+    socket.on('end', onEnd).on('error', onError);
+    // A socket that is not read does not say that its peer has gone.
+    socket.resume();
+    this.#waiting++;
+    let isReserved = false;
+    let refusal: StreamEnd | undefined;
+    let cause: unknown;
+    try {
+      isReserved = await quota.reserve(userId);
+      if (!isReserved) refusal = 'too_many_connections_of_user';
+    } catch (error) {
+      refusal = 'engine_failed';
+      cause = error;
+    }
+    this.#waiting--;
+    socket.off('end', onEnd).off('error', onError);
+    // Meanwhile others may have come, and the process may have begun to stop.
+    refusal ??= this.#refusal(plan);
+    if (refusal === undefined && !socket.destroyed) {
+      this.#start(socket, plan, head);
       return;
     }
+    if (isReserved) quota.release(userId);
+    if (refusal !== undefined && !socket.destroyed) this.#refuse(socket, plan, head, refusal, cause);
+  }
+
+  #refuse(socket: Socket, plan: StreamPlan, head: ResponseHead, reason: StreamEnd, cause?: unknown): void {
+    this.#options.observer.refused(reason, plan, cause);
+    socket.on('error', onError);
+    // A native EventSource never comes back after anything but a 200.
+    socket.end(
+      head(this.#options.engine.newConnectionId()) + this.#farewell(reason, this.#jitteredRetryMs()),
+    );
+    // A peer that never closes its side must not hold what it was refused.
+    socket.destroySoon();
+    socket.resume();
+  }
+
+  #start(socket: Socket, plan: StreamPlan, head: ResponseHead): void {
+    const connectionId = this.#options.engine.newConnectionId();
     const { hub, now, registry } = this.#options;
     const session = new Session(
       socket,
@@ -133,9 +184,10 @@ export class Streams {
 
   /** For `SessionContext.onClosed`. */
   release(session: Session, reason: StreamEnd): void {
-    const { hub, now, registry, wheel } = this.#options;
+    const { hub, now, registry, userQuota, wheel } = this.#options;
     hub.detach(session, now());
     registry.remove(session);
+    if (session.userId !== undefined) userQuota?.release(session.userId);
     wheel.remove(session);
     this.#heads.delete(session);
     this.#options.observer.closed(session, reason);
@@ -214,7 +266,7 @@ export class Streams {
   #refusal({ userId, clientIp }: StreamPlan): StreamEnd | undefined {
     const { registry, limits } = this.#options;
     if (this.#isDraining) return 'draining';
-    if (registry.size >= limits.maxConnections) return 'too_many_connections';
+    if (registry.size + this.#waiting >= limits.maxConnections) return 'too_many_connections';
     const { maxConnectionsPerUser: perUser, maxConnectionsPerAddress: perAddress } = limits;
     if (perUser > 0 && userId !== undefined && registry.countOfUser(userId) >= perUser) {
       return 'too_many_connections_of_user';

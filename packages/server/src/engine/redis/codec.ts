@@ -132,8 +132,11 @@ export function stateOf(log: LogLine, floor: number): LogState {
 /** A connection's id begins with its node's, so that whoever has a message for it knows where to send it. */
 export const NODE_ID_CHARS = 8;
 
-export function nodeOfConnectionChannel(channel: string): string | undefined {
-  if (!isTransientChannel(channel)) return undefined;
-  const id = channel.slice(channel.indexOf(':') + 1, channel.indexOf(':') + 1 + NODE_ID_CHARS);
+export function nodeOfConnection(connectionId: string): string | undefined {
+  const id = connectionId.slice(0, NODE_ID_CHARS);
   return /^[0-9a-f]{8}$/.test(id) ? id : undefined;
+}
+
+export function nodeOfConnectionChannel(channel: string): string | undefined {
+  return isTransientChannel(channel) ? nodeOfConnection(channel.slice(channel.indexOf(':') + 1)) : undefined;
 }

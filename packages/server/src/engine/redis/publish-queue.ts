@@ -1,6 +1,7 @@
 /**
- * Group commit: the publishes of a turn that may share a call go in one. While two calls of a group are under way
- * the next ones gather, so that calls grow as the load does.
+ * Group commit: the publishes of a turn that may share a call go in one. One call of a group is under way at a time
+ * while the next ones gather: calls grow as the load does, and a call that has to be sent again, because its slot
+ * was on the way to another server, is not overtaken by what was published after it.
  *
  * What is refused or fails here is settled in time: a server does nothing for a call after its deadline, so a
  * publisher that was told of a failure does not get a late success.
@@ -50,6 +51,8 @@ interface Part {
   readonly logs: readonly string[];
   /** Connections: the name on the bus of each one's node. */
   readonly direct: readonly { readonly channel: string; readonly bus: string }[];
+  /** In a cluster, where the publisher chose the id: whether it belongs to this message. */
+  readonly claim: Promise<boolean> | undefined;
   readonly queuedMs: number;
   readonly resolve: (result: PartResult) => void;
   readonly reject: (error: unknown) => void;
@@ -59,13 +62,12 @@ interface Group {
   readonly slot: number;
   readonly ack: AckLevel;
   waiting: Part[];
-  underWay: number;
+  isUnderWay: boolean;
 }
 
 /** One call stays below a few ms of the server, and of its buffers. */
 const MAX_PARTS = 200;
 const MAX_BYTES = 1024 * 1024;
-const MAX_UNDER_WAY = { stored: 2, replicated: 1 } as const;
 /** The deadline that a server is given is so much earlier than the one that a publisher sees: clocks are not equal. */
 const CLOCK_MARGIN_MS = 100;
 /** Whom a connection belongs to that no node can have. */
@@ -84,13 +86,16 @@ export class PublishQueue {
     this.#options = options;
   }
 
-  /** Resolves with a result for every group of channels that the draft was split into. */
-  async add(draft: Draft): Promise<readonly PartResult[]> {
+  /**
+   * Resolves with a result for every group of channels that the draft was split into. What waits for its `claim`
+   * keeps its place.
+   */
+  async add(draft: Draft, claim?: Promise<boolean>): Promise<readonly PartResult[]> {
     const size = draft.message.json.length;
     this.bytes += size;
     this.messages++;
     try {
-      return await Promise.all(this.#split(draft).map((part) => this.#enqueue(draft, part)));
+      return await Promise.all(this.#split(draft).map((part) => this.#enqueue(draft, part, claim)));
     } finally {
       this.bytes -= size;
       if (--this.messages === 0) this.#onIdle?.();
@@ -129,15 +134,16 @@ export class PublishQueue {
   #enqueue(
     draft: Draft,
     { slot, logs, direct }: { slot: number; logs: string[]; direct: { channel: string; bus: string }[] },
+    claim: Promise<boolean> | undefined,
   ): Promise<PartResult> {
     return new Promise((resolve, reject) => {
       const key = `${slot}${draft.ack}`;
       let group = this.#groups.get(key);
       if (group === undefined) {
-        group = { slot, ack: draft.ack, waiting: [], underWay: 0 };
+        group = { slot, ack: draft.ack, waiting: [], isUnderWay: false };
         this.#groups.set(key, group);
       }
-      group.waiting.push({ draft, logs, direct, queuedMs: performance.now(), resolve, reject });
+      group.waiting.push({ draft, logs, direct, claim, queuedMs: performance.now(), resolve, reject });
       this.#dirty.add(group);
       if (this.#isScheduled) return;
       this.#isScheduled = true;
@@ -151,15 +157,14 @@ export class PublishQueue {
   }
 
   #send(group: Group): void {
-    while (group.waiting.length > 0 && group.underWay < MAX_UNDER_WAY[group.ack]) {
-      const parts = this.#take(group);
-      group.underWay++;
-      void this.#call(group, parts).finally(() => {
-        group.underWay--;
-        if (group.waiting.length > 0) this.#send(group);
-        else if (group.underWay === 0) this.#groups.delete(`${group.slot}${group.ack}`);
-      });
-    }
+    if (group.isUnderWay || group.waiting.length === 0) return;
+    group.isUnderWay = true;
+    const parts = this.#take(group);
+    void this.#call(group, parts).finally(() => {
+      group.isUnderWay = false;
+      if (group.waiting.length > 0) this.#send(group);
+      else this.#groups.delete(`${group.slot}${group.ack}`);
+    });
   }
 
   #take(group: Group): Part[] {
@@ -171,10 +176,13 @@ export class PublishQueue {
     return group.waiting.splice(0, count);
   }
 
-  async #call(group: Group, parts: readonly Part[]): Promise<void> {
+  async #call(group: Group, taken: readonly Part[]): Promise<void> {
     const { router, ackReplicas, timeoutMs } = this.#options;
+    const parts = router.isCluster ? await claimed(taken) : taken;
+    const [first] = parts;
+    if (first === undefined) return;
     const startedMs = performance.now();
-    const untilMs = (parts[0] as Part).queuedMs + timeoutMs;
+    const untilMs = first.queuedMs + timeoutMs;
     const { keys, args } = this.#arguments(parts);
     const isReplicated = group.ack === 'replicated';
     try {
@@ -262,6 +270,21 @@ export class PublishQueue {
     });
   }
 }
+
+/** The parts whose ids are theirs; the others are settled. */
+async function claimed(parts: readonly Part[]): Promise<readonly Part[]> {
+  if (parts.every(({ claim }) => claim === undefined)) return parts;
+  const claims = await Promise.allSettled(parts.map(({ claim }) => claim));
+  return parts.filter((part, i) => {
+    const claim = claims[i] as PromiseSettledResult<boolean | undefined>;
+    if (claim.status === 'rejected') part.reject(publishError(claim.reason));
+    else if (claim.value === false) part.resolve(CONFLICT);
+    else return true;
+    return false;
+  });
+}
+
+const CONFLICT: PartResult = { outcome: 'conflict', places: [], timeMs: 0, audiences: [], runId: '' };
 
 export const NOBODY: Audience = new Map();
 

@@ -208,8 +208,11 @@ export class RedisEngine implements Engine {
     const problem = this.#refusal(draft);
     if (problem !== undefined) throw problem;
     const { message, fingerprint } = draft;
-    if (fingerprint !== undefined && this.#router.isCluster) await this.#claim(message.id, fingerprint);
-    const parts = await this.#queue.add(draft);
+    const claim =
+      fingerprint !== undefined && this.#router.isCluster ? this.#claim(message.id, fingerprint) : undefined;
+    // It may fail long before its turn comes.
+    claim?.catch(() => undefined);
+    const parts = await this.#queue.add(draft, claim);
     if (parts.some((part) => part.outcome === 'conflict')) throw conflict(message.id);
     const nowMs = this.#options.now();
     for (const { places, runId } of parts) {
@@ -236,13 +239,10 @@ export class RedisEngine implements Engine {
   }
 
   /** In a cluster an id's receipts lie with its channels; that no other message has it is known in one place. */
-  async #claim(id: string, fingerprint: string): Promise<void> {
-    const key = this.#keys.claim(id);
+  async #claim(id: string, fingerprint: string): Promise<boolean> {
     const args = [String(this.#options.idempotencyTtlMs), fingerprint];
-    const [isOurs] = (await this.#call('claim', [key], () => args).catch((error: Error) => {
-      throw unavailable('the message could not be stored', error);
-    })) as [number];
-    if (isOurs === 0) throw conflict(id);
+    const [isOurs] = (await this.#call('claim', [this.#keys.claim(id)], () => args)) as [number];
+    return isOurs === 1;
   }
 
   async watch(channels: readonly string[]): Promise<readonly LogState[]> {

@@ -17,6 +17,11 @@ const FILES = {
   summary: 'summary',
   reportLoss: 'report_loss',
   claim: 'claim',
+  beat: 'beat',
+  leave: 'leave',
+  tell: 'tell',
+  counts: 'counts',
+  admit: 'admit',
 } as const;
 
 export type ScriptName = keyof typeof FILES;

@@ -1,0 +1,129 @@
+/** Views over all nodes: this one's own, and what the others answer within a second. */
+import type {
+  ConnectionPage,
+  ConnectionQuery,
+  Directory,
+  Gathered,
+  JoinedQuery,
+  LocalDirectory,
+  PresenceEntry,
+  Scope,
+  StreamTotals,
+} from '../../../core/directory.ts';
+import { RequestError } from '../../../core/errors.ts';
+import { nodeOfConnection } from '../codec.ts';
+import type { LiveNodes } from './live-nodes.ts';
+import { type Cut, mergeJoined, mergePages, mergePresence, mergeTotals } from './merge-views.ts';
+import type { NodeBus } from './node-bus.ts';
+import type { NodeQuestions } from './node-questions.ts';
+
+export interface FleetDirectoryOptions {
+  readonly nodeId: string;
+  readonly local: () => LocalDirectory;
+  readonly nodes: Pick<LiveNodes, 'alive' | 'isAlive'>;
+  readonly bus: NodeBus<NodeQuestions>;
+}
+
+const TIMEOUT_MS = 1000;
+/**
+ * Answers come over the connection that publications come over, and Redis closes that when 32 MB wait on it: all
+ * of them together stay far below.
+ */
+const MAX_ANSWERS_BYTES = 8 * 1024 * 1024;
+const MAX_ANSWER_BYTES = 1024 * 1024;
+
+export class FleetDirectory implements Directory {
+  readonly #options: FleetDirectoryOptions;
+
+  constructor(options: FleetDirectoryOptions) {
+    this.#options = options;
+  }
+
+  get liveNodes(): number {
+    return this.#options.nodes.alive.size;
+  }
+
+  async connections(query: ConnectionQuery, scope: Scope): Promise<Gathered<ConnectionPage>> {
+    const own = (): Cut<ConnectionPage> => whole(this.#local.connections(query));
+    const question = { ...query, maxBytes: this.#maxBytes };
+    const order = { limit: query.limit, isOrdered: query.channel === undefined };
+    return this.#gather('connections', question, scope, own, (pages) => mergePages(pages, order));
+  }
+
+  async presence(channel: string, scope: Scope): Promise<Gathered<readonly PresenceEntry[]>> {
+    const own = (): Cut<readonly PresenceEntry[]> => whole(this.#local.presence(channel));
+    const question = { channel, maxBytes: this.#maxBytes };
+    return this.#gather('presence', question, scope, own, (cuts) =>
+      mergePresence(cuts.map(({ view }) => view)),
+    );
+  }
+
+  async totals(scope: Scope): Promise<Gathered<StreamTotals>> {
+    const own = (): Cut<StreamTotals> => whole(this.#local.totals());
+    return this.#gather('totals', { maxBytes: this.#maxBytes }, scope, own, (cuts) =>
+      mergeTotals(cuts.map(({ view }) => view)),
+    );
+  }
+
+  /** Not cut: names are short, and a page of them has to be complete for the next one to follow. */
+  async joinedChannels(query: JoinedQuery, scope: Scope): Promise<Gathered<ReadonlyMap<string, number>>> {
+    const own = (): ReadonlyMap<string, number> => this.#local.joinedChannels(query);
+    if (scope === 'node') return { view: own(), nodes: { answered: 1, known: 1 }, isCut: false };
+    const answers = await this.#options.bus.askAll('joinedChannels', query, TIMEOUT_MS);
+    return {
+      view: mergeJoined([own(), ...answers.values()], query),
+      nodes: this.#tally(answers),
+      isCut: false,
+    };
+  }
+
+  async kick(connectionId: string, scope: Scope): Promise<boolean> {
+    const { nodeId, nodes, bus } = this.#options;
+    const node = nodeOfConnection(connectionId);
+    if (node === undefined || node === nodeId || scope === 'node') return this.#local.kick(connectionId);
+    const isKicked = await bus.ask(node, 'kick', connectionId, TIMEOUT_MS);
+    if (isKicked === undefined && nodes.isAlive(node)) {
+      throw new RequestError(
+        'engine_unavailable',
+        `node ${node}, which has the connection, does not answer`,
+        {
+          retryAfterSeconds: 1,
+        },
+      );
+    }
+    return isKicked ?? false;
+  }
+
+  get #local(): LocalDirectory {
+    return this.#options.local();
+  }
+
+  get #maxBytes(): number {
+    return Math.min(MAX_ANSWER_BYTES, Math.floor(MAX_ANSWERS_BYTES / this.liveNodes));
+  }
+
+  async #gather<K extends 'connections' | 'presence' | 'totals', T>(
+    about: K,
+    question: NodeQuestions[K]['question'],
+    scope: Scope,
+    own: () => Cut<T>,
+    merge: (cuts: readonly Cut<T>[]) => T,
+  ): Promise<Gathered<T>> {
+    if (scope === 'node') return { view: own().view, nodes: { answered: 1, known: 1 }, isCut: false };
+    const answers: ReadonlyMap<string, unknown> = await this.#options.bus.askAll(about, question, TIMEOUT_MS);
+    const cuts = [own(), ...(answers.values() as Iterable<Cut<T>>)];
+    return { view: merge(cuts), nodes: this.#tally(answers), isCut: cuts.some(({ isCut }) => isCut) };
+  }
+
+  #tally(answers: ReadonlyMap<string, unknown>): { answered: number; known: number } {
+    const { nodeId, nodes } = this.#options;
+    return {
+      answered: answers.size + 1,
+      known: new Set([nodeId, ...nodes.alive, ...answers.keys()]).size,
+    };
+  }
+}
+
+function whole<T>(view: T): Cut<T> {
+  return { view, isCut: false };
+}
