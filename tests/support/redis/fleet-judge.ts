@@ -31,8 +31,10 @@ export interface FleetVerdict {
   repeated: number;
   /** Shown again after a gap that says that the log went back. */
   shownAgain: number;
-  /** Against the order of the log, of a publisher, or of another stream. */
+  /** On a stream, against the order of the log or of another stream. */
   outOfOrder: number;
+  /** In a log or on a stream, after a later message of its publisher. */
+  overtaken: number;
   /** Shown or stored, and never sent, or not there. */
   phantom: number;
   /** Offsets without an entry. */
@@ -45,7 +47,9 @@ export interface Judgement {
   readonly offences: readonly string[];
 }
 
-const MAX_OFFENCES = 8;
+/** Of each kind. */
+const MAX_DESCRIBED = 3;
+const AROUND = 5;
 const GOES_BACK: ReadonlySet<GapReason> = new Set([
   'rolled_back',
   'epoch_changed',
@@ -58,6 +62,7 @@ export const NO_OFFENCE = {
   unannounced: 0,
   repeated: 0,
   outOfOrder: 0,
+  overtaken: 0,
   phantom: 0,
   holes: 0,
 } as const satisfies Partial<FleetVerdict>;
@@ -82,8 +87,18 @@ class Judge {
   /** Per channel: message → place in the log. */
   readonly #places: ReadonlyMap<string, ReadonlyMap<number, number>>;
   readonly #verdict: FleetVerdict = {
-    ...{ acknowledged: 0, shown: 0, gapEvents: 0, unstored: 0, missing: 0, unannounced: 0, repeated: 0 },
-    ...{ shownAgain: 0, outOfOrder: 0, phantom: 0, holes: 0 },
+    acknowledged: 0,
+    shown: 0,
+    gapEvents: 0,
+    unstored: 0,
+    missing: 0,
+    unannounced: 0,
+    repeated: 0,
+    shownAgain: 0,
+    outOfOrder: 0,
+    overtaken: 0,
+    phantom: 0,
+    holes: 0,
   };
   readonly #offences: string[] = [];
 
@@ -141,7 +156,7 @@ class Judge {
     where: () => string,
   ): void {
     const newest = newestOf.get(publisher) ?? -1;
-    if (n < newest) this.#note('outOfOrder', () => `${this.#name(n)} after ${this.#name(newest)} ${where()}`);
+    if (n < newest) this.#note('overtaken', () => `${this.#name(n)} after ${this.#name(newest)} ${where()}`);
     else newestOf.set(publisher, n);
   }
 
@@ -258,9 +273,7 @@ class Judge {
   }
 
   #note(offence: Offence, describe: () => string): void {
-    if (this.#verdict[offence]++ === 0 || this.#offences.length < MAX_OFFENCES) {
-      this.#offences.push(`${offence}: ${describe()}`);
-    }
+    if (this.#verdict[offence]++ < MAX_DESCRIBED) this.#offences.push(`${offence}: ${describe()}`);
   }
 
   #name(n: number): string {
@@ -270,12 +283,27 @@ class Judge {
     return `message ${n} (publisher ${message.publisher}, ${message.channels.join(' + ')}${state})`;
   }
 
-  /** The entry, and what was told around it. */
+  /** The entry, and what was told around it on the same channel, each with its place in the log. */
   #where(stream: StreamRecord, at: number): string {
-    const around = stream.told.slice(Math.max(0, at - 4), at + 4);
-    const words = around.map((n) => (n >= 0 ? String(n) : describeGap(stream.gaps[-1 - n] ?? [])));
     const n = stream.told[at] ?? -1;
-    return `${n < 0 ? '' : `${this.#name(n)} `}at ${at} of ${describeStream(stream)}, around it ${words.join(' ')}`;
+    const channelOf = (m: number): string | undefined =>
+      showingChannel(this.#record.sent[m]?.channels ?? [], stream.channels);
+    const own = channelOf(n);
+    const around: string[] = [];
+    let before = 0;
+    for (const [i, m] of stream.told.entries()) {
+      const gap = m < 0 ? stream.gaps[-1 - m] : undefined;
+      if (gap === undefined && channelOf(m) !== own) continue;
+      if (i < at) before++;
+      around.push(gap === undefined ? this.#nameWithPlace(m, own) : describeGap(gap));
+    }
+    const words = around.slice(Math.max(0, before - AROUND), before + AROUND).join(' ');
+    return `${n < 0 ? '' : `${this.#name(n)} `}at ${at} of ${describeStream(stream)}, around it ${words}`;
+  }
+
+  #nameWithPlace(n: number, channel = ''): string {
+    const place = this.#places.get(channel)?.get(n);
+    return place === undefined ? `${n}` : `${n}@${place}`;
   }
 }
 

@@ -29,7 +29,11 @@ const RETRY_MS = 20;
 const GIVE_UP_MS = 90_000;
 /** Of `PROTOCOL.md`: the same request may succeed later. */
 const MAY_PASS: ReadonlySet<string | undefined> = new Set([
-  ...['engine_unavailable', 'engine_overloaded', 'not_replicated', 'draining', 'storage_full'],
+  'engine_unavailable',
+  'engine_overloaded',
+  'not_replicated',
+  'draining',
+  'storage_full',
 ]);
 
 export class FleetPublisher {
@@ -52,14 +56,14 @@ export class FleetPublisher {
    */
   async publish(
     bodies: readonly MessageBody[],
-    onAcknowledged: (index: number) => void,
+    onAcknowledged: (body: MessageBody) => void,
     url?: string,
   ): Promise<readonly PublishedAnswer[] | undefined> {
     const { urls, random, isStopped } = this.#options;
     const startedMs = performance.now();
     for (;;) {
       const answers = await this.#try(url ?? random.pick(urls), bodies);
-      for (const [i, answer] of (answers ?? []).entries()) if (answer.success) onAcknowledged(i);
+      for (const [i, body] of bodies.entries()) if (answers?.[i]?.success === true) onAcknowledged(body);
       const waitedMs = performance.now() - startedMs;
       if (answers?.every((answer) => answer.success) === true) {
         this.longestMs = Math.max(this.longestMs, waitedMs);

@@ -1,8 +1,12 @@
-/** The streams of a fleet's test: each writes down what it is told, and may reconnect to any node. */
+/**
+ * The streams of a run over a fleet: each writes down what it is told, reconnects to any node, is cut at any byte,
+ * and stays away for a while now and then.
+ */
 import type { ChannelGap } from '@message-push/protocol';
 import type { Random } from '../random.ts';
 import type { TestServer } from '../server.ts';
 import { StreamClient } from '../stream-client.ts';
+import { waitFor, waitWhileMoving } from '../wait.ts';
 import type { StreamRecord } from './fleet-record.ts';
 
 export interface FleetStream extends StreamRecord {
@@ -11,12 +15,94 @@ export interface FleetStream extends StreamRecord {
   readonly markers: ReadonlySet<number>;
 }
 
+const MAX_CHANNELS = 3;
+const CUTS_PER_BATCH = 2;
+const MAX_BYTES_UNTIL_CUT = 20_000;
+/** Of the cut streams, those that stay away. */
+const HOLD_OFF_SHARE = 0.1;
+const MAX_BATCHES_AWAY = 40;
+const STILL_MS = 15_000;
+
+export class FleetStreams {
+  readonly list: readonly FleetStream[];
+  #cuts = 0;
+  #batches = 0;
+  /** Who is away, and until which batch. */
+  readonly #away = new Map<FleetStream, number>();
+
+  constructor(count: number, nodes: readonly TestServer[], channels: readonly string[], random: Random) {
+    this.list = Array.from({ length: count }, () =>
+      openStream(nodes, random.sample(channels, random.between(1, MAX_CHANNELS)), random),
+    );
+  }
+
+  async opened(): Promise<void> {
+    await waitFor('all streams', () => this.list.every((s) => s.client.lastEventId !== ''), {
+      timeoutMs: 30_000,
+      describe: () => this.describe(),
+    });
+  }
+
+  /** After every batch. */
+  disturb(random: Random): void {
+    this.#batches++;
+    for (const [stream, until] of this.#away) {
+      if (this.#batches < until) continue;
+      this.#away.delete(stream);
+      stream.client.comeBack();
+    }
+    for (let i = 0; i < CUTS_PER_BATCH; i++, this.#cuts++) {
+      const stream = random.pick(this.list);
+      if (this.#away.has(stream)) continue;
+      if (random.next() < HOLD_OFF_SHARE) {
+        this.#away.set(stream, this.#batches + random.between(1, MAX_BATCHES_AWAY));
+        stream.client.holdOff();
+      } else stream.client.cutAfter(random.between(0, MAX_BYTES_UNTIL_CUT));
+    }
+  }
+
+  bringBack(): void {
+    for (const { client } of this.#away.keys()) client.comeBack();
+    this.#away.clear();
+  }
+
+  /** Whether all were told the markers of their channels before they stood still. */
+  async areTold(markers: ReadonlyMap<string, number>): Promise<boolean> {
+    const isBehind = ({ channels, markers: told }: FleetStream): boolean =>
+      channels.some((channel) => !told.has(markers.get(channel) ?? -1));
+    try {
+      await waitWhileMoving(
+        'the last messages',
+        () => !this.list.some(isBehind),
+        () => this.list.reduce((sum, s) => sum + s.told.length, 0),
+        { stillMs: STILL_MS },
+      );
+      return true;
+    } catch (error) {
+      const behind = this.list.filter(isBehind);
+      const { channels = [], client } = behind[0] ?? {};
+      const state = client && `open ${client.isOpen}, status ${client.status}, id ${client.lastEventId}`;
+      console.log(
+        `${(error as Error).message}: ${behind.length} are behind, one of ${channels.join(', ')}: ${state}`,
+      );
+      return false;
+    }
+  }
+
+  describe(): string {
+    return (
+      `${this.#cuts} cuts, ${this.list.reduce((sum, s) => sum + s.client.opens - 1, 0)} reconnects, ` +
+      `${this.list.filter((s) => s.client.isFailed).length} streams failed`
+    );
+  }
+
+  close(): void {
+    for (const { client } of this.list) client.close();
+  }
+}
+
 /** `channels` must be reachable by `?channels=`. */
-export function openFleetStream(
-  nodes: readonly TestServer[],
-  channels: readonly string[],
-  random: Random,
-): FleetStream {
+function openStream(nodes: readonly TestServer[], channels: readonly string[], random: Random): FleetStream {
   const told: number[] = [];
   const gaps: ChannelGap[][] = [];
   const markers = new Set<number>();

@@ -9,9 +9,10 @@ import { Random } from '../random.ts';
 import { TestServer } from '../server.ts';
 import { waitFor, waitWhileMoving } from '../wait.ts';
 import { type FleetVerdict, type Judgement, judgeFleet } from './fleet-judge.ts';
+import { FleetMessages } from './fleet-messages.ts';
 import { FleetPublisher, type PublishedAnswer } from './fleet-publisher.ts';
-import type { ChannelLog, SentMessage } from './fleet-record.ts';
-import { type FleetStream, openFleetStream } from './fleet-streams.ts';
+import type { ChannelLog } from './fleet-record.ts';
+import { type FleetStream, FleetStreams } from './fleet-streams.ts';
 
 export interface FleetSize {
   /** At least; publishers go on until the faults are over. */
@@ -56,13 +57,9 @@ const SIZE: FleetSize = {
 const BATCH = 100;
 /** Publishers that are ahead of their rate, or held, look again at least so often. */
 const PACE_MS = 20;
-const CUTS_PER_BATCH = 2;
-/** Of the cut streams, those that stay away for a while. */
-const HOLD_OFF_SHARE = 0.1;
-const HELD_OFF_BATCHES = 40;
-const TWO_CHANNEL_SHARE = 0.1;
-const STILL_MS = 15_000;
 const REACH_TIMEOUT_MS = 120_000;
+/** What a failover has lost may become known so much later. */
+const LATE_NEWS_MS = 15_000;
 const MAX_NODE_OUTPUT_CHARS = 1500;
 
 /** For nodes of a fleet: history keeps all, and clients may come back at once. */
@@ -91,16 +88,12 @@ export async function runFleet(options: FleetOptions): Promise<FleetRun> {
 export class Fleet {
   readonly nodes: readonly TestServer[];
   readonly random = new Random();
-  readonly streams: FleetStream[] = [];
-  acknowledged = 0;
   readonly #options: FleetOptions;
   readonly #size: FleetSize;
-  readonly #channels: readonly string[];
-  readonly #sent: SentMessage[] = [];
+  readonly #messages: FleetMessages;
+  readonly #streams: FleetStreams;
   readonly #publishers: FleetPublisher[] = [];
-  readonly #heldOff = new Map<FleetStream, number>();
   #startedMs = 0;
-  #cuts = 0;
   #inFlight = 0;
   #isQuiet = false;
   #areFaultsOver = false;
@@ -111,10 +104,13 @@ export class Fleet {
     this.#options = options;
     this.nodes = options.nodes;
     this.#size = { ...SIZE, ...options.size };
-    this.#channels = Array.from(
-      { length: this.#size.channels },
-      (_, i) => `${i % 2 === 0 ? 'channel' : 'task'}:${i}`,
-    );
+    console.log(`${options.name}: seed ${this.random.seed}`);
+    this.#messages = new FleetMessages(this.#size.channels);
+    this.#streams = new FleetStreams(this.#size.streams, this.nodes, this.#messages.channels, this.random);
+  }
+
+  get streams(): readonly FleetStream[] {
+    return this.#streams.list;
   }
 
   /** Waits until the share of all messages is acknowledged. */
@@ -123,8 +119,8 @@ export class Fleet {
   }
 
   /** Waits until so many more are acknowledged. */
-  goesOn(messages = 2000): Promise<void> {
-    return this.#acknowledges(this.acknowledged + messages);
+  goesOn(messages: number): Promise<void> {
+    return this.#acknowledges(this.#messages.acknowledged + messages);
   }
 
   /** Publishing pauses, and every stream was told all of it. */
@@ -133,9 +129,7 @@ export class Fleet {
     await waitFor('the end of what is in flight', () => this.#inFlight === 0, {
       timeoutMs: REACH_TIMEOUT_MS,
     });
-    this.#bringBack();
-    if (!(await this.#isTold(await this.#mark())))
-      throw new Error(`streams fell behind: ${this.#describe()}`);
+    if (!(await this.#isTold())) throw new Error(`streams fell behind: ${this.#describe()}`);
   }
 
   publishAgain(): void {
@@ -144,15 +138,7 @@ export class Fleet {
 
   async run(): Promise<FleetRun> {
     const { name, faults } = this.#options;
-    console.log(`${name}: seed ${this.random.seed}`);
-    for (let i = 0; i < this.#size.streams; i++) {
-      const channels = this.random.sample(this.#channels, this.random.between(1, 3));
-      this.streams.push(openFleetStream(this.nodes, channels, new Random(this.random.seed + 1000 + i)));
-    }
-    await waitFor('all streams', () => this.streams.every((s) => s.client.lastEventId !== ''), {
-      timeoutMs: 30_000,
-      describe: () => this.#describe(),
-    });
+    await this.#streams.opened();
     this.#startedMs = performance.now();
     const faulting = (faults?.(this) ?? Promise.resolve()).then(() => {
       this.#areFaultsOver = true;
@@ -163,21 +149,21 @@ export class Fleet {
     } catch (error) {
       this.#isStopped = true;
       await Promise.allSettled(work);
-      throw new Error(`${name}: ${this.#describe()}`, { cause: error });
+      throw new Error(`${name}: ${this.#describe()}\n${this.#nodeOutputs()}`, { cause: error });
     }
     return this.#finish();
   }
 
   close(): void {
-    for (const { client } of this.streams) client.close();
+    this.#streams.close();
     for (const publisher of this.#publishers) publisher.close();
   }
 
   #acknowledges(count: number): Promise<void> {
     return waitWhileMoving(
       `${count} acknowledgements`,
-      () => this.#isStopped || this.acknowledged >= count,
-      () => this.acknowledged,
+      () => this.#isStopped || this.#messages.acknowledged >= count,
+      () => this.#messages.acknowledged,
       { stillMs: REACH_TIMEOUT_MS },
     );
   }
@@ -185,21 +171,19 @@ export class Fleet {
   async #publish(index: number): Promise<void> {
     const random = new Random(this.random.seed + index + 1);
     const publisher = this.#newPublisher(random);
-    const mayGoOn = (): boolean =>
-      !this.#isStopped && (this.#sent.length < this.#size.messages || !this.#areFaultsOver);
-    while (mayGoOn()) {
-      const dueMs = this.#startedMs + (this.#sent.length / this.#size.messagesPerSecond) * 1000;
+    const { messages, messagesPerSecond } = this.#size;
+    const { sent } = this.#messages;
+    while (!this.#isStopped && (sent.length < messages || !this.#areFaultsOver)) {
+      const dueMs = this.#startedMs + (sent.length / messagesPerSecond) * 1000;
       const earlyMs = this.#isQuiet ? PACE_MS : dueMs - performance.now();
       if (earlyMs > 0) {
         await delay(Math.min(earlyMs, PACE_MS));
         continue;
       }
       this.#inFlight++;
-      const first = this.#sent.length;
-      const bodies = Array.from({ length: BATCH }, () => this.#makeMessage(random, index));
-      await this.#publishCopies(publisher, bodies, first);
+      await this.#publishCopies(publisher, this.#messages.make(BATCH, index, random));
       this.#inFlight--;
-      this.#disturbStreams(random);
+      if (!this.#isQuiet) this.#streams.disturb(random);
     }
   }
 
@@ -215,139 +199,61 @@ export class Fleet {
     return publisher;
   }
 
-  async #publishCopies(
-    publisher: FleetPublisher,
-    bodies: readonly MessageBody[],
-    first: number,
-  ): Promise<void> {
+  async #publishCopies(publisher: FleetPublisher, bodies: readonly MessageBody[]): Promise<void> {
     const { copies } = this.#options;
-    const onAcknowledged = (i: number): void => {
-      const message = this.#sent[first + i];
-      if (message === undefined || message.isAcknowledged) return;
-      message.isAcknowledged = true;
-      this.acknowledged++;
-    };
+    const publish = (url?: string): Promise<readonly PublishedAnswer[] | undefined> =>
+      publisher.publish(bodies, (body) => this.#messages.acknowledge(body), url);
     if (copies === undefined) {
-      await publisher.publish(bodies, onAcknowledged);
+      await publish();
       return;
     }
     const urls = Array.from({ length: copies }, (_, i) => this.nodes[i % this.nodes.length]?.url);
-    const answers = await Promise.all(urls.map((url) => publisher.publish(bodies, onAcknowledged, url)));
-    const complete = answers.filter((a) => a !== undefined);
+    const complete = (await Promise.all(urls.map(publish))).filter((answers) => answers !== undefined);
     for (const i of bodies.keys()) {
-      if (!areOneAnswer(complete.flatMap((a) => a[i] ?? []))) this.#differentAnswers++;
+      if (!areOneAnswer(complete.flatMap((answers) => answers[i] ?? []))) this.#differentAnswers++;
     }
   }
 
-  #makeMessage(random: Random, publisher: number): MessageBody {
-    const first = random.pick(this.#channels);
-    const channels = [first];
-    if (random.next() < TWO_CHANNEL_SHARE) {
-      channels.push(random.pick(this.#channels.filter((c) => prefixOf(c) !== prefixOf(first))));
-      // The order of the target's fields, which is that of a publication's channels.
-      channels.sort();
-    }
-    return this.#messageTo(channels, publisher, 'progress', 'x'.repeat(random.between(0, 100)));
-  }
-
-  #messageTo(channels: readonly string[], publisher: number, type: string, text: string): MessageBody {
-    const target = Object.fromEntries(
-      channels.map((c) => [prefixOf(c) === 'task' ? 'task_id' : 'channel', c.slice(c.indexOf(':') + 1)]),
-    );
-    const id = `m${this.#sent.length}`;
-    this.#sent.push({ publisher, channels, isAcknowledged: false });
-    return { id, type, service: 'test', target, data: { text } };
-  }
-
-  #disturbStreams(random: Random): void {
-    for (const [stream, batch] of this.#heldOff) {
-      if (this.acknowledged < batch * BATCH) continue;
-      this.#heldOff.delete(stream);
-      stream.client.comeBack();
-    }
-    if (this.#isQuiet) return;
-    for (let i = 0; i < CUTS_PER_BATCH; i++, this.#cuts++) {
-      const stream = random.pick(this.streams);
-      if (this.#heldOff.has(stream)) continue;
-      if (random.next() < HOLD_OFF_SHARE) {
-        this.#heldOff.set(stream, this.acknowledged / BATCH + random.between(1, HELD_OFF_BATCHES));
-        stream.client.holdOff();
-      } else stream.client.cutAfter(random.between(0, 20_000));
-    }
-  }
-
-  #bringBack(): void {
-    for (const { client } of this.#heldOff.keys()) client.comeBack();
-    this.#heldOff.clear();
-  }
-
-  /** A last message on every channel, for now. Returns the number of each. */
-  async #mark(): Promise<Map<string, number>> {
-    const first = this.#sent.length;
-    const bodies = this.#channels.map((c) => this.#messageTo([c], this.#size.publishers, 'custom', 'marker'));
-    const publisher = this.#newPublisher(this.random);
-    await this.#publishCopies(publisher, bodies, first);
-    return new Map(this.#channels.map((channel, i) => [channel, first + i]));
-  }
-
-  /** Whether all streams were told `markers` before they stood still. */
-  async #isTold(markers: ReadonlyMap<string, number>): Promise<boolean> {
-    const isBehind = ({ channels, markers: seen }: FleetStream): boolean =>
-      channels.some((channel) => !seen.has(markers.get(channel) ?? -1));
-    try {
-      await waitWhileMoving(
-        'the last messages',
-        () => !this.streams.some(isBehind),
-        () => this.streams.reduce((sum, s) => sum + s.told.length, 0),
-        { stillMs: STILL_MS },
-      );
-      return true;
-    } catch (error) {
-      const behind = this.streams.filter(isBehind);
-      const { channels = [], client } = behind[0] ?? {};
-      const last = client && `open ${client.isOpen}, status ${client.status}, id ${client.lastEventId}`;
-      console.log(
-        `${(error as Error).message}: ${behind.length} streams are behind, one of ${channels}: ${last}`,
-      );
-      return false;
-    }
+  /** Publishes a last message on every channel, for now, and waits for it on all streams. */
+  async #isTold(): Promise<boolean> {
+    this.#streams.bringBack();
+    // A publisher of their own, so that they are in no order with what others still repeat.
+    const { bodies, markers } = this.#messages.makeMarkers(this.#size.publishers);
+    await this.#publishCopies(this.#newPublisher(this.random), bodies);
+    return this.#streams.areTold(markers);
   }
 
   async #finish(): Promise<FleetRun> {
-    const { name } = this.#options;
     const publishedMs = performance.now();
-    this.#bringBack();
-    const isSettled = await this.#isTold(await this.#mark());
+    const isSettled = await this.#isTold();
     const settledMs = performance.now();
-    const record = { sent: this.#sent, logs: await this.#readLogs(), streams: this.streams };
+    const { sent } = this.#messages;
+    const record = { sent, logs: await this.#readLogs(), streams: this.streams };
     let judgement = judgeFleet(record);
-    // What a failover has lost may become known a little later; nothing else may.
-    const deadlineMs = performance.now() + STILL_MS;
+    const deadlineMs = performance.now() + LATE_NEWS_MS;
     while (judgement.verdict.unannounced > 0 && performance.now() < deadlineMs) {
       await delay(1000);
       judgement = judgeFleet(record);
     }
-    const { verdict, offences } = judgement;
     const seconds = (from: number, to: number): string => ((to - from) / 1000).toFixed(1);
     console.log(
-      `${name}: ${this.#sent.length} messages, ${this.#channels.length} channels, ${this.streams.length} streams, ` +
-        `${this.nodes.length} nodes; ${this.#describe()}; ${describeVerdict(verdict)}; published in ` +
-        `${seconds(this.#startedMs, publishedMs)} s, delivered ${seconds(publishedMs, settledMs)} s later`,
+      `${this.#options.name}: ${sent.length} messages, ${this.#size.channels} channels, ` +
+        `${this.streams.length} streams, ${this.nodes.length} nodes; ${this.#describe()}; ` +
+        `${describeVerdict(judgement.verdict)}; published in ${seconds(this.#startedMs, publishedMs)} s, ` +
+        `delivered ${seconds(publishedMs, settledMs)} s later`,
     );
     return {
       ...judgement,
       streams: this.streams,
       isSettled,
       differentAnswers: this.#differentAnswers,
-      explanation: [...offences, ...this.nodes.map((node, i) => `node ${i}: ${tail(node.output)}`)].join(
-        '\n',
-      ),
+      explanation: [...judgement.offences, this.#nodeOutputs()].join('\n'),
     };
   }
 
   async #readLogs(): Promise<Map<string, ChannelLog>> {
     const logs = new Map<string, ChannelLog>();
-    for (const channel of this.#channels) {
+    for (const channel of this.#messages.channels) {
       const history = await readHistory(this.random.pick(this.nodes).url, channel);
       const messages = history.entries.map((e) => Number(e.message.id.slice(1)));
       logs.set(channel, { messages, holes: holesOf(history) });
@@ -355,15 +261,19 @@ export class Fleet {
     return logs;
   }
 
+  #nodeOutputs(): string {
+    const tails = this.nodes.map((node) => node.output.slice(-MAX_NODE_OUTPUT_CHARS) || 'wrote nothing');
+    return tails.map((tail, i) => `node ${i}: ${tail}`).join('\n');
+  }
+
   #describe(): string {
     const sum = (of: (publisher: FleetPublisher) => number): number =>
       this.#publishers.reduce((total, p) => total + of(p), 0);
     const longestMs = Math.max(0, ...this.#publishers.map((p) => p.longestMs));
     return (
-      `${this.acknowledged} acknowledged, ${sum((p) => p.retries)} publishes repeated, ${sum((p) => p.repeats)} ` +
-      `messages answered as repeats, the longest wait ${(longestMs / 1000).toFixed(1)} s; ${this.#cuts} cuts, ` +
-      `${this.streams.reduce((total, s) => total + s.client.opens - 1, 0)} reconnects, ` +
-      `${this.streams.filter((s) => s.client.isFailed).length} streams failed`
+      `${this.#messages.acknowledged} acknowledged, ${sum((p) => p.retries)} publishes repeated, ` +
+      `${sum((p) => p.repeats)} messages answered as repeats, the longest wait ${(longestMs / 1000).toFixed(1)} s; ` +
+      this.#streams.describe()
     );
   }
 }
@@ -378,12 +288,4 @@ function describeVerdict(verdict: FleetVerdict): string {
   return Object.entries(verdict)
     .map(([name, count]) => `${name} ${count}`)
     .join(', ');
-}
-
-function prefixOf(channel: string): string {
-  return channel.slice(0, channel.indexOf(':'));
-}
-
-function tail(text: string): string {
-  return text === '' ? 'wrote nothing' : text.slice(-MAX_NODE_OUTPUT_CHARS);
 }

@@ -93,7 +93,7 @@ export class RedisServer {
     if (this.isRunning) throw new Error('the Redis server runs already');
     mkdirSync(this.dataDir, { recursive: true });
     const { launcher = [], isSentinel = false } = this.options;
-    const [command = '', ...args] = [...launcher, 'redis-server', this.#configFile];
+    const [command, ...args] = [...launcher, 'redis-server', this.#configFile];
     this.#output = '';
     const child = spawn(command, isSentinel ? [...args, '--sentinel'] : args, {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -130,19 +130,14 @@ export class RedisServer {
   #cli(args: readonly string[], input?: string): Promise<string> {
     const { password, user, tls, launcher } = this.options;
     const secret = user?.password ?? password;
-    return redisCli(
-      [
-        ...['-e', '-h', this.host, '-p', String(this.port)],
-        ...(user === undefined ? [] : ['--user', user.name]),
-        ...(tls === undefined ? [] : ['--tls', '--cacert', tls.ca]),
-        ...args,
-      ],
-      {
-        ...(launcher && { launcher }),
-        ...(secret !== undefined && { env: { REDISCLI_AUTH: secret } }),
-        ...(input !== undefined && { input }),
-      },
-    );
+    const own = ['-e', '-h', this.host, '-p', String(this.port)];
+    if (user !== undefined) own.push('--user', user.name);
+    if (tls !== undefined) own.push('--tls', '--cacert', tls.ca);
+    return redisCli([...own, ...args], {
+      ...(launcher && { launcher }),
+      ...(secret !== undefined && { env: { REDISCLI_AUTH: secret } }),
+      ...(input !== undefined && { input }),
+    });
   }
 
   /** A field of `INFO`. */

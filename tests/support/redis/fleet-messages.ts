@@ -1,0 +1,61 @@
+/** The messages of a run over a fleet: what was sent to which channels, and what of it was acknowledged. */
+import type { MessageBody } from '../publisher.ts';
+import type { Random } from '../random.ts';
+import type { SentMessage } from './fleet-record.ts';
+
+const TWO_CHANNEL_SHARE = 0.1;
+const MAX_TEXT_CHARS = 100;
+
+export class FleetMessages {
+  readonly channels: readonly string[];
+  readonly sent: SentMessage[] = [];
+  acknowledged = 0;
+
+  constructor(channelCount: number) {
+    this.channels = Array.from(
+      { length: channelCount },
+      (_, i) => `${i % 2 === 0 ? 'channel' : 'task'}:${i}`,
+    );
+  }
+
+  /** The next ones of a publisher. */
+  make(count: number, publisher: number, random: Random): MessageBody[] {
+    return Array.from({ length: count }, () => {
+      const text = 'x'.repeat(random.between(0, MAX_TEXT_CHARS));
+      return this.#add(this.#pickChannels(random), publisher, 'progress', text);
+    });
+  }
+
+  /** One for every channel, after all that was sent before. Returns the number of each, too. */
+  makeMarkers(publisher: number): { bodies: MessageBody[]; markers: ReadonlyMap<string, number> } {
+    const markers = new Map(this.channels.map((channel, i) => [channel, this.sent.length + i]));
+    const bodies = this.channels.map((channel) => this.#add([channel], publisher, 'custom', 'marker'));
+    return { bodies, markers };
+  }
+
+  acknowledge({ id = '' }: MessageBody): void {
+    const message = this.sent[Number(id.slice(1))];
+    if (message === undefined || message.isAcknowledged) return;
+    message.isAcknowledged = true;
+    this.acknowledged++;
+  }
+
+  #pickChannels(random: Random): string[] {
+    const first = random.pick(this.channels);
+    if (random.next() >= TWO_CHANNEL_SHARE) return [first];
+    const second = random.pick(this.channels.filter((c) => fieldOf(c) !== fieldOf(first)));
+    // The order of the target's fields, which is that of a publication's channels.
+    return [first, second].toSorted();
+  }
+
+  #add(channels: readonly string[], publisher: number, type: string, text: string): MessageBody {
+    const id = `m${this.sent.length}`;
+    this.sent.push({ publisher, channels, isAcknowledged: false });
+    const target = Object.fromEntries(channels.map((c) => [fieldOf(c), c.slice(c.indexOf(':') + 1)]));
+    return { id, type, service: 'test', target, data: { text } };
+  }
+}
+
+function fieldOf(channel: string): 'channel' | 'task_id' {
+  return channel.startsWith('task:') ? 'task_id' : 'channel';
+}
