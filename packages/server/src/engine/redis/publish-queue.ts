@@ -198,7 +198,8 @@ export class PublishQueue {
       this.#resolve(parts, reply as string[], shard.runId);
     } catch (error) {
       const problem = publishError(error);
-      for (const part of parts) part.reject(problem);
+      // What waits behind it fails too: a batch must not be stored without its first half, nor be sent again behind it.
+      for (const part of [...parts, ...group.waiting.splice(0)]) part.reject(problem);
     }
   }
 
@@ -271,15 +272,25 @@ export class PublishQueue {
   }
 }
 
-/** The parts whose ids are theirs; the others are settled. */
+/**
+ * The parts whose ids are theirs; the others are settled. Where it cannot be known, later parts of the same channels
+ * fail too: their publisher sends all of them again, and must not find them in another order.
+ */
 async function claimed(parts: readonly Part[]): Promise<readonly Part[]> {
   if (parts.every(({ claim }) => claim === undefined)) return parts;
   const claims = await Promise.allSettled(parts.map(({ claim }) => claim));
+  const broken = new Map<string, unknown>();
   return parts.filter((part, i) => {
     const claim = claims[i] as PromiseSettledResult<boolean | undefined>;
-    if (claim.status === 'rejected') part.reject(publishError(claim.reason));
-    else if (claim.value === false) part.resolve(CONFLICT);
-    else return true;
+    const before = part.logs.find((channel) => broken.has(channel));
+    if (claim.status === 'rejected' || before !== undefined) {
+      const reason = claim.status === 'rejected' ? claim.reason : broken.get(before as string);
+      for (const channel of part.logs) broken.set(channel, reason);
+      part.reject(publishError(reason));
+      return false;
+    }
+    if (claim.value !== false) return true;
+    part.resolve(CONFLICT);
     return false;
   });
 }

@@ -49,6 +49,7 @@ export class Router {
   readonly #shards = new Map<string, Shard>();
   /** Owner of each slot; one entry where there is one keyspace. */
   #owners: (Shard | undefined)[] = [];
+  #epoch = 0;
   #refreshing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
@@ -77,6 +78,7 @@ export class Router {
   /** Connects to all masters; rejects when that fails. */
   async open(): Promise<void> {
     this.#isStopped = false;
+    this.#epoch = 0;
     const topology = await resolveTopology(this.#options);
     const fresh = this.#apply(topology);
     await Promise.all(fresh.map((shard) => shard.start()));
@@ -160,11 +162,14 @@ export class Router {
   }
 
   /** Takes over a topology; returns the shards that are new and have to be started. */
-  #apply(topology: Topology): Shard[] {
+  #apply({ masters, epoch }: Topology): Shard[] {
+    // Somebody who was cut off tells of what was true before.
+    if (epoch < this.#epoch) return [];
+    this.#epoch = epoch;
     const fresh: Shard[] = [];
     const owners: (Shard | undefined)[] = Array.from({ length: this.isCluster ? SLOTS : 1 });
     const current = new Set<string>();
-    for (const { address, ranges } of topology) {
+    for (const { address, ranges } of masters) {
       const name = label(address);
       current.add(name);
       let shard = this.#shards.get(name);

@@ -2,6 +2,7 @@
  * Who the masters are and which slots they have, asked of the servers themselves: one server, the sentinels, or
  * the nodes of a cluster.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { type ConnectionSettings, RedisConnection, ReplyError, type ServerAddress } from './connection.ts';
 import { SLOTS } from './keys.ts';
 
@@ -21,34 +22,52 @@ export interface Master {
   readonly ranges: readonly (readonly [number, number])[];
 }
 
-export type Topology = readonly Master[];
+export interface Topology {
+  readonly masters: readonly Master[];
+  /** Rises with every failover and every change of slots: who says less has not heard of it yet. */
+  readonly epoch: number;
+}
 
 const WHOLE_RANGE = [[0, SLOTS - 1]] as const;
+/** Once one has answered, the others have so much longer. */
+const PATIENCE_MS = 500;
 
-/** `known` are servers that were masters before; they are asked first. */
+/**
+ * Asks everybody and believes who has seen the most: after a partition those who were cut off still tell of a
+ * master that was replaced. `known` are servers that were masters before; in a cluster they are asked too.
+ */
 export async function resolveTopology(
   settings: TopologySettings,
   known: readonly ServerAddress[] = [],
 ): Promise<Topology> {
   if (settings.mode === 'standalone') {
-    return settings.nodes.slice(0, 1).map((address) => ({ address, ranges: WHOLE_RANGE }));
+    const [address] = settings.nodes;
+    return { masters: address === undefined ? [] : [{ address, ranges: WHOLE_RANGE }], epoch: 0 };
   }
-  const asked = settings.mode === 'sentinel' ? settings.nodes : [...known, ...settings.nodes];
-  const problems: string[] = [];
-  for (const address of asked) {
-    try {
-      return settings.mode === 'sentinel'
-        ? await askSentinel(address, settings)
-        : await askCluster(address, settings);
-    } catch (error) {
-      problems.push(
-        error instanceof ReplyError ? `${label(address)}: ${error.message}` : (error as Error).message,
-      );
-    }
-  }
-  throw new Error(
-    `no ${settings.mode === 'sentinel' ? 'sentinel' : 'cluster node'} answers: ${problems.join('; ')}`,
+  const isSentinel = settings.mode === 'sentinel';
+  const asked = isSentinel ? settings.nodes : distinct([...known, ...settings.nodes]);
+  const problems: Error[] = [];
+  let newest: Topology | undefined;
+  const answered = Promise.withResolvers<void>();
+  const all = Promise.all(
+    asked.map(async (address) => {
+      try {
+        const topology = await (isSentinel ? askSentinel(address, settings) : askCluster(address, settings));
+        if (newest === undefined || topology.epoch > newest.epoch) newest = topology;
+        answered.resolve();
+      } catch (error) {
+        problems.push(
+          error instanceof ReplyError
+            ? new ReplyError(`${label(address)}: ${error.message}`)
+            : (error as Error),
+        );
+      }
+    }),
   );
+  await Promise.race([all, answered.promise.then(() => pause(PATIENCE_MS, undefined, { ref: false }))]);
+  if (newest !== undefined) return newest;
+  const texts = problems.map(({ message }) => message).join('; ');
+  throw new Error(`no ${isSentinel ? 'sentinel' : 'cluster node'} answers: ${texts}`);
 }
 
 async function askSentinel(address: ServerAddress, settings: TopologySettings): Promise<Topology> {
@@ -60,11 +79,18 @@ async function askSentinel(address: ServerAddress, settings: TopologySettings): 
     database: 0,
   });
   try {
-    const reply = await connection.call(['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', sentinelMaster]);
-    if (!Array.isArray(reply))
-      throw new Error(`sentinel ${label(address)} knows no master ${sentinelMaster}`);
-    const [host, port] = reply as [string, string];
-    return [{ address: { host, port: Number(port) }, ranges: WHOLE_RANGE }];
+    const reply = await connection.call(['SENTINEL', 'MASTERS']);
+    const master = (reply as unknown[]).map(fieldsOf).find((fields) => fields.get('name') === sentinelMaster);
+    if (master === undefined) throw new Error(`sentinel ${label(address)} knows no master ${sentinelMaster}`);
+    return {
+      masters: [
+        {
+          address: { host: String(master.get('ip')), port: Number(master.get('port')) },
+          ranges: WHOLE_RANGE,
+        },
+      ],
+      epoch: Number(master.get('config-epoch')),
+    };
   } finally {
     connection.close();
   }
@@ -73,7 +99,10 @@ async function askSentinel(address: ServerAddress, settings: TopologySettings): 
 async function askCluster(address: ServerAddress, settings: TopologySettings): Promise<Topology> {
   const connection = await RedisConnection.open(address, settings.connection);
   try {
-    const slots = (await connection.call(['CLUSTER', 'SLOTS'])) as [number, number, [string, number]][];
+    const [slots, info] = (await Promise.all([
+      connection.call(['CLUSTER', 'SLOTS']),
+      connection.call(['CLUSTER', 'INFO']),
+    ])) as [[number, number, [string, number]][], string];
     const masters = new Map<string, { address: ServerAddress; ranges: [number, number][] }>();
     for (const [from, to, [host, port]] of slots) {
       // A server that does not know its own address names itself by nothing.
@@ -83,10 +112,25 @@ async function askCluster(address: ServerAddress, settings: TopologySettings): P
       masters.set(label(master), entry);
     }
     if (masters.size === 0) throw new Error(`${label(address)} serves no slots`);
-    return [...masters.values()];
+    return {
+      masters: [...masters.values()],
+      epoch: Number(/^cluster_current_epoch:(\d+)/m.exec(info)?.[1] ?? 0),
+    };
   } finally {
     connection.close();
   }
+}
+
+/** A reply of names and values in turn, or of both as a map. */
+function fieldsOf(reply: unknown): ReadonlyMap<string, unknown> {
+  if (!Array.isArray(reply)) return new Map(Object.entries(reply as object));
+  const fields = new Map<string, unknown>();
+  for (let i = 0; i + 1 < reply.length; i += 2) fields.set(String(reply[i]), reply[i + 1]);
+  return fields;
+}
+
+function distinct(addresses: readonly ServerAddress[]): ServerAddress[] {
+  return [...new Map(addresses.map((address) => [label(address), address])).values()];
 }
 
 export function label({ host, port }: ServerAddress): string {
