@@ -354,6 +354,19 @@ describe('the redis engine', () => {
     await expect.poll(() => recorder.offsets).toEqual([1]);
   });
 
+  it('finds what the bus did not bring, and keeps the state of a log that is watched', async () => {
+    const recorder = new Recorder();
+    const engine = await open({ channelRetentionMs: 60_000 }, recorder);
+    await engine.publish(draft('user:a', { ttlMs: 1000 }));
+    await engine.watch(['user:a']);
+    const log = `${prefix}l:{user:a}`;
+    await command('PEXPIRE', log, '20000');
+    // As if the second publication had been announced to nobody.
+    await command('SET', log, (await command('GET', log)).replace(/^(\S+) 1 /, '$1 2 '), 'KEEPTTL');
+    await expect.poll(() => recorder.suspects.has('user:a'), { timeout: 30_000 }).toBe(true);
+    await expect.poll(async () => Number(await command('PTTL', log)), { timeout: 5000 }).toBeGreaterThan(50_000);
+  });
+
   it('finds out that a bus connection is deaf', async () => {
     const proxy = await DeafeningProxy.start(server.port);
     try {

@@ -72,8 +72,8 @@ export interface RedisEngineObserver {
 
 /** Most channels of one call. */
 const CHUNK = 500;
-/** Watched channels are compared with their logs at least this often, and no more than so many at once. */
-const CHECK_ROUND_MS = 10_000;
+/** Watched channels are compared with their logs about this often, some at a time. */
+const CHECK_ROUND_MS = 20_000;
 const CHECK_INTERVAL_MS = 500;
 const MAX_CHECKED_AT_ONCE = 2000;
 /** How long a read of history waits for a server that is away. Streams stay open meanwhile. */
@@ -95,12 +95,14 @@ export class RedisEngine implements Engine {
   /** Servers that have not been told how far this node has acknowledged on their predecessors. */
   readonly #unreported = new Set<Shard>();
   readonly #reporting = new Set<Shard>();
-  readonly #watched = new Set<string>();
+  /** Watched channels, and the last that was announced of each: `epoch offset`; '' before anything was. */
+  readonly #watched = new Map<string, string>();
   readonly #channelOfBus = new Map<string, string>();
   #listener: EngineListener | undefined;
   #pending: Publication[] = [];
   #checkTimer: NodeJS.Timeout | undefined;
   #checkPlace: Iterator<string> | undefined;
+  #maybeBehind: { channel: string; position: string; known: string }[] = [];
   #isClosed = false;
   #isOpen = false;
   #lost = 0;
@@ -247,12 +249,19 @@ export class RedisEngine implements Engine {
 
   async watch(channels: readonly string[]): Promise<readonly LogState[]> {
     for (const channel of channels) {
-      this.#watched.add(channel);
+      this.#watched.set(channel, '');
       this.#channelOfBus.set(this.#keys.bus(channel), channel);
     }
     try {
       await this.#subscribe(channels.map((channel) => this.#keys.bus(channel)));
-      return await this.#statesOf(channels);
+      const states = await this.#statesOf(channels);
+      channels.forEach((channel, i) => {
+        const state = states[i] as LogState;
+        if (this.#watched.get(channel) === '' && state.offset > 0) {
+          this.#watched.set(channel, `${state.epoch} ${state.offset}`);
+        }
+      });
+      return states;
     } catch (error) {
       this.unwatch(channels);
       throw unavailable('the channels could not be watched', error);
@@ -444,18 +453,27 @@ export class RedisEngine implements Engine {
     if (channels.length > 0) this.#listener?.onSuspect(channels);
   }
 
-  /** Compares some watched channels with their logs, for ever round. */
   #check(): void {
     this.#acknowledged.sweep(this.#options.now());
     for (const shard of this.#unreported) {
       if (!this.#router.shards.includes(shard)) this.#unreported.delete(shard);
       else if (shard.isReady) void this.#reportLosses(shard);
     }
+    const behind = this.#maybeBehind.filter(({ channel, known }) => this.#watched.get(channel) === known);
+    for (const { channel, position } of behind) this.#watched.set(channel, position);
+    if (behind.length > 0) this.#listener?.onSuspect(behind.map(({ channel }) => channel));
+    this.#maybeBehind = [];
+    // What is not known now is asked for again in the next round.
+    this.#comparePositions(this.#nextToCheck()).catch(() => undefined);
+  }
+
+  /** Some watched channels, for ever round. */
+  #nextToCheck(): string[] {
     const rounds = CHECK_ROUND_MS / CHECK_INTERVAL_MS;
     const count = Math.min(MAX_CHECKED_AT_ONCE, Math.ceil(this.#watched.size / rounds));
     const channels: string[] = [];
     while (channels.length < count) {
-      this.#checkPlace ??= this.#watched.values();
+      this.#checkPlace ??= this.#watched.keys();
       const next = this.#checkPlace.next();
       if (next.done) {
         this.#checkPlace = undefined;
@@ -463,7 +481,23 @@ export class RedisEngine implements Engine {
       }
       channels.push(next.value);
     }
-    if (channels.length > 0) this.#listener?.onSuspect(channels);
+    return channels;
+  }
+
+  /** What a log has and the bus has not brought may be on its way: it is looked at again at the next check. */
+  async #comparePositions(channels: readonly string[]): Promise<void> {
+    const retention = String(this.#options.channelRetentionMs);
+    await this.#perGroup(channels, async (indexes) => {
+      const names = indexes.map((i) => channels[i] as string);
+      const keys = names.map((channel) => this.#keys.log(channel));
+      const positions = (await this.#call('positions', keys, () => [retention])) as string[];
+      names.forEach((channel, i) => {
+        const known = this.#watched.get(channel);
+        const position = positions[i] as string;
+        if (known === undefined || isSeen(position, known)) return;
+        this.#maybeBehind.push({ channel, position, known });
+      });
+    });
   }
 
   #onMessage(name: string, bytes: Buffer): void {
@@ -478,8 +512,12 @@ export class RedisEngine implements Engine {
       return;
     }
     for (const { epoch, offset, order, message } of decodeAnnouncement(bytes)) {
-      if (message === undefined) this.#listener?.onSuspect([channel]);
-      else this.#announce({ message, places: [{ channel, epoch, offset }], order });
+      if (message === undefined) {
+        this.#listener?.onSuspect([channel]);
+        continue;
+      }
+      this.#watched.set(channel, `${epoch} ${offset}`);
+      this.#announce({ message, places: [{ channel, epoch, offset }], order });
     }
   }
 
@@ -676,6 +714,14 @@ export class RedisEngine implements Engine {
 }
 
 const AT_SIGN = 0x40;
+
+/** Whether what was announced reaches as far as the log; both as `epoch offset`. */
+function isSeen(position: string, known: string): boolean {
+  if (position === known) return true;
+  const [epoch, offset] = position.split(' ');
+  const [knownEpoch, knownOffset] = known.split(' ');
+  return epoch === knownEpoch && Number(offset) <= Number(knownOffset);
+}
 
 function receiptOf({ message, ack }: Draft, parts: readonly PartResult[]): Receipt {
   const byChannel = new Map(

@@ -11,6 +11,7 @@ export interface Script {
 const FILES = {
   publish: 'publish',
   states: 'states',
+  positions: 'positions',
   read: 'read',
   range: 'range',
   locate: 'locate',
