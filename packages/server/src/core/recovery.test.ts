@@ -1,13 +1,14 @@
 import { unbornPosition } from '@message-push/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { LogState } from './engine.ts';
 import { decideRecovery } from './recovery.ts';
 
 const DAY_MS = 86_400_000;
 const NOW = Date.UTC(2026, 0, 20, 12);
 const RETENTION_DAYS = 7;
 const log = { epoch: 'now', offset: 20, floor: 10 };
-const decide = (position: { offset: number; epoch: string }, state = log) =>
+const decide = (position: { offset: number; epoch: string }, state: LogState = log) =>
   decideRecovery(position, state, NOW, RETENTION_DAYS);
 
 describe('the decision what a position recovers', () => {
@@ -71,5 +72,38 @@ describe('the decision what a position recovers', () => {
         }
       }),
     );
+  });
+
+  describe('after epochs that the log continues', () => {
+    const clean = { epoch: 'older', upTo: 12, isLossy: false };
+    const lossy = { epoch: 'lossy', upTo: 15, isLossy: true };
+    const rolledBack = (after: number) => ({ kind: 'gap', reason: 'rolled_back', after, missed: null });
+
+    it('goes on from a position that both have', () => {
+      const state = { ...log, ancestors: [clean] };
+      expect(decide({ offset: 12, epoch: 'older' }, state)).toEqual({ kind: 'recover', after: 12 });
+      expect(decide({ offset: 7, epoch: 'older' }, state)).toMatchObject({
+        reason: 'trimmed',
+        after: 10,
+        missed: 3,
+      });
+    });
+
+    it('announces what was seen and is there no more', () => {
+      expect(decide({ offset: 13, epoch: 'older' }, { ...log, ancestors: [clean] })).toEqual(rolledBack(12));
+    });
+
+    it('announces a loss to those who had not seen it either, and to those who have gone on since', () => {
+      const state = { ...log, ancestors: [{ epoch: 'after', upTo: 18, isLossy: true }, lossy, clean] };
+      expect(decide({ offset: 14, epoch: 'lossy' }, state)).toEqual(rolledBack(14));
+      expect(decide({ offset: 18, epoch: 'after' }, state)).toEqual(rolledBack(18));
+      expect(decide({ offset: 11, epoch: 'older' }, state)).toEqual(rolledBack(11));
+      expect(decide(unbornPosition(NOW), state)).toEqual(rolledBack(10));
+    });
+
+    it('does not know an epoch that is none of them', () => {
+      const state = { ...log, ancestors: [clean] };
+      expect(decide({ offset: 12, epoch: 'another' }, state)).toMatchObject({ reason: 'epoch_changed' });
+    });
   });
 });

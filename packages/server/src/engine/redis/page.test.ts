@@ -1,0 +1,139 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { encodeMessage, parseLog } from './codec.ts';
+import { assemblePage, type ChannelRead } from './page.ts';
+
+const NOW = 1_800_000_000_000;
+const UNBORN = { epoch: '-g19', offset: 0, floor: 0 };
+
+interface Entry {
+  readonly order: number;
+  readonly ttl: 'none' | 'usual' | 'own';
+  readonly isExpired: boolean;
+}
+
+/** A channel as Redis holds it, and what a reader of all of it must be shown. */
+class FakeLog {
+  readonly entries: { facts: string; blob: Buffer; offset: number; order: number }[] = [];
+  readonly shown: number[] = [];
+  /** Newest entry that is lost. */
+  lostTo = 0;
+  #lasting = 0;
+  #own = 0;
+  #bytes = 0;
+
+  constructor(
+    readonly channel: string,
+    entries: readonly Entry[],
+    trimmed: number,
+  ) {
+    entries.forEach(({ order, ttl, isExpired }, i) => {
+      const offset = i + 1;
+      const expires = ttl === 'none' ? 0 : isExpired ? NOW - 1 : NOW + 1000;
+      const blob = encodeMessage({
+        id: `${order}`,
+        type: 'info',
+        channels: [channel],
+        exclude: undefined,
+        timeMs: NOW,
+        json: Buffer.alloc(20, 0x20),
+      });
+      this.#bytes += blob.length;
+      const mark = ttl === 'own' ? '*' : '';
+      const facts = `${offset} ${this.#lasting} ${this.#own} ${order} ${expires}${mark} ${this.#bytes}`;
+      this.entries.push({ facts, blob, offset, order });
+      if (ttl === 'own') this.#own = Math.max(this.#own, expires);
+      else this.#lasting = offset;
+      const isTrimmed = offset <= trimmed;
+      const mayPass = ttl === 'own' && isExpired;
+      if (isTrimmed ? !mayPass : isExpired && ttl === 'usual') this.lostTo = offset;
+      else if (!isTrimmed && !(isExpired && ttl !== 'none')) this.shown.push(offset);
+    });
+    this.entries.splice(0, trimmed);
+    // Which of the trimmed ones it was, nobody knows any more: all of them count.
+    const isUncertain = entries.slice(0, trimmed).some(({ ttl, isExpired }) => ttl === 'own' && !isExpired);
+    if (isUncertain) this.lostTo = Math.max(this.lostTo, trimmed);
+  }
+
+  /** As `lua/read.lua` answers. */
+  read(after: number, maxBytes: number): ChannelRead {
+    const list: Buffer[] = [];
+    let bytes = 0;
+    for (const { facts, blob, offset } of this.entries) {
+      if (offset <= after) continue;
+      if (bytes >= maxBytes && list.length > 0) break;
+      list.push(Buffer.from(facts), blob);
+      bytes += blob.length;
+    }
+    return { channel: this.channel, after, log: this.#line(), list, nowMs: NOW, maxBytes, unborn: UNBORN };
+  }
+
+  #line() {
+    const count = this.entries.at(-1)?.offset ?? 0;
+    const offset = Math.max(count, this.lostTo);
+    if (offset === 0) return undefined;
+    return parseLog(`e ${offset} 1 run ${this.#lasting} ${this.#own} 0 ${this.#bytes} 0 -`);
+  }
+}
+
+const entry = fc.record({
+  ttl: fc.constantFrom('none', 'usual', 'own') as fc.Arbitrary<Entry['ttl']>,
+  isExpired: fc.boolean(),
+});
+const channels = fc.array(fc.record({ entries: fc.array(entry, { maxLength: 12 }), trimmed: fc.nat(6) }), {
+  minLength: 1,
+  maxLength: 4,
+});
+
+describe('a page of several channels', () => {
+  it('brings everything once, in the order of publishing, and says what is lost', () => {
+    fc.assert(
+      fc.property(channels, fc.integer({ min: 1, max: 400 }), (plans, maxBytes) => {
+        let order = 0;
+        // Publishes of the channels take turns.
+        const orders = plans.map(() => [] as number[]);
+        for (let i = 0; i < 12; i++) {
+          plans.forEach((plan, c) => {
+            if (i < plan.entries.length) orders[c]?.push(++order);
+          });
+        }
+        const logs = plans.map(({ entries, trimmed }, c) => {
+          const all = entries.map((e, i) => ({ ...e, order: orders[c]?.[i] ?? 0 }));
+          return new FakeLog(`channel:${c}`, all, Math.min(trimmed, entries.length));
+        });
+        const positions = logs.map(() => 0);
+        const shown = logs.map(() => [] as number[]);
+        const floors = logs.map(() => 0);
+        let lastOrder = 0;
+        for (let pages = 0; ; pages++) {
+          expect(pages).toBeLessThan(200);
+          const share = Math.max(1, Math.ceil(maxBytes / logs.length));
+          const page = assemblePage(
+            logs.map((log, c) => log.read(positions[c] ?? 0, share)),
+            maxBytes,
+          );
+          page.channels.forEach(({ state }, c) => {
+            const floor = Math.max(floors[c] ?? 0, state.floor);
+            if (floor > (floors[c] ?? 0)) shown[c] = (shown[c] ?? []).filter((offset) => offset > floor);
+            floors[c] = floor;
+          });
+          for (const { places, order: at } of page.publications) {
+            expect(at).toBeGreaterThan(lastOrder);
+            lastOrder = at;
+            for (const { channel, offset } of places) shown[Number(channel.split(':')[1])]?.push(offset);
+          }
+          page.channels.forEach(({ reachedOffset, state }, c) => {
+            expect(reachedOffset).toBeGreaterThanOrEqual(positions[c] ?? 0);
+            positions[c] = Math.max(reachedOffset, state.floor);
+          });
+          if (page.isComplete) break;
+        }
+        logs.forEach((log, c) => {
+          expect(floors[c]).toBe(log.lostTo);
+          expect(shown[c]).toEqual(log.shown.filter((offset) => offset > log.lostTo));
+        });
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
