@@ -5,10 +5,12 @@ import { dirname, join, relative, sep } from 'node:path';
 import process from 'node:process';
 
 const ROOT = 'packages/server/src';
-const ORDER = ['config', 'core', 'observe', 'engine', 'hub', 'sse', 'publish', 'http', 'workers'];
+const ORDER = ['config', 'core', 'observe', 'access', 'engine', 'hub', 'sse', 'publish', 'http', 'workers'];
 // Siblings that must not know each other although one stands before the other.
 const APART = [
   ['config', 'core'],
+  ['access', 'config'],
+  ['engine', 'access'],
   ['publish', 'hub'],
   ['publish', 'sse'],
   ['hub', 'engine'],

@@ -5,6 +5,7 @@
  */
 import path from 'node:path';
 import type { EventMode } from '@message-push/protocol';
+import { type AccessConfig, toAccessConfig } from './access-config.ts';
 import type { AllowedOrigins, TrustProxy } from './network-settings.ts';
 import { type RedisConfig, toRedisConfig } from './redis-config.ts';
 import type { Values } from './schema.ts';
@@ -78,6 +79,7 @@ export interface Config {
     readonly maxHeaderBytes: number;
     readonly requestTimeoutMs: number;
   };
+  readonly access: AccessConfig;
   readonly metrics: {
     readonly isEnabled: boolean;
     readonly host: string;
@@ -155,6 +157,7 @@ export function toConfig(values: Values, rootDir: string): Config {
       maxHeaderBytes: values.MAX_HEADER_BYTES,
       requestTimeoutMs: values.REQUEST_TIMEOUT * SECOND_MS,
     },
+    access: toAccessConfig(values, rootDir),
     metrics: {
       isEnabled: values.ENABLE_METRICS,
       host: values.METRICS_HOST,

@@ -3,6 +3,7 @@
  * start by name: an operator who asked for TLS or for a password must never get a service without it.
  */
 
+import { accessProblems, accessWarnings } from './access-checks.ts';
 import type { Source } from './config-error.ts';
 import type { Finding } from './finding.ts';
 import { redisProblems, redisWarnings } from './redis-checks.ts';
@@ -53,6 +54,7 @@ const ORDERED: readonly (readonly [smaller: NumberVariable, larger: NumberVariab
   ['MAX_MESSAGE_SIZE', 'CHANNEL_HISTORY_MAX_BYTES', 'or a channel could not keep the largest message'],
   ['MAX_MESSAGE_SIZE', 'HISTORY_MAX_BYTES', 'or history could not keep the largest message'],
   ['MAX_OUTBOX_BYTES', 'MAX_TOTAL_OUTBOX_BYTES', 'or one stream alone would pass the bound of all'],
+  ['TICKET_TTL', 'TICKET_MAX_TTL', 'or tickets could not have their usual life'],
 ];
 
 type NumberVariable = { [V in Variable]: Values[V] extends number ? V : never }[Variable];
@@ -99,6 +101,9 @@ export function crossProblems(
     });
   }
   problems.push(...redisProblems(values, isSet));
+  // Of a switch that cannot be on there is nothing more to say.
+  const missing: ReadonlySet<Variable> = new Set(NOT_IN_THIS_VERSION.map(({ variable }) => variable));
+  problems.push(...accessProblems(values, (variable) => missing.has(variable)));
   if (values.ALLOWED_ORIGINS === '*' && values.CORS_CREDENTIALS) {
     problems.push({
       variable: 'CORS_CREDENTIALS',
@@ -133,6 +138,7 @@ export function crossWarnings({ values, sourceOf, needsOf, variables }: WarningI
     if (needs !== undefined) warnings.push(`${variable} is set but has no effect without ${needs}`);
   }
   warnings.push(...redisWarnings(values, (variable) => sourceOf(variable) !== 'default'));
+  warnings.push(...accessWarnings(values));
   if (values.DEBUG && sourceOf('LOG_LEVEL') !== 'default' && values.LOG_LEVEL !== 'DEBUG') {
     warnings.push(`LOG_LEVEL=${values.LOG_LEVEL} has no effect with DEBUG=true`);
   }

@@ -3,15 +3,13 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Finding } from './finding.ts';
 import { usesTls } from './redis-config.ts';
-import type { Values } from './schema.ts';
+import type { Values, Variable } from './schema.ts';
 
 const REDIS_FILES = ['REDIS_TLS_CA_PATH', 'REDIS_TLS_CERT_PATH', 'REDIS_TLS_KEY_PATH'] as const;
 
 export function pathProblems(values: Values, rootDir: string): Finding[] {
-  const used = values.MESSAGE_QUEUE_TYPE === 'redis' && usesTls(values) ? REDIS_FILES : [];
   const problems: Finding[] = [];
-  for (const variable of used) {
-    const name = values[variable];
+  for (const [variable, name] of usedFiles(values)) {
     if (name === undefined) continue;
     const file = path.resolve(rootDir, name);
     try {
@@ -22,4 +20,16 @@ export function pathProblems(values: Values, rootDir: string): Finding[] {
     }
   }
   return problems;
+}
+
+function usedFiles(values: Values): [Variable, string | undefined][] {
+  const files: [Variable, string | undefined][] = [];
+  if (values.MESSAGE_QUEUE_TYPE === 'redis' && usesTls(values)) {
+    files.push(
+      ...REDIS_FILES.map((variable): [Variable, string | undefined] => [variable, values[variable]]),
+    );
+  }
+  if (values.ENABLE_API_KEY_AUTH) files.push(['API_KEYS_FILE', values.API_KEYS_FILE]);
+  if (values.ENABLE_AUTH) files.push(['JWT_PUBLIC_KEY', values.JWT_PUBLIC_KEY?.path]);
+  return files;
 }

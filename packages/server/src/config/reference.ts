@@ -98,6 +98,7 @@ const EXAMPLES: Readonly<Record<Environment, Partial<Record<Variable, string>>>>
     ALLOWED_ORIGINS: 'https://yourdomain.com',
     CORS_CREDENTIALS: 'true',
     ENABLE_SSL: 'false',
+    ALLOW_ANONYMOUS: 'true',
     ENABLE_RATE_LIMITING: 'false',
     ENABLE_API_KEY_AUTH: 'false',
     LOG_LEVEL: 'INFO',
@@ -118,7 +119,19 @@ const PLACEHOLDERS: Partial<Record<Variable, string>> = {
   REDIS_TLS_KEY_PATH: '/app/ssl/redis-client-key.pem',
   REDIS_PASSWORD: 'your_secure_password',
   API_KEY: 'your_secure_api_key_here',
+  API_KEYS:
+    '[{"name":"kb-service","sha256":"0000000000000000000000000000000000000000000000000000000000000000","scopes":["publish"],"channels":["kb:*","task:*"],"expires_at":"2030-01-01T00:00:00Z"}]',
+  API_KEYS_FILE: 'config/api-keys.json',
   JWT_SECRET: 'your_jwt_secret_here',
+  JWT_PUBLIC_KEY: '/app/ssl/jwt-public.pem',
+  JWT_JWKS_URL: 'https://login.example.com/.well-known/jwks.json',
+  JWT_ALGORITHM: 'HS256',
+  JWT_ISSUER: 'https://login.example.com/',
+  JWT_AUDIENCE: 'message-push-service',
+  AUTH_COOKIE: 'access_token',
+  TICKET_SECRET: 'your_ticket_secret_here',
+  AUTH_WEBHOOK_URL: 'http://app.example.com/internal/may-join',
+  AUTH_WEBHOOK_SECRET: 'your_webhook_secret_here',
   SSL_CERT_PATH: '/app/ssl/cert.pem',
   SSL_KEY_PATH: '/app/ssl/key.pem',
   SSL_CA_PATH: '/app/ssl/ca.pem',
@@ -135,7 +148,10 @@ export function exampleText(environment: Environment): string {
     '# A value that holds # or begins or ends with a space needs quotes.',
   ];
   if (environment === 'production')
-    lines.push('# To change before use: ALLOWED_ORIGINS; with MESSAGE_QUEUE_TYPE=redis also REDIS_PASSWORD.');
+    lines.push(
+      '# To change before use: ALLOWED_ORIGINS; ALLOW_ANONYMOUS=true, which lets anybody publish and read;',
+      '# with MESSAGE_QUEUE_TYPE=redis also REDIS_PASSWORD. Secrets that stand in examples are refused.',
+    );
   for (const group of GROUPS) {
     lines.push('', `# == ${group.title} ==`);
     for (const variable of variablesOf(group)) {

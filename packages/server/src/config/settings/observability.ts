@@ -18,7 +18,8 @@ export const METRICS_SETTINGS = {
     min: 0,
     max: 65535,
     zero: 'any free port',
-    about: 'Port of the metrics.',
+    about:
+      'Port of the metrics, of all processes of WORKER_THREADS together. Instance i of a PM2 cluster takes METRICS_PORT + i.',
   }),
   ENABLE_TRACING: boolean({ default: false, about: 'Sends OpenTelemetry traces.' }),
 } as const;
@@ -37,7 +38,8 @@ export const LOG_SETTINGS = {
   }),
   LOG_FILE: pathOrNone({
     default: 'logs/message-push-service.log',
-    about: 'File that gets every line too; `none` leaves it to standard output.',
+    about:
+      'File that gets every line too; `none` leaves it to standard output. Instances of a PM2 cluster write `name.INSTANCE.log`.',
   }),
   LOG_ROTATE: boolean({
     default: true,

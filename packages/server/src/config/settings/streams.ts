@@ -16,7 +16,7 @@ export const STREAM_SETTINGS = {
     max: 1_000_000,
     unit: 'streams',
     zero: 'no limit',
-    about: 'Open streams of one user.',
+    about: 'Open streams of one user, on all nodes.',
   }),
   MAX_CONNECTIONS_PER_ADDRESS: integer({
     default: 0,

@@ -22,11 +22,10 @@ class FakeLog {
   #own = 0;
   #bytes = 0;
 
-  constructor(
-    readonly channel: string,
-    entries: readonly Entry[],
-    trimmed: number,
-  ) {
+  readonly channel: string;
+
+  constructor(channel: string, entries: readonly Entry[], trimmed: number) {
+    this.channel = channel;
     entries.forEach(({ order, ttl, isExpired }, i) => {
       const offset = i + 1;
       const expires = ttl === 'none' ? 0 : isExpired ? NOW - 1 : NOW + 1000;

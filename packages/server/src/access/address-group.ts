@@ -1,0 +1,27 @@
+/**
+ * Whose an address is, for limits. A household or a server of IPv6 has at least a /64 and can use a new address for
+ * every request, so all of it counts as one client; an IPv4 address counts for itself, also when it is written as
+ * IPv6.
+ */
+import { isIPv6 } from 'node:net';
+
+const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
+const GROUPS = 8;
+const NETWORK_GROUPS = 4;
+
+export function addressGroup(address: string): string {
+  const mapped = MAPPED.exec(address)?.[1];
+  if (mapped !== undefined) return mapped;
+  const plain = address.replace(/%.*$/, '');
+  if (!isIPv6(plain)) return address;
+  const [head = '', tail] = plain.split('::');
+  const groups = head === '' ? [] : head.split(':');
+  if (tail !== undefined) {
+    const after = tail === '' ? 0 : tail.split(':').length + (tail.includes('.') ? 1 : 0);
+    // What `::` stands for, as far as it lies within the network's part; what follows it may lie there too.
+    while (groups.length + after < GROUPS) groups.push('0');
+    groups.push(...tail.split(':'));
+  }
+  const network = groups.slice(0, NETWORK_GROUPS).map((group) => Number.parseInt(group, 16).toString(16));
+  return `${network.join(':')}::/64`;
+}

@@ -1,0 +1,175 @@
+/**
+ * From a request to its principal, and from a principal to whether a stream may be opened. The one place that knows
+ * which credentials are asked for; what a principal may do otherwise is in `decisions.ts`.
+ *
+ * Guarantees: a credential that is shown is good or refuses the request, also where none is needed; where nothing is
+ * asked for, none is looked at. An outsider cannot tell an unknown key from an expired one, nor a forged token from a
+ * broken one; whoever holds a token with a good signature is told what is wrong with it. The log is told all.
+ *
+ * Answers come at once where they can (no credential, an API key), so that publishing waits for nothing.
+ */
+import { BROADCAST_CHANNEL } from '@message-push/protocol';
+import { RequestError } from '../core/errors.ts';
+import type { AccessQuestion, AccessWebhook } from './access-webhook.ts';
+import { type Credential, type CredentialParts, credentialOf } from './credential.ts';
+import { demandJoin, refusedJoins } from './decisions.ts';
+import { KeysUnavailable } from './jwt-keys.ts';
+import { userOfToken } from './jwt-user.ts';
+import { type JwtVerifier, type TokenProblem, TokenRefused } from './jwt-verifier.ts';
+import type { KeyRing } from './key-ring.ts';
+import { isFromOrigin, mayUseCookie, type RequestOrigin } from './origin-check.ts';
+import {
+  anonymous,
+  type Floor,
+  floorOf,
+  type KeyGrant,
+  keyPrincipal,
+  type Principal,
+  userPrincipal,
+} from './principal.ts';
+import type { Revocations } from './revocations.ts';
+import type { TicketSealer } from './tickets.ts';
+
+export interface RequestParts extends CredentialParts, RequestOrigin {}
+
+export interface AuthorizerOptions {
+  /** undefined: API keys are not asked for. */
+  readonly keys: Pick<KeyRing, 'find'> | undefined;
+  /** undefined: users are not asked for. */
+  readonly users: UserOptions | undefined;
+  readonly tickets: Pick<TicketSealer, 'unseal'>;
+  readonly revocations: Pick<Revocations, 'isRevoked'>;
+  readonly webhook: Pick<AccessWebhook, 'ask'> | undefined;
+  /** Why a credential was refused, for the log; never the credential itself. */
+  readonly onRefused?: (refusal: { readonly by: string; readonly reason: string }) => void;
+}
+
+export interface UserOptions {
+  /** undefined: users come with tickets only. */
+  readonly jwt: Pick<JwtVerifier, 'verify'> | undefined;
+  /** undefined: cookies are no credential. */
+  readonly cookieName: string | undefined;
+  /** Origins whose pages may act for their visitors, beside the service's own. */
+  readonly isTrustedOrigin: (origin: string) => boolean;
+}
+
+const PROBLEMS: Readonly<Record<TokenProblem, string>> = {
+  invalid: 'the credential is not valid here',
+  expired: 'the token has expired',
+  not_yet_valid: 'the token is not valid yet',
+  not_for_us: 'the token is of another issuer or for another audience',
+  unusable_claims: 'a claim of the token cannot be used',
+};
+
+export class Authorizer {
+  readonly #options: AuthorizerOptions;
+  readonly #floor: Floor;
+  readonly #anonymous: Principal;
+  /** Made once per key: publishers come with the same one again and again. */
+  readonly #ofKeys = new WeakMap<KeyGrant, Principal>();
+
+  constructor(options: AuthorizerOptions) {
+    this.#options = options;
+    this.#floor = floorOf({ keys: options.keys !== undefined, users: options.users !== undefined });
+    this.#anonymous = anonymous(this.#floor);
+  }
+
+  /** Who may do what is asked for at all. */
+  get isOn(): boolean {
+    return this.#options.keys !== undefined || this.#options.users !== undefined;
+  }
+
+  /** Throws, or rejects with, a `RequestError`. */
+  authenticate(request: RequestParts): Principal | Promise<Principal> {
+    if (!this.isOn) return this.#anonymous;
+    const credential = credentialOf(request, this.#options.users?.cookieName);
+    if (credential === undefined) return this.#anonymous;
+    const key = this.#byKey(credential);
+    return key ?? this.#byToken(credential, request);
+  }
+
+  /**
+   * Whether a stream may join `channels`, by what its credential says and, where there is one, what the application
+   * says of a user. The application is asked at each connect and may refuse everything. It may let a user join more
+   * than his token names, but for the channels that say who he is. A ticket is never widened: it is bound to what it
+   * was made for.
+   */
+  admit(principal: Principal, channels: readonly string[], clientIp: string): void | Promise<void> {
+    const { webhook } = this.#options;
+    if (webhook === undefined || principal.kind !== 'user') {
+      demandJoin(principal, channels);
+      return undefined;
+    }
+    const refused = refusedJoins(principal, channels);
+    if (refused.some((channel) => principal.credential === 'ticket' || saysWho(channel))) {
+      demandJoin(principal, channels);
+    }
+    return this.#askApplication(webhook, { userId: principal.userId, channels, clientIp });
+  }
+
+  async #askApplication(webhook: Pick<AccessWebhook, 'ask'>, question: AccessQuestion): Promise<void> {
+    const channels = question.channels.filter((name) => name !== BROADCAST_CHANNEL);
+    const { isAllowed, channels: allowed } = await webhook.ask({ ...question, channels });
+    if (isAllowed && channels.every((channel) => allowed?.has(channel) ?? true)) return;
+    throw new RequestError('forbidden', 'the application does not allow this user to join these channels');
+  }
+
+  /** undefined: it is none, and may be a token. */
+  #byKey({ kind, value }: Credential): Principal | undefined {
+    const { keys, users } = this.#options;
+    const found = kind === 'key' || kind === 'bearer' ? keys?.find(value) : undefined;
+    if (found !== undefined) return this.#ofKey(found);
+    if (kind === 'ticket' || (kind !== 'key' && users !== undefined)) return undefined;
+    throw this.#refuse(kind, new TokenRefused('invalid', 'it is no API key, or one that has expired'));
+  }
+
+  #ofKey(key: KeyGrant): Principal {
+    const known = this.#ofKeys.get(key);
+    if (known !== undefined) return known;
+    const principal = keyPrincipal(key, this.#floor);
+    this.#ofKeys.set(key, principal);
+    return principal;
+  }
+
+  async #byToken({ kind, value }: Credential, request: RequestParts): Promise<Principal> {
+    try {
+      const principal =
+        kind === 'ticket' ? await this.#ofTicket(value, request) : await this.#ofJwt(kind, value, request);
+      if (this.#options.revocations.isRevoked(principal)) throw new TokenRefused('invalid', 'it was revoked');
+      return principal;
+    } catch (error) {
+      if (error instanceof TokenRefused) throw this.#refuse(kind, error);
+      if (!(error instanceof KeysUnavailable)) throw error;
+      const message = 'tokens cannot be verified now';
+      throw new RequestError('authorization_unavailable', message, { cause: error, retryAfterSeconds: 1 });
+    }
+  }
+
+  async #ofTicket(value: string, request: RequestParts): Promise<Principal> {
+    const ticket = await this.#options.tickets.unseal(value);
+    if (ticket.origin !== undefined && !isFromOrigin(request, ticket.origin)) {
+      throw new TokenRefused('invalid', 'it is bound to another origin');
+    }
+    return userPrincipal(ticket, this.#floor);
+  }
+
+  async #ofJwt(kind: Credential['kind'], value: string, request: RequestParts): Promise<Principal> {
+    const { users } = this.#options;
+    if (kind === 'cookie' && users !== undefined && !mayUseCookie(request, users.isTrustedOrigin)) {
+      const problem = 'a cookie counts only on pages of ALLOWED_ORIGINS and of the service itself';
+      throw new RequestError('forbidden', problem);
+    }
+    if (users?.jwt === undefined) throw new TokenRefused('invalid', 'JWTs are not configured');
+    return userPrincipal(userOfToken(await users.jwt.verify(value)), this.#floor);
+  }
+
+  #refuse(kind: Credential['kind'], { problem, message, cause }: TokenRefused): RequestError {
+    this.#options.onRefused?.({ by: kind, reason: message });
+    return new RequestError('unauthorized', PROBLEMS[problem], { cause });
+  }
+}
+
+/** Channels of a person: who may join them is said by the login and never by a list. */
+function saysWho(channel: string): boolean {
+  return channel.startsWith('user:') || channel.startsWith('session:');
+}

@@ -1,0 +1,103 @@
+/**
+ * What a principal may do: pure functions, asked at every place that does it. The `demand…` forms throw what the
+ * client is told: 401 where it has shown no credential, 403 where the one it has shown is not enough.
+ */
+import { BROADCAST_CHANNEL, isTransientChannel } from '@message-push/protocol';
+import { RequestError, shownValue } from '../core/errors.ts';
+import type { Principal, Scope } from './principal.ts';
+
+/** Those of `channels` that it may not join. Every stream joins the broadcast channel and its own connection's. */
+export function refusedJoins({ joins }: Principal, channels: readonly string[]): string[] {
+  return channels.filter((channel) => channel !== BROADCAST_CHANNEL && !joins.has(channel));
+}
+
+export function mayJoin(principal: Principal, channels: readonly string[]): boolean {
+  return refusedJoins(principal, channels).length === 0;
+}
+
+export function mayPublish({ scopes, channels: reach }: Principal, channels: readonly string[]): boolean {
+  return scopes.has('publish') && channels.every((channel) => reach.has(channel));
+}
+
+export function mayBroadcast({ scopes }: Principal): boolean {
+  return scopes.has('broadcast');
+}
+
+/** See a channel's history and streams: what may be joined may be read, for a stream replays it too. */
+export function mayRead({ scopes, channels, joins }: Principal, channel: string): boolean {
+  if (channel === BROADCAST_CHANNEL) return scopes.has('read') || !joins.isEmpty;
+  return joins.has(channel) || (scopes.has('read') && channels.has(channel));
+}
+
+/** See all channels that begin so, and who is on them; without a beginning all there is. */
+export function mayReadAllOf({ scopes, channels }: Principal, beginning = ''): boolean {
+  return scopes.has('read') && channels.hasAllOf(beginning);
+}
+
+/** End what is on `channel` (`connection:…`, `user:…`); without one: all. */
+export function mayManage({ scopes, channels }: Principal, channel?: string): boolean {
+  return scopes.has('manage') && (channel === undefined ? channels.isAll : channels.has(channel));
+}
+
+/**
+ * Whether `next` may carry on the stream of `held`, on these channels: it is of the same user, or again of none, and
+ * may still join them.
+ */
+export function mayRenew(held: Principal, next: Principal, channels: readonly string[]): boolean {
+  if (next.kind === 'anonymous' || held.userId !== next.userId) return false;
+  return mayJoin(
+    next,
+    channels.filter((channel) => !isTransientChannel(channel)),
+  );
+}
+
+export function demandJoin(principal: Principal, channels: readonly string[]): void {
+  const refused = refusedJoins(principal, channels);
+  if (refused.length > 0) throw refusal(principal, `join ${listed(refused)}`);
+}
+
+export function demandPublish(principal: Principal, channels: readonly string[]): void {
+  demandScope(principal, 'publish');
+  const refused = channels.filter((channel) => !principal.channels.has(channel));
+  if (refused.length > 0) throw refusal(principal, `publish to ${listed(refused)}`);
+}
+
+export function demandBroadcast(principal: Principal): void {
+  demandScope(principal, 'broadcast');
+}
+
+export function demandRead(principal: Principal, channel: string): void {
+  if (!mayRead(principal, channel)) throw refusal(principal, `read ${listed([channel])}`);
+}
+
+export function demandReadAllOf(principal: Principal, beginning = ''): void {
+  demandScope(principal, 'read');
+  if (mayReadAllOf(principal, beginning)) return;
+  throw refusal(principal, `read all of ${listed([`${beginning}*`])}`);
+}
+
+export function demandManage(principal: Principal, channel?: string): void {
+  demandScope(principal, 'manage');
+  if (mayManage(principal, channel)) return;
+  throw refusal(principal, `manage ${channel === undefined ? 'all channels' : listed([channel])}`);
+}
+
+function demandScope(principal: Principal, scope: Scope): void {
+  if (!principal.scopes.has(scope)) throw refusal(principal, `do this: it needs the scope ${scope}`);
+}
+
+const MAX_LISTED = 3;
+
+function listed(channels: readonly string[]): string {
+  const shown = channels.slice(0, MAX_LISTED).map((channel) => `"${String(shownValue(channel))}"`);
+  const more = channels.length - shown.length;
+  return `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+const OWNERS = { none: '', key: 'this API key', jwt: 'this token', ticket: 'this ticket' } as const;
+
+function refusal({ credential }: Principal, act: string): RequestError {
+  if (credential === 'none')
+    return new RequestError('unauthorized', `without a credential nobody may ${act}`);
+  return new RequestError('forbidden', `${OWNERS[credential]} may not ${act}`);
+}

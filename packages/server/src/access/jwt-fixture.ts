@@ -1,0 +1,47 @@
+/** Makes JWTs for tests: good ones, and ones of any parts whatever. */
+import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { type JWTPayload, SignJWT } from 'jose';
+
+export const NOW = Date.UTC(2026, 5, 1, 12);
+export const NOW_SECONDS = NOW / 1000;
+export const SECRET = 'n4xkQ0sC2m7Vt9LpZb3Hy6Rw1Jd8Fg5A';
+export const ISSUER = 'https://login.example.com/';
+export const AUDIENCE = 'message-push-service';
+
+export const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+export const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+export const ed = generateKeyPairSync('ed25519');
+
+export function pemOf(key: KeyObject): string {
+  return key.export({ type: 'spki', format: 'pem' }) as string;
+}
+
+/** Claims that are good at `NOW`, with what `more` changes. */
+export function goodClaims(more: object = {}): JWTPayload {
+  return { sub: '7', iss: ISSUER, aud: AUDIENCE, iat: NOW_SECONDS, exp: NOW_SECONDS + 600, ...more };
+}
+
+export function goodToken(
+  claims: JWTPayload = goodClaims(),
+  key: KeyObject | Uint8Array = Buffer.from(SECRET),
+  header: { alg: string; kid?: string; typ?: string } = { alg: 'HS256' },
+): Promise<string> {
+  return new SignJWT(claims).setProtectedHeader(header).sign(key);
+}
+
+/** Base64url of text, or of a value's JSON. */
+export function part(value: unknown): string {
+  return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
+}
+
+/** A token of these parts with a right HMAC, whatever its header says. */
+export function hmacToken(header: unknown, claims: unknown, secret: string | Buffer = SECRET): string {
+  const input = `${part(header)}.${part(claims)}`;
+  return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`;
+}
+
+/** A token of these parts with a right RSA signature. */
+export function rsaToken(header: unknown, claims: unknown, key = rsa.privateKey): string {
+  const input = `${part(header)}.${part(claims)}`;
+  return `${input}.${sign('sha256', Buffer.from(input), key).toString('base64url')}`;
+}

@@ -1,0 +1,123 @@
+/** The kinds of settings of authentication. */
+import { type About, Default, Refused, type Setting, setting } from './setting.ts';
+
+const ALGORITHMS = [
+  'HS256',
+  'HS384',
+  'HS512',
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+] as const;
+export type JwtAlgorithm = (typeof ALGORITHMS)[number];
+
+/** Signed and verified with one secret. */
+export function isSymmetric(algorithm: JwtAlgorithm): boolean {
+  return algorithm.startsWith('HS');
+}
+
+type Optional<T> = Omit<About<T | undefined>, 'default'>;
+
+function nothing<T>(text = ''): Default<T | undefined> {
+  return new Default<T | undefined>(text, () => undefined);
+}
+
+/** undefined: as the key has it. */
+export function optionalAlgorithms(
+  about: Optional<readonly JwtAlgorithm[]>,
+): Setting<readonly JwtAlgorithm[] | undefined> {
+  return setting<readonly JwtAlgorithm[] | undefined>(
+    {
+      type: 'list',
+      allowed: `a comma-separated list of ${ALGORITHMS.join(', ')}`,
+      parse: (value) => {
+        const names = splitList(value);
+        const found = names.map((name) =>
+          ALGORITHMS.find((algorithm) => algorithm.toLowerCase() === name.toLowerCase()),
+        );
+        const wrong = names.find((_, i) => found[i] === undefined);
+        if (wrong !== undefined) return new Refused(`"${wrong}" is not an algorithm that is allowed here`);
+        return found.length === 0 ? new Refused() : [...new Set(found as JwtAlgorithm[])];
+      },
+      show: (algorithms) => (algorithms ?? []).join(),
+    },
+    { ...about, default: nothing('`HS256` with JWT_SECRET, otherwise `RS256`') },
+  );
+}
+
+export interface PublicKeySource {
+  /** The text itself. */
+  readonly pem?: string;
+  readonly path?: string;
+}
+
+/** PEM, or the path of a file of it. */
+export function optionalPublicKey(about: Optional<PublicKeySource>): Setting<PublicKeySource | undefined> {
+  return setting<PublicKeySource | undefined>(
+    {
+      type: 'path or PEM',
+      allowed: 'a path, or PEM that begins with -----BEGIN',
+      parse: (value) => {
+        if (value.startsWith('-----BEGIN')) return { pem: value.replaceAll('\\n', '\n') };
+        return /^[^\0\r\n]{1,4096}$/.test(value) ? { path: value } : new Refused();
+      },
+      show: (key) => key?.path ?? key?.pem?.replaceAll('\n', '\\n') ?? '',
+    },
+    { ...about, default: nothing() },
+  );
+}
+
+/** Names, separated by commas. */
+export function optionalTextList(about: Optional<readonly string[]>): Setting<readonly string[] | undefined> {
+  return setting<readonly string[] | undefined>(
+    {
+      type: 'list',
+      allowed: 'a comma-separated list of names or URLs',
+      parse: (value) => {
+        const list = splitList(value);
+        const areGood = list.length > 0 && list.every((entry) => /^[^\p{C}]{1,512}$/u.test(entry));
+        return areGood ? list : new Refused();
+      },
+      show: (list) => (list ?? []).join(),
+    },
+    { ...about, default: nothing() },
+  );
+}
+
+/** JSON; what stands in it is read by those who use it. */
+export function optionalKeyList(about: Optional<string>): Setting<string | undefined> {
+  return setting<string | undefined>(
+    {
+      type: 'JSON',
+      allowed:
+        'a JSON array of objects with name, sha256, scopes (of publish, broadcast, read, manage), channels and, if it ends, expires_at',
+      parse: (value) => (isObjectArray(value) ? value : new Refused()),
+    },
+    // Nobody gets in by a hash, but there is no use in showing one either.
+    { ...about, isSecret: true, default: nothing() },
+  );
+}
+
+function isObjectArray(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) && value.every((entry) => typeof entry === 'object' && entry !== null);
+  } catch {
+    // The caller says what is allowed instead.
+    return false;
+  }
+}
+
+function splitList(value: string): string[] {
+  return value
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+}
