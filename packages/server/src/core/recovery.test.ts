@@ -93,12 +93,47 @@ describe('the decision what a position recovers', () => {
       expect(decide({ offset: 13, epoch: 'older' }, { ...log, ancestors: [clean] })).toEqual(rolledBack(12));
     });
 
-    it('announces a loss to those who had not seen it either, and to those who have gone on since', () => {
-      const state = { ...log, ancestors: [{ epoch: 'after', upTo: 18, isLossy: true }, lossy, clean] };
-      expect(decide({ offset: 14, epoch: 'lossy' }, state)).toEqual(rolledBack(14));
+    it('announces a loss where it is, to those who had not seen it and to those who have gone on since', () => {
+      const state = {
+        ...log,
+        ancestors: [{ epoch: 'after', upTo: 18, isLossy: true }, lossy, { ...clean, upTo: 13 }],
+      };
+      const upTo = (after: number, epoch: string, until: number) => ({
+        kind: 'recover',
+        after,
+        stage: { epoch, until },
+      });
+      expect(decide({ offset: 11, epoch: 'older' }, state)).toEqual(upTo(11, 'older', 13));
+      expect(decide({ offset: 13, epoch: 'older' }, state)).toEqual(upTo(13, 'lossy', 15));
+      expect(decide({ offset: 14, epoch: 'lossy' }, state)).toEqual(upTo(14, 'lossy', 15));
+      expect(decide({ offset: 15, epoch: 'lossy' }, state)).toEqual({
+        ...rolledBack(15),
+        stage: { epoch: 'after', until: 18 },
+      });
       expect(decide({ offset: 18, epoch: 'after' }, state)).toEqual(rolledBack(18));
-      expect(decide({ offset: 11, epoch: 'older' }, state)).toEqual(rolledBack(11));
-      expect(decide(unbornPosition(NOW), state)).toEqual(rolledBack(10));
+      expect(decide(unbornPosition(NOW), { ...state, floor: 0 })).toEqual(upTo(0, 'older', 13));
+      // What is lost lies in what was trimmed.
+      expect(decide({ offset: 14, epoch: 'lossy' }, { ...state, floor: 19 })).toEqual(rolledBack(19));
+    });
+
+    it('reaches the log by every stage, with one gap for each place where something is lost', () => {
+      const state = {
+        ...log,
+        floor: 0,
+        ancestors: [{ epoch: 'after', upTo: 18, isLossy: true }, lossy, clean],
+      };
+      let position = unbornPosition(NOW);
+      let gaps = 0;
+      for (let steps = 0; position.epoch !== state.epoch; steps++) {
+        expect(steps).toBeLessThan(5);
+        const { kind, after, stage } = decide(position, state);
+        if (kind === 'gap') gaps++;
+        position =
+          stage === undefined
+            ? { epoch: state.epoch, offset: after }
+            : { epoch: stage.epoch, offset: stage.until };
+      }
+      expect(gaps).toBe(2);
     });
 
     it('does not know an epoch that is none of them', () => {

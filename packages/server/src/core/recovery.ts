@@ -5,15 +5,25 @@
 import { type GapReason, isUnborn, type Position, unbornAgeDays } from '@message-push/protocol';
 import type { Ancestor, LogState } from './engine.ts';
 
+/**
+ * A stream that is still before a place where the log lost something: it goes on in that epoch up to there, and is
+ * told when it gets there.
+ */
+export interface Stage {
+  readonly epoch: string;
+  readonly until: number;
+}
+
 export type Recovery =
   /** Everything after `after` is still there. */
-  | { readonly kind: 'recover'; readonly after: number }
+  | { readonly kind: 'recover'; readonly after: number; readonly stage?: Stage }
   /** Something is lost; the stream goes on after `after`. `missed` is unknown when another log was followed. */
   | {
       readonly kind: 'gap';
       readonly reason: GapReason;
       readonly after: number;
       readonly missed: number | null;
+      readonly stage?: Stage;
     };
 
 /**
@@ -27,38 +37,49 @@ export function decideRecovery(
   retentionDays: number,
 ): Recovery {
   if (position.epoch !== log.epoch) {
-    const continued = continueFrom(position, log.ancestors);
-    if (continued !== undefined) {
-      const after = Math.max(continued.after, log.floor);
-      if (continued.isLossy) return { kind: 'gap', reason: 'rolled_back', after, missed: null };
-      return continued.after < log.floor
-        ? { kind: 'gap', reason: 'trimmed', after, missed: log.floor - continued.after }
-        : { kind: 'recover', after };
+    if (isUnborn(position) && unbornAgeDays(position, nowMs) < retentionDays) {
+      // Before everything.
+      position = { offset: 0, epoch: log.ancestors?.at(-1)?.epoch ?? log.epoch };
     }
-    const isFromTheStart = isUnborn(position) && unbornAgeDays(position, nowMs) < retentionDays;
-    if (!isFromTheStart) return { kind: 'gap', reason: 'epoch_changed', after: log.floor, missed: null };
-    if (log.ancestors?.some((ancestor) => ancestor.isLossy)) {
-      return { kind: 'gap', reason: 'rolled_back', after: log.floor, missed: null };
+    const index = log.ancestors?.findIndex(({ epoch }) => epoch === position.epoch) ?? -1;
+    if (index >= 0) return followAncestors(position.offset, index, log);
+    if (position.epoch !== log.epoch) {
+      return { kind: 'gap', reason: 'epoch_changed', after: log.floor, missed: null };
     }
-    position = { offset: 0, epoch: log.epoch };
   }
   if (position.offset > log.offset) {
     return { kind: 'gap', reason: 'offset_in_future', after: log.offset, missed: null };
   }
-  if (position.offset < log.floor) {
-    return { kind: 'gap', reason: 'trimmed', after: log.floor, missed: log.floor - position.offset };
-  }
-  return { kind: 'recover', after: position.offset };
+  return fromFloor(position.offset, log.floor);
 }
 
-/** Where a position of an earlier epoch stands in the log that continues it, and whether something was lost since. */
-function continueFrom(
-  position: Position,
-  ancestors: readonly Ancestor[] = [],
-): { after: number; isLossy: boolean } | undefined {
-  const index = ancestors.findIndex(({ epoch }) => epoch === position.epoch);
-  const ancestor = ancestors[index];
-  if (ancestor === undefined) return undefined;
-  const isLossy = ancestors.slice(0, index + 1).some((a) => a.isLossy) || position.offset > ancestor.upTo;
-  return { after: Math.min(position.offset, ancestor.upTo), isLossy };
+function fromFloor(offset: number, floor: number): Recovery {
+  return offset < floor
+    ? { kind: 'gap', reason: 'trimmed', after: floor, missed: floor - offset }
+    : { kind: 'recover', after: offset };
+}
+
+/** From an offset in the epoch of ancestor `index` through the newer ones to the log. */
+function followAncestors(offset: number, index: number, { floor, ancestors = [] }: LogState): Recovery {
+  const newestLossy = ancestors.findIndex((ancestor) => ancestor.isLossy);
+  let isLossy = false;
+  for (let i = index; i >= 0; i--) {
+    const { epoch, upTo, isLossy: isLossyHere } = ancestors[i] as Ancestor;
+    if (offset < upTo) {
+      const isClearAhead = newestLossy < 0 || newestLossy > i;
+      if (isClearAhead || floor >= upTo) break;
+      const stage = { epoch, until: upTo };
+      if (isLossy)
+        return { kind: 'gap', reason: 'rolled_back', after: Math.max(offset, floor), missed: null, stage };
+      return { ...fromFloor(offset, floor), stage };
+    }
+    if (offset > upTo || isLossyHere) {
+      isLossy = true;
+      offset = upTo;
+    }
+  }
+  if (isLossy || (offset < floor && newestLossy >= 0 && newestLossy <= index)) {
+    return { kind: 'gap', reason: 'rolled_back', after: Math.max(offset, floor), missed: null };
+  }
+  return fromFloor(offset, floor);
 }

@@ -52,6 +52,8 @@ export class CatchUp {
   readonly #cursorCheck: string;
   readonly #styles: FrameStyles;
   readonly #positions: StreamPosition[];
+  /** Per channel: how far this page may be shown, where the log has lost something behind it. */
+  #limits: (number | undefined)[] = [];
   readonly #context: CatchUpContext;
   #isReading = false;
   /** False while the positions are only what a client says. */
@@ -135,8 +137,9 @@ export class CatchUp {
       if (session.isEnded) return;
       this.#context.counters.catchUpPages++;
       this.#hasRead = true;
-      this.#pagesPastBus = page.isComplete ? this.#pagesPastBus + 1 : 0;
       if (this.#announceGaps(page.channels.map((c) => c.state))) this.#writePage(page);
+      const isAtTop = page.isComplete && this.#limits.every((limit) => limit === undefined);
+      this.#pagesPastBus = isAtTop ? this.#pagesPastBus + 1 : 0;
     } catch (error) {
       this.#context.onReadFailed(session, error);
     } finally {
@@ -169,6 +172,7 @@ export class CatchUp {
   #announceGaps(states: readonly LogState[]): boolean {
     const gaps: ChannelGap[] = [];
     let followsPositions = true;
+    this.#limits = [];
     for (let i = 0; i < states.length; i++) {
       const state = states[i] as LogState;
       const position = this.#positionAt(i);
@@ -177,9 +181,11 @@ export class CatchUp {
         gaps.push(channelGap(this.#session.channels[i]?.name ?? '', position, state, recovery));
         countGap(this.#context.counters, recovery.reason, recovery.missed ?? 0);
       }
-      if (recovery.after !== position.offset || position.epoch !== state.epoch) {
+      const epoch = recovery.stage?.epoch ?? state.epoch;
+      this.#limits[i] = recovery.stage?.until;
+      if (recovery.after !== position.offset || position.epoch !== epoch) {
         if (recovery.after < position.offset) followsPositions = false;
-        this.#positions[i] = { epoch: state.epoch, offset: recovery.after };
+        this.#positions[i] = { epoch, offset: recovery.after };
       }
     }
     if (gaps.length > 0) this.#writeGaps(gaps);
@@ -212,7 +218,7 @@ export class CatchUp {
     // Entries at the page's end whose own ttl has run out move the cursor too.
     channels.forEach(({ reachedOffset }, i) => {
       const position = this.#positionAt(i);
-      position.offset = Math.max(position.offset, reachedOffset);
+      position.offset = Math.max(position.offset, Math.min(reachedOffset, this.#limitAt(i)));
     });
     this.#context.counters.catchUpPublications += shown;
     this.#session.writePage(performance.now());
@@ -223,9 +229,10 @@ export class CatchUp {
     const first = message.channels.find((channel) => indexOf.has(channel));
     let isShown = false;
     for (const { channel, offset } of places) {
-      const position = this.#positionAt(indexOf.get(channel) as number);
-      // A gap has passed over this one already.
-      if (offset <= position.offset) continue;
+      const index = indexOf.get(channel) as number;
+      const position = this.#positionAt(index);
+      // A gap has passed over this one already, or is to be told before it.
+      if (offset <= position.offset || offset > this.#limitAt(index)) continue;
       position.offset = offset;
       isShown ||= channel === first;
     }
@@ -260,6 +267,10 @@ export class CatchUp {
 
   #isStillUnborn(position: Position): boolean {
     return isUnborn(position) && unbornAgeDays(position, this.#context.now()) < this.#context.retentionDays;
+  }
+
+  #limitAt(index: number): number {
+    return this.#limits[index] ?? Number.POSITIVE_INFINITY;
   }
 
   #positionAt(index: number): StreamPosition {

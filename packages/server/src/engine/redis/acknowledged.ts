@@ -1,48 +1,54 @@
 /**
- * How far this node has acknowledged each channel lately, and on which run of a server. After a failover or a
- * restart it is held against the new server's logs: what was acknowledged and is not there is announced to the channel's streams.
+ * How far this node has acknowledged each channel lately, on every run of a server. After a failover or a restart
+ * it is held against the new server's logs: what was acknowledged and is not there is announced to the channel's
+ * streams. What was acknowledged on a new run does not take the place of what is still to be compared.
  */
 
 export interface Acknowledged {
+  readonly channel: string;
+  readonly runId: string;
   readonly epoch: string;
   readonly offset: number;
-  readonly runId: string;
   readonly atMs: number;
 }
 
 /** Failovers take seconds; replicas lag less. */
 const KEEP_MS = 300_000;
-const MAX_CHANNELS = 200_000;
+const MAX_POSITIONS = 200_000;
+
+const keyOf = (runId: string, channel: string): string => `${runId} ${channel}`;
 
 export class AcknowledgedPositions {
   /** In the order of the last acknowledgement. */
   readonly #positions = new Map<string, Acknowledged>();
 
-  note(channel: string, epoch: string, offset: number, runId: string, nowMs: number): void {
-    const known = this.#positions.get(channel);
+  note(position: Acknowledged): void {
+    const key = keyOf(position.runId, position.channel);
+    const known = this.#positions.get(key);
     // Answers of two calls may come in any order.
-    if (known !== undefined && known.epoch === epoch && known.offset > offset) return;
-    this.#positions.delete(channel);
-    this.#positions.set(channel, { epoch, offset, runId, atMs: nowMs });
-    if (this.#positions.size > MAX_CHANNELS) this.#dropOldest();
+    if (known !== undefined && known.epoch === position.epoch && known.offset > position.offset) return;
+    this.#positions.delete(key);
+    this.#positions.set(key, position);
+    if (this.#positions.size > MAX_POSITIONS) this.#dropOldest();
   }
 
   sweep(nowMs: number): void {
-    for (const [channel, { atMs }] of this.#positions) {
+    for (const [key, { atMs }] of this.#positions) {
       if (atMs > nowMs - KEEP_MS) break;
-      this.#positions.delete(channel);
+      this.#positions.delete(key);
     }
   }
 
   /** Those of other runs than `runId`, among the channels that `isConcerned`. */
-  *ofOtherRuns(runId: string, isConcerned: (channel: string) => boolean): Generator<[string, Acknowledged]> {
-    for (const entry of this.#positions) {
-      if (entry[1].runId !== runId && isConcerned(entry[0])) yield entry;
-    }
+  ofOtherRuns(runId: string, isConcerned: (channel: string) => boolean): Acknowledged[] {
+    return [...this.#positions.values()].filter(
+      (position) => position.runId !== runId && isConcerned(position.channel),
+    );
   }
 
-  forget(channel: string, position: Acknowledged): void {
-    if (this.#positions.get(channel) === position) this.#positions.delete(channel);
+  forget(position: Acknowledged): void {
+    const key = keyOf(position.runId, position.channel);
+    if (this.#positions.get(key) === position) this.#positions.delete(key);
   }
 
   #dropOldest(): void {

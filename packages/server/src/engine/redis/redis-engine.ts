@@ -219,7 +219,7 @@ export class RedisEngine implements Engine {
     const nowMs = this.#options.now();
     for (const { places, runId } of parts) {
       for (const { channel, epoch, offset } of places) {
-        if (offset > 0) this.#acknowledged.note(channel, epoch, offset, runId, nowMs);
+        if (offset > 0) this.#acknowledged.note({ channel, runId, epoch, offset, atMs: nowMs });
       }
     }
     return receiptOf(draft, parts);
@@ -544,11 +544,11 @@ export class RedisEngine implements Engine {
     const { runId } = shard;
     const isConcerned = (channel: string): boolean =>
       this.#router.ownerOf(this.#router.groupOf(this.#keys.log(channel))) === shard;
-    const positions = Array.from(this.#acknowledged.ofOtherRuns(runId, isConcerned));
+    const positions = this.#acknowledged.ofOtherRuns(runId, isConcerned);
     try {
       for (let i = 0; i < positions.length; i += REPORTS_AT_ONCE) {
         const some = positions.slice(i, i + REPORTS_AT_ONCE);
-        await Promise.all(some.map(([channel, position]) => this.#reportLoss(shard, channel, position)));
+        await Promise.all(some.map((position) => this.#reportLoss(shard, position)));
       }
       if (shard.runId === runId) this.#unreported.delete(shard);
     } catch {
@@ -558,7 +558,8 @@ export class RedisEngine implements Engine {
     }
   }
 
-  async #reportLoss(shard: Shard, channel: string, position: Acknowledged): Promise<void> {
+  async #reportLoss(shard: Shard, position: Acknowledged): Promise<void> {
+    const { channel } = position;
     const args = [
       shard.runId,
       position.epoch,
@@ -569,7 +570,7 @@ export class RedisEngine implements Engine {
       String(this.#options.channelRetentionMs),
     ];
     const isNoted = await this.#call('reportLoss', [this.#keys.log(channel)], () => args);
-    this.#acknowledged.forget(channel, position);
+    this.#acknowledged.forget(position);
     if (Number(isNoted) !== 1) return;
     this.#lost++;
     this.#options.observer?.lost(channel);
