@@ -249,14 +249,14 @@ describe('the redis engine', () => {
     await expect.poll(() => engine.health().details['losses_announced']).toBe(1);
     const [state] = await engine.states(['user:a']);
     expect(state?.ancestors).toEqual([{ epoch: kept?.epoch, upTo: 3, isLossy: true }]);
-    for (const [offset, after] of [
-      [2, 2],
-      [3, 3],
-      [5, 3],
-    ] as const) {
-      const position = { epoch: kept?.epoch ?? '', offset };
-      const gap = { kind: 'gap', reason: 'rolled_back', after };
-      expect(await recoveryOf(engine, 'user:a', position)).toMatchObject(gap);
+    const old = (offset: number) => ({ epoch: kept?.epoch ?? '', offset });
+    expect(await recoveryOf(engine, 'user:a', old(2))).toMatchObject({
+      kind: 'recover',
+      stage: { until: 3 },
+    });
+    for (const offset of [3, 5]) {
+      const gap = { kind: 'gap', reason: 'rolled_back', after: 3 };
+      expect(await recoveryOf(engine, 'user:a', old(offset))).toMatchObject(gap);
     }
     expect(await recoveryOf(engine, 'user:b', { epoch, offset: 2 })).toEqual({ kind: 'recover', after: 2 });
     expect(recorder.suspects).toContain('user:a');
@@ -344,6 +344,18 @@ describe('the redis engine', () => {
     expect(recorder.suspects).toContain('user:a');
   });
 
+  it('hears what is watched again in the moment in which it was left', async () => {
+    const recorder = new Recorder();
+    const engine = await open({}, recorder);
+    await engine.watch(['user:a']);
+    for (let i = 1; i <= 20; i++) {
+      engine.unwatch(['user:a']);
+      await engine.watch(['user:a']);
+      await engine.publish(draft('user:a'));
+      await expect.poll(() => recorder.offsets.at(-1)).toBe(i);
+    }
+  });
+
   it('hears again when its bus connection is killed, and says what it may have missed', async () => {
     const recorder = new Recorder();
     const engine = await open({}, recorder);
@@ -364,7 +376,9 @@ describe('the redis engine', () => {
     // As if the second publication had been announced to nobody.
     await command('SET', log, (await command('GET', log)).replace(/^(\S+) 1 /, '$1 2 '), 'KEEPTTL');
     await expect.poll(() => recorder.suspects.has('user:a'), { timeout: 30_000 }).toBe(true);
-    await expect.poll(async () => Number(await command('PTTL', log)), { timeout: 5000 }).toBeGreaterThan(50_000);
+    await expect
+      .poll(async () => Number(await command('PTTL', log)), { timeout: 5000 })
+      .toBeGreaterThan(50_000);
   });
 
   it('finds out that a bus connection is deaf', async () => {

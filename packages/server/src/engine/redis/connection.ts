@@ -145,9 +145,16 @@ export class RedisConnection {
     await this.#orClosed(subscribed);
   }
 
-  async unsubscribe(kind: 'plain' | 'sharded', names: readonly string[]): Promise<void> {
+  /** `onMessage` as it was given: without it the library would take a subscription that follows at once for the one that ends. */
+  async unsubscribe(
+    kind: 'plain' | 'sharded',
+    names: readonly string[],
+    onMessage: (message: Buffer, name: Buffer) => void,
+  ): Promise<void> {
     const left =
-      kind === 'plain' ? this.#client.unsubscribe([...names]) : this.#client.sUnsubscribe([...names]);
+      kind === 'plain'
+        ? this.#client.unsubscribe([...names], onMessage, true)
+        : this.#client.sUnsubscribe([...names], onMessage, true);
     await this.#orClosed(left);
   }
 

@@ -49,6 +49,16 @@ export class Keys {
     return `${this.#prefix}nodes`;
   }
 
+  /** What every node has to know: stream of notes. */
+  notes(): string {
+    return `${this.#prefix}notes`;
+  }
+
+  /** What is used of a limit in its window: number. */
+  rate(client: string): string {
+    return `${this.#prefix}q:{${client}}`;
+  }
+
   /** `MATCH` pattern of the histories of channels that start with `channelPrefix`. */
   historyPattern(channelPrefix: string): string {
     const literal = `${this.#prefix}h:{${channelPrefix}`.replace(/[\\*?[\]]/g, '\\$&');

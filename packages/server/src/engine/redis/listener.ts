@@ -99,7 +99,7 @@ export class Listener {
     const connection = this.#connection;
     if (connection === undefined) return;
     for (const group of this.#groups(names)) {
-      connection.unsubscribe(this.#options.busKind(), group).catch(() => undefined);
+      connection.unsubscribe(this.#options.busKind(), group, this.#onMessage).catch(() => undefined);
     }
   }
 

@@ -269,19 +269,17 @@ export class RedisEngine implements Engine {
   }
 
   unwatch(channels: readonly string[]): void {
-    const byShard = new Map<Shard, string[]>();
-    for (const channel of channels) {
-      const name = this.#keys.bus(channel);
-      this.#watched.delete(channel);
-      this.#channelOfBus.delete(name);
-      for (const shard of this.#router.shards) {
-        if (!shard.listener.names.has(name)) continue;
-        const names = byShard.get(shard);
-        if (names === undefined) byShard.set(shard, [name]);
-        else names.push(name);
-      }
+    const names = channels.map((channel) => this.#keys.bus(channel));
+    for (const channel of channels) this.#watched.delete(channel);
+    for (const name of names) this.#channelOfBus.delete(name);
+    this.#unsubscribe(names);
+  }
+
+  #unsubscribe(names: readonly string[]): void {
+    for (const { listener } of this.#router.shards) {
+      const here = names.filter((name) => listener.names.has(name));
+      if (here.length > 0) listener.unsubscribe(here);
     }
-    for (const [shard, names] of byShard) shard.listener.unsubscribe(names);
   }
 
   async states(channels: readonly string[]): Promise<readonly LogState[]> {
@@ -461,10 +459,20 @@ export class RedisEngine implements Engine {
     }
     const behind = this.#maybeBehind.filter(({ channel, known }) => this.#watched.get(channel) === known);
     for (const { channel, position } of behind) this.#watched.set(channel, position);
-    if (behind.length > 0) this.#listener?.onSuspect(behind.map(({ channel }) => channel));
+    if (behind.length > 0) void this.#renewSubscriptions(behind.map(({ channel }) => channel));
     this.#maybeBehind = [];
     // What is not known now is asked for again in the next round.
     this.#comparePositions(this.#nextToCheck()).catch(() => undefined);
+  }
+
+  /** The bus did not bring what these logs have: whatever it was, they are subscribed anew. */
+  async #renewSubscriptions(channels: readonly string[]): Promise<void> {
+    this.#options.observer?.warned(
+      `${channels.length} channels were not heard on the bus; they are subscribed anew`,
+    );
+    const names = channels.map((channel) => this.#keys.bus(channel));
+    this.#unsubscribe(names);
+    await this.#hearAgain(names);
   }
 
   /** Some watched channels, for ever round. */

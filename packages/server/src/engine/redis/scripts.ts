@@ -23,6 +23,9 @@ const FILES = {
   tell: 'tell',
   counts: 'counts',
   admit: 'admit',
+  note: 'note',
+  notes: 'notes',
+  rate: 'rate',
 } as const;
 
 export type ScriptName = keyof typeof FILES;

@@ -2,15 +2,18 @@
 import type {
   ConnectionPage,
   ConnectionQuery,
+  ConnectionView,
   Directory,
   Gathered,
   JoinedQuery,
   LocalDirectory,
   PresenceEntry,
+  Renewal,
   Scope,
   StreamTotals,
 } from '../../../core/directory.ts';
 import { RequestError } from '../../../core/errors.ts';
+import { credentialToJson, type StreamCredential } from '../../../core/stream-credential.ts';
 import { nodeOfConnection } from '../codec.ts';
 import type { LiveNodes } from './live-nodes.ts';
 import { type Cut, mergeJoined, mergePages, mergePresence, mergeTotals } from './merge-views.ts';
@@ -78,20 +81,41 @@ export class FleetDirectory implements Directory {
   }
 
   async kick(connectionId: string, scope: Scope): Promise<boolean> {
-    const { nodeId, nodes, bus } = this.#options;
+    const node = scope === 'node' ? undefined : this.#otherNodeOf(connectionId);
+    if (node === undefined) return this.#local.kick(connectionId);
+    return (await this.#askOwner(node, 'kick', connectionId)) ?? false;
+  }
+
+  async find(connectionId: string): Promise<ConnectionView | undefined> {
+    const node = this.#otherNodeOf(connectionId);
+    if (node === undefined) return this.#local.find(connectionId);
+    return (await this.#askOwner(node, 'find', connectionId)) ?? undefined;
+  }
+
+  async renew(connectionId: string, credential: StreamCredential): Promise<Renewal> {
+    const node = this.#otherNodeOf(connectionId);
+    if (node === undefined) return this.#local.renew(connectionId, credential);
+    const question = { connectionId, credential: credentialToJson(credential) };
+    return (await this.#askOwner(node, 'renew', question)) ?? 'not_found';
+  }
+
+  /** undefined: this one has it, or nobody. */
+  #otherNodeOf(connectionId: string): string | undefined {
     const node = nodeOfConnection(connectionId);
-    if (node === undefined || node === nodeId || scope === 'node') return this.#local.kick(connectionId);
-    const isKicked = await bus.ask(node, 'kick', connectionId, TIMEOUT_MS);
-    if (isKicked === undefined && nodes.isAlive(node)) {
-      throw new RequestError(
-        'engine_unavailable',
-        `node ${node}, which has the connection, does not answer`,
-        {
-          retryAfterSeconds: 1,
-        },
-      );
-    }
-    return isKicked ?? false;
+    return node === this.#options.nodeId ? undefined : node;
+  }
+
+  /** Resolves with undefined when the node is gone. */
+  async #askOwner<K extends 'kick' | 'find' | 'renew'>(
+    node: string,
+    about: K,
+    question: NodeQuestions[K]['question'],
+  ): Promise<NodeQuestions[K]['answer'] | undefined> {
+    const { nodes, bus } = this.#options;
+    const answer = await bus.ask(node, about, question, TIMEOUT_MS);
+    if (answer !== undefined || !nodes.isAlive(node)) return answer;
+    const problem = `node ${node}, which has the connection, does not answer`;
+    throw new RequestError('engine_unavailable', problem, { retryAfterSeconds: 1 });
   }
 
   get #local(): LocalDirectory {

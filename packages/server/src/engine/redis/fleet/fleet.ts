@@ -9,12 +9,14 @@ import type {
   OnMembership,
   UserQuota,
 } from '../../../core/directory.ts';
+import type { SharedCounters, SharedNotes } from '../../../core/shared-state.ts';
 import type { RedisEngine } from '../redis-engine.ts';
 import type { ScriptName } from '../scripts.ts';
 import type { Shard } from '../shard.ts';
 import { AudienceCounts } from './audience-counts.ts';
 import { FleetAudience } from './fleet-audience.ts';
 import { FleetDirectory } from './fleet-directory.ts';
+import { FleetNotes, type NotesReply } from './fleet-notes.ts';
 import { type BeatReply, LiveNodes } from './live-nodes.ts';
 import { NodeBus } from './node-bus.ts';
 import { answerQuestion, type NodeQuestions } from './node-questions.ts';
@@ -44,6 +46,8 @@ export class Fleet {
   readonly audience: Audience;
   readonly userQuota: UserQuota | undefined;
   readonly onMembership: OnMembership;
+  readonly notes: SharedNotes;
+  readonly counters: SharedCounters;
   readonly #options: FleetOptions;
   readonly #nodes: LiveNodes;
   readonly #bus: NodeBus<NodeQuestions>;
@@ -72,7 +76,16 @@ export class Fleet {
       aliveNodes: () => this.#nodes.alive,
       // What is missed here the next beat brings.
       onChange: () => void this.#nodes.refresh().catch(() => undefined),
+      onNote: () => notes.refreshSoon(),
     });
+    const notesKey = keys.notes();
+    const notes = new FleetNotes({
+      write: (texts, keepMs) => this.#call('note', [notesKey], [String(keepMs), ...texts]),
+      read: async (after) => (await this.#call('notes', [notesKey], [after])) as NotesReply,
+      announce: () => this.#bus.announceNote(),
+    });
+    this.notes = notes;
+    this.counters = { take: (...asked) => this.#take(...asked) };
     this.#counts = new AudienceCounts({
       groupOf: (channel) => router.groupOf(keys.audience(channel)),
       countOf: (channel) => local().countStreams([channel], undefined),
@@ -99,6 +112,8 @@ export class Fleet {
     });
     engine.onNodeMessage = (message) => this.#bus.receive(message);
     engine.onServerReady = (shard) => {
+      // It may be another server, whose clock and notes are others.
+      notes.readAllSoon();
       if (this.#isOpen) this.#sayAgain(shard);
     };
   }
@@ -158,6 +173,18 @@ export class Fleet {
       granted: reply[2 * i] as number,
       elsewhere: (reply[2 * i + 1] as string).split(' ').filter((id) => id !== ''),
     }));
+  }
+
+  async #take(
+    key: string,
+    limit: number,
+    windowMs: number,
+    cost: number,
+  ): Promise<{ isAllowed: boolean; remaining: number; resetMs: number }> {
+    const args = [String(limit), String(windowMs), String(cost)];
+    const reply = await this.#call('rate', [this.#options.engine.keys.rate(key)], args);
+    const [allowed, remaining, resetMs] = reply as [number, number, number];
+    return { isAllowed: allowed === 1, remaining, resetMs };
   }
 
   async #tell(bus: string, letter: string): Promise<number> {

@@ -18,7 +18,9 @@ type Letter =
   /** Without a body: it cannot be answered. */
   | { readonly kind: 'answer'; readonly from: string; readonly number: number; readonly body?: unknown }
   /** Somebody has joined or left. */
-  | { readonly kind: 'change'; readonly from: string };
+  | { readonly kind: 'change'; readonly from: string }
+  /** There are new notes to be read. */
+  | { readonly kind: 'note'; readonly from: string };
 
 export interface NodeBusOptions<S extends Subjects> {
   readonly nodeId: string;
@@ -27,6 +29,7 @@ export interface NodeBusOptions<S extends Subjects> {
   readonly answer: <K extends keyof S & string>(about: K, body: S[K]['question']) => S[K]['answer'];
   readonly aliveNodes: () => ReadonlySet<string>;
   readonly onChange: () => void;
+  readonly onNote?: () => void;
 }
 
 interface Pending {
@@ -41,7 +44,7 @@ interface Pending {
 
 /** Letters begin with it, so that they are told from publications. */
 const MARK = '@';
-const KINDS: ReadonlySet<unknown> = new Set<Letter['kind']>(['question', 'answer', 'change']);
+const KINDS: ReadonlySet<unknown> = new Set<Letter['kind']>(['question', 'answer', 'change', 'note']);
 
 export class NodeBus<S extends Subjects> {
   readonly #options: NodeBusOptions<S>;
@@ -75,10 +78,16 @@ export class NodeBus<S extends Subjects> {
     await this.#tell(undefined, { kind: 'change', from: this.#options.nodeId });
   }
 
+  /** Has all nodes read the notes. */
+  async announceNote(): Promise<void> {
+    await this.#tell(undefined, { kind: 'note', from: this.#options.nodeId });
+  }
+
   receive(bytes: Buffer): void {
     const letter = readLetter(bytes);
     if (letter === undefined || letter.from === this.#options.nodeId) return;
     if (letter.kind === 'change') this.#options.onChange();
+    else if (letter.kind === 'note') this.#options.onNote?.();
     else if (letter.kind === 'answer') this.#take(letter);
     else this.#reply(letter);
   }

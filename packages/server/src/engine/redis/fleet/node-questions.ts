@@ -2,11 +2,14 @@
 import type {
   ConnectionPage,
   ConnectionQuery,
+  ConnectionView,
   JoinedQuery,
   LocalDirectory,
   PresenceEntry,
+  Renewal,
   StreamTotals,
 } from '../../../core/directory.ts';
+import { credentialFromJson, type StreamCredentialJson } from '../../../core/stream-credential.ts';
 import { type Cut, cutToFit } from './merge-views.ts';
 
 /** Channels of a message and the connections that do not get it. */
@@ -34,6 +37,12 @@ export type NodeQuestions = {
     readonly answer: readonly number[];
   };
   readonly kick: { readonly question: string; readonly answer: boolean };
+  /** null: there is none. */
+  readonly find: { readonly question: string; readonly answer: ConnectionView | null };
+  readonly renew: {
+    readonly question: { readonly connectionId: string; readonly credential: StreamCredentialJson };
+    readonly answer: Renewal;
+  };
 };
 
 type Answers = {
@@ -58,6 +67,8 @@ const ANSWERS: Answers = {
   },
   counts: (local, questions) => questions.map(([channels, exclude]) => local.countStreams(channels, exclude)),
   kick: (local, connectionId) => local.kick(connectionId),
+  find: (local, connectionId) => local.find(connectionId) ?? null,
+  renew: (local, { connectionId, credential }) => local.renew(connectionId, credentialFromJson(credential)),
 };
 
 /** Throws when nobody here knows what is asked. */
