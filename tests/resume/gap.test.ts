@@ -13,13 +13,17 @@ import { TestServer } from '../support/server.ts';
 import { StreamClient } from '../support/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
-const HISTORY = 100;
-const CHANNELS = Array.from({ length: 10 }, (_, i) => `channel:c${i}`);
+const HISTORY = 1000;
+const CHANNELS = Array.from({ length: 20 }, (_, i) => `channel:c${i}`);
+const STREAMS = 200;
+const ROUNDS = 6;
+const PATIENTLY = { timeoutMs: 60_000, pollMs: 50 };
 
 interface Stream {
   readonly client: StreamClient;
   readonly channels: readonly string[];
   readonly shown: number[];
+  readonly shownSet: Set<number>;
   /** One list of channels per gap event. */
   readonly gapEvents: ChannelGap[][];
 }
@@ -34,6 +38,7 @@ afterEach(async () => {
 
 function openStream(channels: readonly string[], query = ''): Stream {
   const shown: number[] = [];
+  const shownSet = new Set<number>();
   const gapEvents: ChannelGap[][] = [];
   const client = new StreamClient({
     port: server.port,
@@ -41,10 +46,14 @@ function openStream(channels: readonly string[], query = ''): Stream {
     maxRetryMs: 30,
     onEvent: (type, data) => {
       if (type === 'gap') gapEvents.push(JSON.parse(data).data.channels);
-      else if (type === 'info') shown.push(JSON.parse(data).data.n);
+      else if (type === 'info') {
+        const { n } = JSON.parse(data).data;
+        shown.push(n);
+        shownSet.add(n);
+      }
     },
   });
-  const stream = { client, channels, shown, gapEvents };
+  const stream = { client, channels, shown, shownSet, gapEvents };
   streams.push(stream);
   return stream;
 }
@@ -92,20 +101,20 @@ describe('a stream that comes back after history was trimmed', () => {
       env: { MESSAGE_QUEUE_SIZE: String(HISTORY), MAX_OUTBOX_BYTES: '16MB', STREAM_RETRY_MS: '100' },
     });
     const oracle = new Oracle();
-    for (let i = 0; i < 40; i++) openStream(random.sample(CHANNELS, random.between(1, 4)));
+    for (let i = 0; i < STREAMS; i++) openStream(random.sample(CHANNELS, random.between(2, 6)));
     await waitFor('all streams', () => streams.every((s) => s.client.lastEventId !== ''));
-    await oracle.publish(new Map(CHANNELS.map((c) => [c, random.between(20, 60)])), random);
+    await oracle.publish(new Map(CHANNELS.map((c) => [c, random.between(HISTORY / 5, HISTORY / 2)])), random);
     const shownUpTo = new Map(streams.map((s) => [s, new Map(s.channels.map((c) => [c, 0]))]));
     let affected = 0;
     let unaffected = 0;
     let trimmed = 0;
-    for (let round = 0; round < 4; round++) {
-      await waitFor('what was published', () => streams.every((s) => hasNewest(s, oracle)));
+    for (let round = 0; round < ROUNDS; round++) {
+      await waitFor('what was published', () => streams.every((s) => hasNewest(s, oracle)), PATIENTLY);
       for (const s of streams) for (const c of s.channels) shownUpTo.get(s)?.set(c, oracle.offset(c));
-      const away = random.sample(streams, 20);
+      const away = random.sample(streams, STREAMS / 2);
       for (const { client } of away) client.holdOff();
-      const flooded = random.sample(CHANNELS, 3);
-      const busy = random.sample(CHANNELS, 6);
+      const flooded = random.sample(CHANNELS, 6);
+      const busy = random.sample(CHANNELS, 12);
       await oracle.publish(
         new Map(
           CHANNELS.map((c) => {
@@ -117,7 +126,7 @@ describe('a stream that comes back after history was trimmed', () => {
       );
       const before = new Map(streams.map((s) => [s, s.gapEvents.length]));
       for (const { client } of away) client.comeBack();
-      await waitFor('what is still there', () => streams.every((s) => hasNewest(s, oracle)));
+      await waitFor('what is still there', () => streams.every((s) => hasNewest(s, oracle)), PATIENTLY);
       for (const s of streams) {
         const events = s.gapEvents.slice(before.get(s));
         const wanted = away.includes(s) ? wantedGaps(s, shownUpTo.get(s) ?? new Map(), oracle) : [];
@@ -136,7 +145,7 @@ describe('a stream that comes back after history was trimmed', () => {
       );
     }
     console.log(
-      `gap: ${affected} returns with a gap, ${unaffected} without; ${verdict.shown} shown of ${verdict.expected}, ` +
+      `gap: ${oracle.channelOf.length} messages, ${affected} returns with a gap, ${unaffected} without; ${verdict.shown} shown of ${verdict.expected}, ` +
         `${verdict.lost} lost to trimming and announced, ${verdict.unannounced} unannounced`,
     );
     expect(affected).toBeGreaterThan(0);
@@ -288,12 +297,13 @@ describe('a cursor that is none', () => {
   });
 });
 
-function hasNewest({ channels, shown }: Stream, { logs }: Oracle): boolean {
-  const seen = new Set(shown.slice(-5 * HISTORY * channels.length));
-  return channels.every((channel) => {
-    const log = logs.get(channel) ?? [];
-    return log.slice(-HISTORY).every((n) => seen.has(n) || shown.includes(n));
-  });
+function hasNewest({ channels, shownSet }: Stream, { logs }: Oracle): boolean {
+  return channels.every((channel) =>
+    logs
+      .get(channel)
+      ?.slice(-HISTORY)
+      .every((n) => shownSet.has(n)),
+  );
 }
 
 type Wanted = Omit<ChannelGap, 'epoch' | 'last_seen'> & { last_seen: number };
