@@ -91,7 +91,8 @@ export class Listener {
       }
     }
     // The next connection brings them with all others.
-    await within(this.#options.waitMs, this.#hearing.promise);
+    const { waitMs } = this.#options;
+    await within(waitMs, this.#hearing.promise, `the bus was not heard within ${waitMs} ms`);
   }
 
   unsubscribe(names: readonly string[]): void {
@@ -177,13 +178,13 @@ export class Listener {
   }
 }
 
-async function within(ms: number, promise: Promise<void>): Promise<void> {
+export async function within(ms: number, promise: Promise<void>, problem: string): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   try {
     await Promise.race([
       promise,
       new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new ConnectionError(`the bus was not heard within ${ms} ms`)), ms);
+        timer = setTimeout(() => reject(new ConnectionError(problem)), ms);
       }),
     ]);
   } finally {

@@ -79,6 +79,9 @@ const MAX_CHECKED_AT_ONCE = 2000;
 /** How long a read of history waits for a server that is away. Streams stay open meanwhile. */
 const READ_PATIENCE_MS = 600_000;
 const READ_PAUSE_MS = 250;
+/** A probe that is under way for longer: deliveries are late; this node should get no new streams. */
+const BUS_LATE_MS = 2000;
+const BUS_LOST_MS = 5000;
 const RANGE_MAX_BYTES = 8 * 1024 * 1024;
 const START_PATIENCE_MS = 30_000;
 const START_PAUSE_MS = 1000;
@@ -367,7 +370,7 @@ export class RedisEngine implements Engine {
     const { shards } = this.#router;
     const ready = shards.filter((shard) => shard.isReady);
     const hearing = ready.filter((shard) => shard.listener.isHearing);
-    const lags = hearing.flatMap(({ busLagMs }) => (busLagMs === undefined ? [] : [busLagMs]));
+    const lags = ready.flatMap(({ busLagMs }) => (busLagMs === undefined ? [] : [busLagMs]));
     const lagMs = lags.length === 0 ? null : Math.round(Math.max(...lags) * 10) / 10;
     const details = {
       mode: this.#options.mode,
@@ -389,11 +392,14 @@ export class RedisEngine implements Engine {
       const reason = away?.lastError?.message ?? 'no server is known';
       return { status: 'unhealthy', reason: `Redis is away: ${reason}`, details };
     }
+    if ((lagMs ?? 0) > BUS_LOST_MS) {
+      return { status: 'unhealthy', reason: `the bus has brought nothing for ${lagMs} ms`, details };
+    }
     if (away !== undefined) {
       return { status: 'degraded', reason: away.lastError?.message ?? `${away.label} is away`, details };
     }
-    if (hearing.length < ready.length || (lagMs ?? 0) > 2000) {
-      return { status: 'degraded', reason: 'the bus is not heard: deliveries are late', details };
+    if (hearing.length < ready.length || (lagMs ?? 0) > BUS_LATE_MS) {
+      return { status: 'degraded', reason: 'the bus is not heard in time: deliveries are late', details };
     }
     return { status: 'healthy', reason: undefined, details };
   }

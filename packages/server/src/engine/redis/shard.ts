@@ -16,7 +16,7 @@ import {
   type ServerAddress,
 } from './connection.ts';
 import type { Keys } from './keys.ts';
-import { Listener } from './listener.ts';
+import { Listener, within } from './listener.ts';
 import { SCRIPTS, type Script } from './scripts.ts';
 import { label } from './topology.ts';
 
@@ -74,6 +74,7 @@ export class Shard {
   #probeTimer: NodeJS.Timeout | undefined;
   #probeReturnedMs = 0;
   #probeName = '';
+  readonly #isProven = Promise.withResolvers<void>();
   #lastError: Error | undefined;
   #busLagMs: number | undefined;
 
@@ -90,7 +91,10 @@ export class Shard {
         if (name === this.#probeName) this.#onProbe(message);
         else options.onMessage(name, message);
       },
-      onHearing: () => options.onHearing(this),
+      onHearing: () => {
+        this.#probeReturnedMs = performance.now();
+        options.onHearing(this);
+      },
       onMoved: (names) => options.onMoved(this, names),
     });
   }
@@ -141,10 +145,21 @@ export class Shard {
     return Math.round((Date.now() + ms) * 1000 + this.#clockOffsetUs);
   }
 
-  /** Fails when the first connection cannot be made; later ones are made for ever. */
+  /**
+   * Fails when the first connection cannot be made, or when the first word over the bus does not come back; later
+   * connections are made for ever.
+   */
   async start(): Promise<void> {
     await this.#connect();
     await this.listener.start();
+    const { commands } = this.#ready();
+    this.#probe(commands);
+    const waitMs = this.#options.connection.callTimeoutMs;
+    await within(
+      waitMs,
+      this.#isProven.promise,
+      `Redis ${this.label}: its bus brought nothing within ${waitMs} ms`,
+    );
   }
 
   /** The same, trying from the beginning for ever. */
@@ -275,28 +290,31 @@ export class Shard {
 
   #probe(commands: RedisConnection): void {
     this.#readClock(commands).catch(() => undefined);
-    if (!this.listener.isHearing) {
-      this.#probeReturnedMs = performance.now();
-      return;
-    }
+    if (!this.listener.isHearing) return;
     const name = this.#options.keys.probeBus(this.#options.nodeId, this.#options.probeTag());
     if (name !== this.#probeName) {
       if (this.#probeName !== '') this.listener.unsubscribe([this.#probeName]);
       this.#probeName = name;
       this.#probeReturnedMs = performance.now();
-      this.listener.subscribe([name]).catch(() => undefined);
+      this.listener.subscribe([name]).then(
+        () => this.#sendProbe(commands),
+        () => undefined,
+      );
     } else if (performance.now() - this.#probeReturnedMs > DEAF_AFTER_MS) {
       this.#probeReturnedMs = performance.now();
       this.listener.reconnect(`the bus brought nothing for ${DEAF_AFTER_MS} ms`);
-      return;
-    }
+    } else this.#sendProbe(commands);
+  }
+
+  #sendProbe(commands: RedisConnection): void {
     const publish = this.busKind === 'sharded' ? 'SPUBLISH' : 'PUBLISH';
-    commands.call([publish, name, String(performance.now())]).catch(() => undefined);
+    commands.call([publish, this.#probeName, String(performance.now())]).catch(() => undefined);
   }
 
   #onProbe(message: Buffer): void {
     this.#probeReturnedMs = performance.now();
     this.#busLagMs = Math.max(0, this.#probeReturnedMs - Number(message.toString()));
+    this.#isProven.resolve();
   }
 
   async #readClock(commands: RedisConnection): Promise<void> {
