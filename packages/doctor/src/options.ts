@@ -1,0 +1,191 @@
+/** The arguments. A wrong one is an `Error` whose message is for the person who typed it. */
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { isLanguage, type Language, languageOf } from './language.ts';
+
+/** Connects to another place than the URL names: a new proxy before its name points to it, or a test. */
+export interface Detour {
+  /** Of the URL; undefined: every port. */
+  readonly urlPort: number | undefined;
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface DoctorOptions {
+  readonly url: URL;
+  /** Of the page that opens streams, as `https://app.example.com`. */
+  readonly origin: string | undefined;
+  /** The page sends cookies (`withCredentials`). */
+  readonly withCredentials: boolean;
+  /** A JWT, sent as `Authorization: Bearer`, or a ticket, sent in the URL. */
+  readonly token: string | undefined;
+  /** Whose stream is opened. */
+  readonly userId: string;
+  readonly apiKey: string | undefined;
+  /** Where messages are published, when not at `url`. */
+  readonly publishUrl: URL | undefined;
+  readonly seconds: number;
+  readonly detours: readonly Detour[];
+  /** PEM. */
+  readonly authorities: string | undefined;
+  /** Of a process of the service on this machine. */
+  readonly pid: number | undefined;
+  readonly servicePort: number;
+  readonly metricsPort: number;
+  readonly isJson: boolean;
+  readonly language: Language;
+}
+
+export const USAGE: Readonly<Record<Language, string>> = {
+  en: `Usage: npm run doctor -- URL [OPTION …]
+
+Connects to the service through its public URL, as a browser would, and says what is wrong on the way,
+each with the line to change. It opens a few streams of a user of its own and sends itself a few messages.
+
+  --origin ORIGIN        page that opens streams, as https://app.example.com: looks at CORS
+  --with-credentials     that page sends cookies
+  --token TOKEN          a user's JWT or ticket, where streams ask for one
+  --user ID              the user whose stream is opened (of a ticket; of a JWT it is known)
+  --key KEY              an API key, to send messages with
+  --publish-url URL      where messages are sent, when the public URL does not take them: http://127.0.0.1:8089
+  --seconds N            how long a stream is watched (40): longer finds longer idle cuts
+  --connect [PORT:]HOST:PORT  connect there for URLs of that port; may be repeated
+  --ca FILE              authority of the certificate, PEM
+  --pid PID              process of the service on this machine: looks at its limits
+  --service-port PORT    SERVICE_PORT (8089), by which that process is found
+  --metrics-port PORT    METRICS_PORT (9090), which must not be public
+  --json                 for programs
+  --lang en|zh           language (from LC_ALL, LC_MESSAGES, LANG)
+
+Ends with 0 when nothing is wrong, 1 when something is, 2 when it was asked wrongly.
+`,
+  zh: `用法：npm run doctor -- URL [选项 …]
+
+像浏览器一样通过公网地址连接服务，找出途中的问题，并给出需要修改的配置行。
+会为一个专用用户打开几个流，并给自己发送几条消息。
+
+  --origin ORIGIN        打开流的页面来源，例如 https://app.example.com：检查 CORS
+  --with-credentials     该页面会发送 Cookie
+  --token TOKEN          用户的 JWT 或票据（流需要认证时）
+  --user ID              打开谁的流（使用票据时；JWT 可自动识别）
+  --key KEY              用于发送消息的 API 密钥
+  --publish-url URL      公网地址不接受发布时，消息发往何处：http://127.0.0.1:8089
+  --seconds N            观察流的时长（40 秒）：越长越能发现更长的空闲断开
+  --connect [PORT:]HOST:PORT  对该端口的 URL 改连此处；可重复
+  --ca FILE              证书颁发机构，PEM
+  --pid PID              本机上服务的进程：检查其限制
+  --service-port PORT    SERVICE_PORT（8089），用来找到该进程
+  --metrics-port PORT    METRICS_PORT（9090），不应公开
+  --json                 供程序使用
+  --lang en|zh           语言（取自 LC_ALL、LC_MESSAGES、LANG）
+
+没有问题时退出码为 0，有问题为 1，用法错误为 2。
+`,
+};
+
+const MIN_SECONDS = 2;
+const MAX_SECONDS = 3600;
+
+/** undefined: help was asked for. */
+export function parseOptions(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  randomId: () => string,
+): DoctorOptions | undefined {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      origin: { type: 'string' },
+      'with-credentials': { type: 'boolean', default: false },
+      token: { type: 'string' },
+      user: { type: 'string' },
+      key: { type: 'string' },
+      'publish-url': { type: 'string' },
+      seconds: { type: 'string', default: '40' },
+      connect: { type: 'string', multiple: true, default: [] },
+      ca: { type: 'string' },
+      pid: { type: 'string' },
+      'service-port': { type: 'string', default: '8089' },
+      'metrics-port': { type: 'string', default: '9090' },
+      json: { type: 'boolean', default: false },
+      lang: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help) return undefined;
+  const [url, ...others] = positionals;
+  if (url === undefined) throw new Error('name the URL of the service, as https://push.example.com');
+  if (others.length > 0) throw new Error(`one URL, not also ${others.join(' ')}`);
+  if (values.lang !== undefined && !isLanguage(values.lang)) throw new Error('--lang is en or zh');
+  return {
+    url: urlOf(url, 'URL'),
+    origin: values.origin === undefined ? undefined : originOf(values.origin),
+    withCredentials: values['with-credentials'],
+    token: values.token,
+    userId: values.user ?? subjectOf(values.token) ?? `doctor-${randomId()}`,
+    apiKey: values.key,
+    publishUrl:
+      values['publish-url'] === undefined ? undefined : urlOf(values['publish-url'], '--publish-url'),
+    seconds: wholeNumber(values.seconds, '--seconds', MIN_SECONDS, MAX_SECONDS),
+    detours: values.connect.map(detourOf),
+    authorities: values.ca === undefined ? undefined : readFileSync(values.ca, 'utf8'),
+    pid: values.pid === undefined ? undefined : wholeNumber(values.pid, '--pid', 1, 2 ** 22),
+    servicePort: wholeNumber(values['service-port'], '--service-port', 1, 65_535),
+    metricsPort: wholeNumber(values['metrics-port'], '--metrics-port', 1, 65_535),
+    isJson: values.json,
+    language: values.lang ?? languageOf(env),
+  };
+}
+
+function urlOf(text: string, name: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
+    throw new Error(`${name} must start with https:// or http://, this is ${text}`);
+  }
+  url.search = '';
+  url.hash = '';
+  // A path before `/sse/` belongs to the service's place behind its proxy.
+  url.pathname = url.pathname.replace(/\/+$/, '');
+  return url;
+}
+
+function originOf(text: string): string {
+  const { origin } = urlOf(text, '--origin');
+  if (origin !== text.replace(/\/$/, ''))
+    throw new Error(`--origin is scheme, host and port alone: ${origin}`);
+  return origin;
+}
+
+function detourOf(text: string): Detour {
+  const match = /^(?:(\d+):)?(\[[0-9a-f:.]+\]|[^:[\]]+):(\d+)$/i.exec(text);
+  if (match === null) throw new Error(`--connect is [PORT:]HOST:PORT, this is ${text}`);
+  const [, urlPort, host = '', port = ''] = match;
+  return {
+    urlPort: urlPort === undefined ? undefined : wholeNumber(urlPort, '--connect', 1, 65_535),
+    host: host.replace(/^\[|\]$/g, ''),
+    port: wholeNumber(port, '--connect', 1, 65_535),
+  };
+}
+
+function wholeNumber(text: string, name: string, from: number, to: number): number {
+  const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (number >= from && number <= to) return number;
+  throw new Error(`${name} is a whole number from ${from} to ${to}, this is ${text}`);
+}
+
+/** Of a JWT, which is not verified here: the service does that. */
+function subjectOf(token: string | undefined): string | undefined {
+  const payload = isJwt(token) ? token?.split('.')[1] : undefined;
+  if (payload === undefined) return undefined;
+  try {
+    const { sub } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { sub?: unknown };
+    return typeof sub === 'string' || typeof sub === 'number' ? String(sub) : undefined;
+  } catch (cause) {
+    throw new Error('--token looks like a JWT and cannot be read', { cause });
+  }
+}
+
+export function isJwt(token: string | undefined): boolean {
+  return token?.startsWith('eyJ') === true;
+}

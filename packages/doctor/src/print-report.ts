@@ -1,0 +1,132 @@
+/** The report in words, for people and for programs. */
+import { FINDINGS, type FindingKind, PLACES } from './finding-catalog.ts';
+import type { Language } from './language.ts';
+import type { CheckName, Finding, Report, Seen, SkipReason } from './report.ts';
+
+type Words = Readonly<Record<Language, string>>;
+
+const CHECKS: Readonly<Record<CheckName, Words>> = {
+  reach: { en: 'the service is reached', zh: '能连接到服务' },
+  transport: { en: 'TLS and HTTP/2', zh: 'TLS 与 HTTP/2' },
+  stream: { en: 'a stream opens at once and is not compressed', zh: '流立即打开且未被压缩' },
+  headers: { en: 'headers against caching', zh: '防缓存响应头' },
+  pace: { en: 'the stream stays open', zh: '流保持打开' },
+  echo: { en: 'messages come at once, one by one', zh: '消息立即、逐条到达' },
+  resume: { en: 'a reconnect resumes', zh: '重连后能够续传' },
+  request_size: { en: 'large requests pass', zh: '较大的请求能通过' },
+  cors: { en: 'pages of the origin may open streams', zh: '该来源的页面可以打开流' },
+  clock: { en: 'clocks agree', zh: '时钟一致' },
+  health: { en: 'the service is ready and healthy', zh: '服务就绪且健康' },
+  exposure: { en: 'nothing is public that should not be', zh: '没有不应公开的内容' },
+  machine: { en: 'limits of the process and the kernel', zh: '进程与内核的限制' },
+};
+
+const REASONS: Readonly<Record<SkipReason, Words>> = {
+  no_stream: { en: 'there is no stream to look at', zh: '没有可检查的流' },
+  no_origin: {
+    en: 'name the page: --origin https://app.example.com',
+    zh: '请指明页面来源：--origin https://app.example.com',
+  },
+  same_origin: { en: "the page is of the service's own origin", zh: '页面与服务同源' },
+  may_not_publish: {
+    en: 'publishing is not open here, as it should be: --key KEY or --publish-url http://127.0.0.1:8089',
+    zh: '此处不开放发布（应当如此）：--key KEY 或 --publish-url http://127.0.0.1:8089',
+  },
+  own_machine_only: {
+    en: "run the doctor on the service's own machine too",
+    zh: '请在服务所在机器上也运行一次 doctor',
+  },
+  not_public: { en: 'this URL is of this machine alone', zh: '该地址仅限本机访问' },
+  process_not_found: {
+    en: 'no process of the service was found: --pid PID, or --service-port PORT',
+    zh: '未找到服务进程：--pid PID 或 --service-port PORT',
+  },
+  process_not_readable: {
+    en: 'the process cannot be read: run as its user',
+    zh: '无法读取该进程：请以其用户身份运行',
+  },
+};
+
+const RUNBOOK = 'docs/production/troubleshooting';
+
+function findingsOf(report: Report): Finding[] {
+  return report.checks.flatMap(({ findings }) => findings);
+}
+
+export function hasProblem(report: Report): boolean {
+  return findingsOf(report).some(({ code }) => kindOf(code).severity === 'problem');
+}
+
+export function reportText(report: Report, language: Language): string {
+  const lines = [heading(report, language), ''];
+  for (const { name, skipped, findings } of report.checks) {
+    const mark = findings.length > 0 ? '✗' : skipped === undefined ? '✓' : '–';
+    const why = skipped === undefined ? '' : `: ${REASONS[skipped][language]}`;
+    lines.push(`  ${mark} ${CHECKS[name][language]}${why}`);
+  }
+  for (const finding of findingsOf(report)) lines.push('', ...findingLines(finding, language));
+  lines.push('', conclusion(report, language), '');
+  return lines.join('\n');
+}
+
+export function reportJson(report: Report, language: Language): string {
+  const findings = findingsOf(report).map(({ code, seen }) => {
+    const { severity, title, text, fixes } = kindOf(code);
+    return {
+      code,
+      severity,
+      title: title[language],
+      text: filled(text[language], seen),
+      seen,
+      fixes: fixes.map(({ where, line }) => ({ where: PLACES[where][language], line: filled(line, seen) })),
+    };
+  });
+  const checks = report.checks.map(({ name, skipped, findings: found }) => ({
+    name,
+    outcome: found.length > 0 ? 'found' : skipped === undefined ? 'good' : 'skipped',
+    ...(skipped !== undefined && { reason: REASONS[skipped][language] }),
+  }));
+  const { url, base, protocol, seconds } = report;
+  return `${JSON.stringify({ url, base, protocol: protocol ?? null, seconds, ok: !hasProblem(report), findings, checks }, null, 2)}\n`;
+}
+
+function heading({ url, base, protocol, seconds }: Report, language: Language): string {
+  const led = base === url ? '' : ` → ${base}`;
+  const by =
+    protocol === undefined
+      ? ''
+      : language === 'en'
+        ? `, ${protocol}, watched for ${seconds} s`
+        : `，${protocol}，观察 ${seconds} 秒`;
+  return `${url}${led}${by}`;
+}
+
+function findingLines({ code, seen }: Finding, language: Language): string[] {
+  const { severity, title, text, fixes } = kindOf(code);
+  const mark = severity === 'problem' ? '✗' : '!';
+  return [
+    `${mark} ${title[language]}  [${code}]`,
+    `    ${filled(text[language], seen)}`,
+    ...fixes.flatMap(({ where, line }, i) => {
+      const change = `        ${filled(line, seen)}`;
+      return fixes[i - 1]?.where === where ? [change] : [`    ${PLACES[where][language]}:`, change];
+    }),
+  ];
+}
+
+function conclusion(report: Report, language: Language): string {
+  const found = findingsOf(report);
+  if (found.length === 0) return language === 'en' ? 'Nothing is wrong.' : '没有发现问题。';
+  const page = `${RUNBOOK}${language === 'zh' ? '.zh' : ''}.md`;
+  return language === 'en'
+    ? `${found.length} found; more about each in ${page}`
+    : `发现 ${found.length} 项；详见 ${page}`;
+}
+
+function kindOf(code: Finding['code']): FindingKind {
+  return FINDINGS[code];
+}
+
+function filled(template: string, seen: Seen): string {
+  return template.replace(/\{(\w+)\}/g, (placeholder, name: string) => String(seen[name] ?? placeholder));
+}
