@@ -2,20 +2,34 @@
  * The application: the one place that names concrete classes and wires them, in the order in which a message
  * passes. Starting either succeeds as a whole or rejects with a sentence for the operator.
  */
-import { createServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
+import {
+  createServer,
+  type Server as HttpServer,
+  type IncomingMessage,
+  type RequestListener,
+} from 'node:http';
+import type { Http2ServerResponse } from 'node:http2';
 import type { Socket } from 'node:net';
 import { compile as compileTrust, default as proxyAddress } from '@fastify/proxy-addr';
+import type { RequestParts } from './access/authorizer.ts';
 import type { Config } from './config/config.ts';
+import { readTlsFiles } from './config/tls-files.ts';
 import type { Directory, LocalDirectory } from './core/directory.ts';
 import type { Engine } from './core/engine.ts';
 import { RequestError } from './core/errors.ts';
+import { createAccess } from './create-access.ts';
 import { createEngine } from './create-engine.ts';
 import { createViews } from './create-views.ts';
+import { isTrustedOrigin } from './http/cors.ts';
 import { createApi } from './http/create-api.ts';
 import { errorResponse, rawErrorResponse } from './http/error-response.ts';
 import { Front } from './http/front.ts';
 import { createFrontPublish } from './http/front-publish.ts';
+import { partsOf } from './http/guard.ts';
 import { createStreamOpener } from './http/open-stream.ts';
+import { streamSocketOf } from './http/response-head.ts';
+import { hstsHeaders } from './http/security-headers.ts';
+import { TlsLane } from './http/tls-lane.ts';
 import { STREAM_REFUSALS } from './observe/counters.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
@@ -49,6 +63,8 @@ const KEEP_ALIVE_MS = 75_000;
 const HISTORY_PAGE_BYTES = 8 * 1024 * 1024;
 /** Streams are told to go within this share of the drain window; the rest is for what is under way. */
 const DRAIN_SHARE = 0.8;
+/** For connections of HTTP/2 to go once their streams have ended. */
+const CLOSING_MS = 1000;
 /** Below this the socket itself does not say when it has drained. */
 const MIN_OUTBOX_BYTES = 16 * 1024;
 
@@ -57,6 +73,18 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
   const startedAtMs = now();
   const engine = createEngine({ config, log, metrics, onFatal });
   const views = createViews({ config, engine, local: (): LocalDirectory => core.directory });
+  const cors = { origins: config.http.allowedOrigins, allowsCredentials: config.http.allowsCredentials };
+  const transportHeaders = hstsHeaders(config.http.hstsSeconds);
+  const access = await createAccess({
+    config: config.access,
+    log,
+    now,
+    isTrustedOrigin: (origin) => isTrustedOrigin(origin, cors),
+    notes: views.notes,
+    counters: views.counters,
+    endStreams: (isConcerned) => core.streams.endRevoked(isConcerned),
+    credentialOf: (connectionId) => core.streams.credentialOf(connectionId),
+  });
   const core: StreamCore = createStreamCore({
     engine,
     counters: metrics.streams,
@@ -79,6 +107,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     observer: streamsObserver(log, metrics),
     onMembership: views.onMembership,
     userQuota: views.userQuota,
+    isRevoked: access.isRevoked,
   });
   const publisher = new CountedPublisher(
     new Publisher({
@@ -109,7 +138,6 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
       },
     }),
   );
-  const cors = { origins: config.http.allowedOrigins, allowsCredentials: config.http.allowsCredentials };
   const openStream = createStreamOpener({
     streams: core.streams,
     request: {
@@ -118,6 +146,14 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
       defaultErrorEvent: config.streams.errorEvent,
     },
     cors,
+    transportHeaders,
+    access,
+    serviceName: config.service.name,
+    onRefused: (error, ip) => {
+      if (error instanceof RequestError)
+        log.info({ code: error.code, reason: error.message, clientIp: ip }, 'stream refused');
+      else log.error({ err: error, clientIp: ip }, 'a stream could not be opened');
+    },
     now,
   });
   const clientIp = clientIpOf(config.http.trustProxy);
@@ -127,6 +163,8 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     rawErrorResponse(errorResponse(error, null, config.service.name));
 
   let httpServer: HttpServer | undefined;
+  /** Fastify's, for the requests of all lanes. */
+  let handle: RequestListener | undefined;
   const api = createApi({
     publisher,
     engine,
@@ -137,6 +175,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
       version: config.service.version,
       environment: config.service.environment,
       port: config.service.port,
+      scheme: config.http.tls === undefined ? 'http' : 'https',
       worker: place.kind === 'alone' ? undefined : { index: place.index, pid: process.pid },
     },
     limits: {
@@ -147,24 +186,34 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
       requestTimeoutMs: config.http.requestTimeoutMs,
     },
     cors,
+    transportHeaders,
+    access,
+    clientIp: ({ socket, headers }) => clientIp(socket, headers['x-forwarded-for'] as string | undefined),
     enableDocs: config.service.servesDocs,
     isReady: () => isReady && engine.health().status !== 'unhealthy',
     isDraining: () => metrics.service.isDraining,
-    streamHandler: ({ socket, url = '', headers }, response) => {
+    streamHandler: (request, response) => {
+      const { socket, url = '', headers } = request;
       // The socket is still owed to the answer of a request that was sent before this one.
       if (response.socket !== socket) {
         throw new RequestError('malformed_request', 'a stream cannot be pipelined behind another request');
       }
-      openStream(socket, {
+      const stream =
+        response.req.httpVersionMajor === 2
+          ? streamSocketOf(response as unknown as Http2ServerResponse)
+          : socket;
+      openStream(stream, {
         // [spec] RFC 9112, 3.2.2: a request target may name the whole URL.
         target: url.replace(/^https?:\/\/[^/?]*/i, ''),
         lastEventId: headers['last-event-id'] as string | undefined,
         origin: headers.origin,
         clientIp: clientIp(socket, headers['x-forwarded-for'] as string | undefined),
+        parts: (): RequestParts => partsOf(request),
       });
     },
     logger: log,
     serverFactory: (handler) => {
+      handle = handler;
       httpServer = createServer(
         {
           maxHeaderSize: config.http.maxHeaderBytes,
@@ -190,11 +239,34 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
   });
   await api.ready();
   const publishRoutes = publishRouteCounters(metrics);
+  const { tls: tlsPaths } = config.http;
+  const tls =
+    tlsPaths === undefined
+      ? undefined
+      : new TlsLane({
+          paths: Object.values(tlsPaths).filter((path) => path !== undefined),
+          readFiles: () => readTlsFiles(tlsPaths),
+          handler: (request, response) => handle?.(request as never, response as never),
+          refusal: (error) => errorResponse(error, null, config.service.name),
+          maxHeaderBytes: config.http.maxHeaderBytes,
+          requestTimeoutMs: config.http.requestTimeoutMs,
+          keepAliveMs: KEEP_ALIVE_MS,
+          maxOutboxBytes: config.streams.maxOutboxBytes,
+          isDraining: () => metrics.service.isDraining,
+          onCertificate: ({ expiresAtMs }) => {
+            metrics.service.certificateExpiresAtMs = expiresAtMs;
+          },
+          log,
+          now,
+        });
   const front = new Front({
+    createServer: tls?.createServer,
     httpServer: httpServer as unknown as HttpServer,
     openStream,
-    publish: createFrontPublish({
+    ...createFrontPublish({
       publisher,
+      gate: access.gate,
+      clientIp,
       serviceName: config.service.name,
       onAnswered: (kind, status, seconds) => publishRoutes[kind].record(status, seconds),
       onFault: (error, requestId) => log.error({ err: error, requestId }, 'a publish failed'),
@@ -220,6 +292,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
   let metricsServer: MetricsServer | undefined;
   try {
     await views.open();
+    await access.open();
     if (config.metrics.isEnabled) {
       metricsServer = await openMetricsServer({
         metrics: { contentType: metrics.contentType, text: metricsText },
@@ -238,6 +311,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     front.server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'));
   } catch (error) {
     await metricsServer?.close();
+    access.close();
     await views.close();
     await engine.close();
     throw error;
@@ -245,6 +319,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
   // A server that does not listen itself does not look after its connections' deadlines unless it is told so.
   httpServer?.emit('listening');
   front.start();
+  tls?.start();
   core.start();
   isReady = true;
 
@@ -258,10 +333,12 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
       await core.streams.drain(config.service.drainMs * DRAIN_SHARE);
       front.close();
       httpServer?.closeIdleConnections();
+      await tls?.close(CLOSING_MS);
       await publisher.settled(Math.max(0, deadlineMs - now()));
       core.stop();
       await api.close();
       httpServer?.closeAllConnections();
+      access.close();
       await views.close();
       await engine.close();
       await metricsServer?.close();
@@ -334,10 +411,10 @@ class CountedPublisher implements Pick<Publisher, 'handle'> {
     this.#publisher = publisher;
   }
 
-  async handle(kind: PublishKind, body: Uint8Array, queryAck?: string): Promise<PublishAnswer> {
+  async handle(...asked: Parameters<Publisher['handle']>): Promise<PublishAnswer> {
     this.#underWay++;
     try {
-      return await this.#publisher.handle(kind, body, queryAck);
+      return await this.#publisher.handle(...asked);
     } finally {
       if (--this.#underWay === 0) this.#onSettled?.();
     }

@@ -1,7 +1,11 @@
 /** The views of the open streams that the engine's kind allows: of this process, or of all nodes on its Redis. */
+import path from 'node:path';
 import type { Config } from './config/config.ts';
 import type { Audience, Directory, LocalDirectory, OnMembership, UserQuota } from './core/directory.ts';
+
 import type { Engine } from './core/engine.ts';
+import type { SharedCounters, SharedNotes } from './core/shared-state.ts';
+import { FileNotes } from './engine/embedded/file-notes.ts';
 import { Fleet } from './engine/redis/fleet/fleet.ts';
 import { RedisEngine } from './engine/redis/redis-engine.ts';
 import { SoleNode } from './sse/sole-node.ts';
@@ -12,11 +16,16 @@ export interface Views {
   /** For the streams; absent where they need nobody else. */
   readonly onMembership?: OnMembership | undefined;
   readonly userQuota?: UserQuota | undefined;
+  readonly notes: SharedNotes;
+  /** Absent where one process is everything. */
+  readonly counters?: SharedCounters;
   /** When the engine is open. */
   open(): Promise<void>;
   /** Before the engine is closed. */
   close(): Promise<void>;
 }
+
+const NOTES_FILE = 'revocations.jsonl';
 
 export interface ViewsParts {
   readonly config: Config;
@@ -36,5 +45,6 @@ export function createViews({ config, engine, local }: ViewsParts): Views {
     });
   }
   const node = new SoleNode(local);
-  return { directory: node, audience: node, open: async () => {}, close: async () => {} };
+  const notes = new FileNotes(path.join(config.engine.dataDir, NOTES_FILE));
+  return { directory: node, audience: node, notes, open: async () => {}, close: async () => {} };
 }

@@ -96,7 +96,7 @@ async function serveHere(loaded: LoadedConfig): Promise<void> {
   };
   onStopSignals(stop, end);
 
-  const url = `http://localhost:${app.port}`;
+  const url = `${config.http.tls === undefined ? 'http' : 'https'}://localhost:${app.port}`;
   log.info(
     { port: app.port, metricsPort: app.metricsPort, pid: process.pid, node: process.version },
     `ready: API documentation ${url}/docs, health ${url}/sse/health, a stream ${url}/sse/user/123`,

@@ -2,7 +2,7 @@
  * What a principal may do: pure functions, asked at every place that does it. The `demand…` forms throw what the
  * client is told: 401 where it has shown no credential, 403 where the one it has shown is not enough.
  */
-import { BROADCAST_CHANNEL, isTransientChannel } from '@message-push/protocol';
+import { BROADCAST_CHANNEL } from '@message-push/protocol';
 import { RequestError, shownValue } from '../core/errors.ts';
 import type { Principal, Scope } from './principal.ts';
 
@@ -39,18 +39,6 @@ export function mayManage({ scopes, channels }: Principal, channel?: string): bo
   return scopes.has('manage') && (channel === undefined ? channels.isAll : channels.has(channel));
 }
 
-/**
- * Whether `next` may carry on the stream of `held`, on these channels: it is of the same user, or again of none, and
- * may still join them.
- */
-export function mayRenew(held: Principal, next: Principal, channels: readonly string[]): boolean {
-  if (next.kind === 'anonymous' || held.userId !== next.userId) return false;
-  return mayJoin(
-    next,
-    channels.filter((channel) => !isTransientChannel(channel)),
-  );
-}
-
 export function demandJoin(principal: Principal, channels: readonly string[]): void {
   const refused = refusedJoins(principal, channels);
   if (refused.length > 0) throw refusal(principal, `join ${listed(refused)}`);
@@ -60,6 +48,11 @@ export function demandPublish(principal: Principal, channels: readonly string[])
   demandScope(principal, 'publish');
   const refused = channels.filter((channel) => !principal.channels.has(channel));
   if (refused.length > 0) throw refusal(principal, `publish to ${listed(refused)}`);
+}
+
+/** What is known of a publish without its body; `demandPublish` is asked of each message then. */
+export function demandPublishOf(principal: Principal, kind: 'send' | 'broadcast' | 'batch'): void {
+  demandScope(principal, kind === 'broadcast' ? 'broadcast' : 'publish');
 }
 
 export function demandBroadcast(principal: Principal): void {

@@ -13,7 +13,6 @@ import {
   mayPublish,
   mayRead,
   mayReadAllOf,
-  mayRenew,
 } from './decisions.ts';
 import { anonymous, floorOf, keyPrincipal, type Principal, type Scope, userPrincipal } from './principal.ts';
 
@@ -145,15 +144,5 @@ describe('a user', () => {
     expect(() => demandJoin(user('7', ['user:7'], 'ticket'), channels)).toThrow(
       'this ticket may not join "user:8", "kb:1", "kb:2" and 1 more',
     );
-  });
-
-  test('carries on his own stream with another credential that still reaches its channels', () => {
-    const held = user('7', ['user:7', 'task:*']);
-    const channels = ['user:7', 'task:1', 'broadcast', 'connection:x'];
-    expect(mayRenew(held, user('7', ['user:7', 'task:1']), channels)).toBe(true);
-    expect(mayRenew(held, user('7', ['user:7']), channels)).toBe(false);
-    expect(mayRenew(held, user('8', ['*']), channels)).toBe(false);
-    expect(mayRenew(held, user(undefined, ['*']), channels)).toBe(false);
-    expect(mayRenew(held, anonymous(floorOf({ keys: false, users: false })), channels)).toBe(false);
   });
 });

@@ -9,18 +9,12 @@ import type { Finding } from './finding.ts';
 import { isPlaceholder } from './placeholder.ts';
 import type { Values, Variable } from './schema.ts';
 
-type IsMissing = (variable: Variable) => boolean;
-
-/** `isMissing`: a switch that this version does not have, which is refused by that alone. */
-export function accessProblems(values: Values, isMissing: IsMissing): Finding[] {
+export function accessProblems(values: Values): Finding[] {
   const problems: Finding[] = [];
-  if (values.ENABLE_AUTH && !isMissing('ENABLE_AUTH')) problems.push(...userProblems(values));
-  if (values.ENABLE_API_KEY_AUTH && !isMissing('ENABLE_API_KEY_AUTH')) problems.push(...keyProblems(values));
+  if (values.ENABLE_AUTH) problems.push(...userProblems(values));
+  if (values.ENABLE_API_KEY_AUTH) problems.push(...keyProblems(values));
   if (values.ENVIRONMENT === 'production') {
-    problems.push(...secretProblems(values));
-    // Nobody can be asked to switch on what is not there.
-    if (!isMissing('ENABLE_AUTH') && !isMissing('ENABLE_API_KEY_AUTH'))
-      problems.push(...opennessProblems(values));
+    problems.push(...secretProblems(values), ...opennessProblems(values));
   }
   return problems;
 }

@@ -10,6 +10,8 @@ import type { AllowedOrigins, TrustProxy } from './network-settings.ts';
 import { type RedisConfig, toRedisConfig } from './redis-config.ts';
 import type { Values } from './schema.ts';
 import type { Environment } from './setting.ts';
+import { tlsPaths } from './tls-checks.ts';
+import type { TlsPaths } from './tls-files.ts';
 
 export interface Config {
   readonly service: {
@@ -78,6 +80,10 @@ export interface Config {
     readonly trustProxy: TrustProxy;
     readonly maxHeaderBytes: number;
     readonly requestTimeoutMs: number;
+    /** undefined: plain HTTP. */
+    readonly tls: TlsPaths | undefined;
+    /** undefined: browsers are not told to stay with HTTPS. */
+    readonly hstsSeconds: number | undefined;
   };
   readonly access: AccessConfig;
   readonly metrics: {
@@ -156,6 +162,8 @@ export function toConfig(values: Values, rootDir: string): Config {
       trustProxy: values.TRUST_PROXY,
       maxHeaderBytes: values.MAX_HEADER_BYTES,
       requestTimeoutMs: values.REQUEST_TIMEOUT * SECOND_MS,
+      tls: tlsPaths(values, rootDir),
+      hstsSeconds: values.ENABLE_SSL ? unlessZero(values.HSTS_MAX_AGE) : undefined,
     },
     access: toAccessConfig(values, rootDir),
     metrics: {

@@ -18,22 +18,6 @@ export const NOT_IN_THIS_VERSION: readonly {
   readonly isAsked: (values: Values) => boolean;
   readonly problem: string;
 }[] = [
-  { variable: 'ENABLE_SSL', isAsked: (v) => v.ENABLE_SSL, problem: `TLS ${NOT_YET}; must be false` },
-  {
-    variable: 'ENABLE_AUTH',
-    isAsked: (v) => v.ENABLE_AUTH,
-    problem: `authentication ${NOT_YET}; must be false`,
-  },
-  {
-    variable: 'ENABLE_API_KEY_AUTH',
-    isAsked: (v) => v.ENABLE_API_KEY_AUTH,
-    problem: `authentication by API key ${NOT_YET}; must be false`,
-  },
-  {
-    variable: 'ENABLE_RATE_LIMITING',
-    isAsked: (v) => v.ENABLE_RATE_LIMITING,
-    problem: `rate limiting ${NOT_YET}; must be false`,
-  },
   {
     variable: 'ENABLE_TRACING',
     isAsked: (v) => v.ENABLE_TRACING,
@@ -101,9 +85,7 @@ export function crossProblems(
     });
   }
   problems.push(...redisProblems(values, isSet));
-  // Of a switch that cannot be on there is nothing more to say.
-  const missing: ReadonlySet<Variable> = new Set(NOT_IN_THIS_VERSION.map(({ variable }) => variable));
-  problems.push(...accessProblems(values, (variable) => missing.has(variable)));
+  problems.push(...accessProblems(values));
   if (values.ALLOWED_ORIGINS === '*' && values.CORS_CREDENTIALS) {
     problems.push({
       variable: 'CORS_CREDENTIALS',

@@ -63,7 +63,7 @@ describe('defaults', () => {
   });
 
   test('in production log JSON and let in pages of the own origin only', () => {
-    const { config } = load({ ENVIRONMENT: 'production' });
+    const { config } = load({ ENVIRONMENT: 'production', ALLOW_ANONYMOUS: 'true' });
     expect([config.log.format, config.http.allowedOrigins]).toEqual(['json', []]);
     expect(load({}).config.http.allowedOrigins).toBe('*');
   });
@@ -95,16 +95,16 @@ describe('sources', () => {
   test('ENVIRONMENT chooses the file', () => {
     writeFile('config/development.env', 'SERVICE_PORT=1001\n');
     writeFile('config/production.env', 'ENVIRONMENT=production\nSERVICE_PORT=1002\n');
-    expect(load({ ENVIRONMENT: 'production' }).config.service.port).toBe(1002);
+    expect(load({ ENVIRONMENT: 'production', ALLOW_ANONYMOUS: 'true' }).config.service.port).toBe(1002);
   });
 
   test('a file that the environment chose must not say another environment', () => {
-    writeFile('config/development.env', 'ENVIRONMENT=production\n');
+    writeFile('config/development.env', 'ENVIRONMENT=production\nALLOW_ANONYMOUS=true\n');
     expect(problemOf({})).toMatchObject({ variable: 'ENVIRONMENT', value: 'production', source: 'file' });
   });
 
   test('CONFIG_FILE names another file, which may say the environment', () => {
-    writeFile('my.env', 'ENVIRONMENT=production\nSERVICE_PORT=1003\n');
+    writeFile('my.env', 'ENVIRONMENT=production\nALLOW_ANONYMOUS=true\nSERVICE_PORT=1003\n');
     const { config } = load({ CONFIG_FILE: 'my.env' });
     expect([config.service.environment, config.service.port]).toEqual(['production', 1003]);
   });
@@ -151,8 +151,8 @@ describe('problems', () => {
       ['SERVICE_PORT', '80x'],
       ['MAX_CONNECTIONS', '0'],
       ['LOG_LEVEL', 'loud'],
-      ['ENABLE_SSL', 'true'],
       ['WORKER_THREADS', '4'],
+      ['ENABLE_SSL', 'true'],
     ]);
     expect(() => load(env)).toThrow(
       'SERVICE_PORT=80x (process environment): must be an integer from 0 to 65535 (0: any free port)',
@@ -174,10 +174,6 @@ describe('problems', () => {
 
 describe('what this version cannot honour stops the start by name', () => {
   test.each([
-    ['ENABLE_SSL', 'true', 'TLS is not part of this version'],
-    ['ENABLE_AUTH', 'true', 'authentication is not part of this version'],
-    ['ENABLE_API_KEY_AUTH', 'true', 'authentication by API key is not part of this version'],
-    ['ENABLE_RATE_LIMITING', 'true', 'rate limiting is not part of this version'],
     ['ENABLE_TRACING', 'true', 'tracing is not part of this version'],
     ['PROFILING', 'true', 'profiling is not part of this version'],
     ['GATEWAY_SERVICE_URL', 'http://gateway', 'registration at a gateway is not part of this version'],
@@ -191,6 +187,23 @@ describe('what this version cannot honour stops the start by name', () => {
 describe('rules between settings', () => {
   test('several processes need the redis engine', () => {
     expect(problemOf({ WORKER_THREADS: '4' })).toMatchObject({ variable: 'WORKER_THREADS', value: '4' });
+  });
+
+  test('TLS needs a certificate and its key', () => {
+    expect(problemOf({ ENABLE_SSL: 'true' })).toMatchObject({
+      variable: 'ENABLE_SSL',
+      problem: 'needs SSL_CERT_PATH and SSL_KEY_PATH',
+    });
+    expect(problemOf({ ENABLE_SSL: 'true', SSL_CERT_PATH: 'cert.pem' }).problem).toBe('needs SSL_KEY_PATH');
+    const files = { SSL_CERT_PATH: 'cert.pem', SSL_KEY_PATH: 'key.pem' };
+    expect(problemOf({ ENABLE_SSL: 'true', ...files })).toMatchObject({
+      variable: 'SSL_CERT_PATH',
+      problem: `cannot read ${path.join(rootDir, 'cert.pem')} (ENOENT)`,
+    });
+    writeFile('cert.pem', 'x');
+    writeFile('key.pem', 'y');
+    expect(problemOf({ ENABLE_SSL: 'true', ...files }).problem).toMatch(/holds no certificate in PEM$/);
+    expect(problemsOf(files)).toEqual([]);
   });
 
   test('any origin with credentials is refused', () => {

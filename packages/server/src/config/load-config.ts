@@ -9,6 +9,7 @@ import { readEnvFile } from './env-file.ts';
 import { pathProblems } from './path-checks.ts';
 import { SETTINGS, VARIABLES, type Values, type Variable } from './schema.ts';
 import { type Environment, Refused, type Setting } from './setting.ts';
+import { tlsProblems, tlsWarnings } from './tls-checks.ts';
 
 export interface ConfigInput {
   /** The process environment. */
@@ -90,7 +91,11 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   }
   const isSet = (variable: Variable): boolean => raws[variable].source !== 'default';
   const needsOf = (variable: Variable): string | undefined => SETTINGS[variable].needs;
-  const findings = [...crossProblems(values, isSet, needsOf), ...pathProblems(values, rootDir)];
+  const findings = [
+    ...crossProblems(values, isSet, needsOf),
+    ...pathProblems(values, rootDir),
+    ...tlsProblems(values, rootDir),
+  ];
   for (const { variable, other, problem } of findings) {
     // A rule between two says nothing while one of them stands at its default for want of a right value.
     if (other !== undefined && (refused.has(variable) || refused.has(other))) continue;
@@ -107,12 +112,15 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
 
   return {
     config: toConfig(values, rootDir),
-    warnings: crossWarnings({
-      values,
-      variables: VARIABLES,
-      sourceOf: (variable) => raws[variable].source,
-      needsOf,
-    }),
+    warnings: [
+      ...crossWarnings({
+        values,
+        variables: VARIABLES,
+        sourceOf: (variable) => raws[variable].source,
+        needsOf,
+      }),
+      ...tlsWarnings(values, rootDir),
+    ],
     settings: VARIABLES.map((variable) => {
       const setting: Setting<unknown> = SETTINGS[variable];
       return {

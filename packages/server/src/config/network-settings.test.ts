@@ -32,6 +32,22 @@ describe('origins', () => {
     expect(result).toBeInstanceOf(Refused);
     expect((result as Refused).problem).toMatch(/is not an origin/);
   });
+
+  test.each([
+    'https://*',
+    'https://*.com',
+    'https://*.com.',
+    'https://*example.com',
+    'https://a.*.example.com',
+    'https://a*.example.com',
+    'https://*.*.example.com',
+    'https://*.127.0.0.1',
+    'https://*.example.com/app',
+    'https://*.example.com@evil.net',
+    '*://example.com',
+    '*.example.com',
+    'https://*.example.com:*',
+  ])('refuses the pattern %s', (text) => expect(setting.parse(text)).toBeInstanceOf(Refused));
 });
 
 describe('trustedProxies', () => {

@@ -67,24 +67,23 @@ function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
+/** Origins as browsers send them; `https://*.example.com` stands for those of all subdomains. */
 export type AllowedOrigins = '*' | readonly string[];
 
-/** Exact origins. `*` is every origin, `none` is the empty list. */
+/** `*` is every origin, `none` is the empty list. */
 export function origins(about: About<AllowedOrigins>): Setting<AllowedOrigins> {
   return setting<AllowedOrigins>(
     {
       type: 'list',
-      allowed: '*, none, or a comma-separated list of origins such as https://app.example.com',
+      allowed:
+        '*, none, or a comma-separated list of origins such as https://app.example.com or https://*.example.com',
       parse: (value) => {
         if (value === '*') return '*';
         if (value.toLowerCase() === 'none') return [];
         const list: string[] = [];
         for (const entry of splitList(value)) {
-          const origin = URL.canParse(entry) ? new URL(entry).origin : 'null';
-          // A path or a query would be dropped in silence, and an operator would believe that it counts.
-          if (origin === 'null' || !/^https?:\/\/[^/?#@]+\/?$/i.test(entry)) {
-            return new Refused(`"${entry}" is not an origin`);
-          }
+          const origin = originOf(entry);
+          if (origin instanceof Refused) return origin;
           list.push(origin);
         }
         return list;
@@ -93,6 +92,24 @@ export function origins(about: About<AllowedOrigins>): Setting<AllowedOrigins> {
     },
     about,
   );
+}
+
+function originOf(entry: string): string | Refused {
+  const url = URL.canParse(entry) ? new URL(entry) : undefined;
+  // A path or a query would be dropped in silence, and an operator would believe that it counts.
+  if (url === undefined || url.origin === 'null' || !/^https?:\/\/[^/?#@\\]+\/?$/i.test(entry)) {
+    return new Refused(`"${entry}" is not an origin`);
+  }
+  if (!url.hostname.includes('*')) return url.origin;
+  const domain = url.hostname.replace(/^\*\./, '');
+  // `*.com` would be everybody, and an address has no subdomains.
+  const isDomain = /[^.]\.[^.]*[a-z][^.]*$/.test(domain) || domain === 'localhost';
+  if (domain.includes('*') || !isDomain) {
+    return new Refused(
+      `"${entry}" is not a pattern: * stands alone before a domain, as in https://*.example.com`,
+    );
+  }
+  return url.origin;
 }
 
 /** As fastify takes it: nobody, everybody, or the proxies' addresses and networks. */

@@ -4,6 +4,7 @@
  * No message waits for any of these on its way to a stream.
  */
 import type { Message, Receipt } from './message.ts';
+import type { StreamCredential } from './stream-credential.ts';
 
 /** How many streams a stored message reaches. */
 export interface Audience {
@@ -84,9 +85,15 @@ export interface LocalDirectory {
   /** Names of all channels with streams, in no order. */
   joinedNames(): Iterable<string>;
   totals(): StreamTotals;
+  find(connectionId: string): ConnectionView | undefined;
   /** Ends a stream with reason `kicked`; false when there is none. */
   kick(connectionId: string): boolean;
+  /** Has a stream go on with another credential of the same user. */
+  renew(connectionId: string, credential: StreamCredential): Renewal;
 }
+
+/** `refused`: the stream is of somebody else, or was opened without a credential. */
+export type Renewal = 'renewed' | 'refused' | 'not_found';
 
 /** Told when streams have joined or left channels. */
 export type OnMembership = (channels: readonly { readonly name: string }[]) => void;
@@ -116,8 +123,13 @@ export interface Directory {
   presence(channel: string, scope: Scope): Promise<Gathered<readonly PresenceEntry[]>>;
   joinedChannels(query: JoinedQuery, scope: Scope): Promise<Gathered<ReadonlyMap<string, number>>>;
   totals(scope: Scope): Promise<Gathered<StreamTotals>>;
-  /** Ends a stream wherever it is; rejects with `engine_unavailable` when its node cannot be asked. */
+  // The following reject with `engine_unavailable` when the stream's node cannot be asked.
+  /** A stream, wherever it is. */
+  find(connectionId: string): Promise<ConnectionView | undefined>;
+  /** Ends a stream wherever it is. */
   kick(connectionId: string, scope: Scope): Promise<boolean>;
+  /** See `LocalDirectory`. */
+  renew(connectionId: string, credential: StreamCredential): Promise<Renewal>;
 }
 
 /** How many streams a user may have open on all nodes together. */

@@ -20,6 +20,14 @@ export const STREAM_ENDS = {
   too_many_connections_of_address: { farewell: 'reconnect' },
   /** An operator closed it by DELETE. */
   kicked: { farewell: 'end' },
+  /** More streams were opened than RATE_LIMIT_CONNECTS_PER_MINUTE lets one client open. */
+  rate_limited: { farewell: 'reconnect' },
+  /** Whoever says what is allowed (an issuer's keys, the application) does not answer. */
+  authorization_unavailable: { farewell: 'reconnect' },
+  /** Its credential has ended and was not renewed. */
+  expired: { farewell: 'end' },
+  /** Its credential was revoked, or its API key taken back. */
+  revoked: { farewell: 'end' },
   /** The engine failed while the stream was being fed from history. */
   engine_failed: { farewell: 'reconnect' },
 } as const satisfies Record<string, { farewell: 'reconnect' | 'end' | undefined }>;

@@ -302,3 +302,37 @@ export const rootSchema = Type.Object(
   },
   { description: 'What runs here.' },
 );
+
+export const ticketSchema = Type.Object(
+  {
+    success: isSuccess,
+    ticket: Type.String({ description: 'For `?ticket=`. Whoever has it can use it.' }),
+    ticket_id: Type.String({ description: 'By which it is revoked.' }),
+    user_id: nullable(id),
+    channels: Type.Array(Type.String(), { description: 'Names and patterns that it may join.' }),
+    expires_at: time,
+  },
+  { description: 'The ticket.' },
+);
+
+export const revokedSchema = Type.Object(
+  {
+    success: isSuccess,
+    kind: Type.Enum(['user', 'token', 'connection'], { type: 'string' }),
+    id,
+    revoked_at: time,
+    kept_until: Type.String({ format: 'date-time', description: 'Nothing that it concerns lives longer.' }),
+  },
+  { description: 'It counts on every node.' },
+);
+
+export const renewedSchema = Type.Object(
+  {
+    success: isSuccess,
+    connection_id: id,
+    expires_at: nullable(
+      Type.String({ format: 'date-time', description: 'null: it does not end by itself.' }),
+    ),
+  },
+  { description: 'The stream goes on.' },
+);

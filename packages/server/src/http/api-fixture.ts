@@ -1,4 +1,9 @@
 /** For tests: the API over an engine and a directory that live in memory. */
+import { Authorizer } from '../access/authorizer.ts';
+import { Gate } from '../access/gate.ts';
+import { Revocations } from '../access/revocations.ts';
+import { TicketOffice } from '../access/ticket-office.ts';
+import { TicketSealer, ticketKey } from '../access/tickets.ts';
 import type { ConnectionView, LocalDirectory } from '../core/directory.ts';
 import type { Engine, EngineHealth } from '../core/engine.ts';
 import { RequestError } from '../core/errors.ts';
@@ -120,6 +125,12 @@ export class MemoryDirectory implements LocalDirectory {
     connectionsByUser: { '7': 2 },
   });
 
+  find: LocalDirectory['find'] = (connectionId) =>
+    this.views.find((view) => view.connectionId === connectionId);
+
+  renew: LocalDirectory['renew'] = (connectionId) =>
+    this.find(connectionId) === undefined ? 'not_found' : 'renewed';
+
   kick: LocalDirectory['kick'] = (connectionId) => {
     const index = this.views.findIndex((view) => view.connectionId === connectionId);
     if (index === -1) return false;
@@ -132,6 +143,26 @@ export interface ApiFixture {
   readonly api: Api;
   readonly engine: MemoryEngine;
   readonly directory: MemoryDirectory;
+}
+
+/** Nobody is asked for anything. */
+function openAccess(): ApiOptions['access'] {
+  const sealer = new TicketSealer(ticketKey(undefined), () => NOW);
+  const revocations = new Revocations({ now: () => NOW, keepMs: 60_000 });
+  const authorizer = new Authorizer({
+    keys: undefined,
+    users: undefined,
+    tickets: sealer,
+    revocations,
+    webhook: undefined,
+  });
+  return {
+    gate: new Gate({ authorizer, limiter: undefined }),
+    authorizer,
+    tickets: new TicketOffice({ sealer, rules: { ttlMs: 60_000, maxTtlMs: 600_000 }, now: () => NOW }),
+    revocations,
+    cookieName: undefined,
+  };
 }
 
 export function createTestApi(changes: Partial<ApiOptions> = {}): ApiFixture {
@@ -163,6 +194,8 @@ export function createTestApi(changes: Partial<ApiOptions> = {}): ApiFixture {
       requestTimeoutMs: 30_000,
     },
     cors: { origins: ['https://app.example'], allowsCredentials: true },
+    access: openAccess(),
+    clientIp: () => '10.0.0.7',
     enableDocs: true,
     isReady: () => true,
     isDraining: () => false,

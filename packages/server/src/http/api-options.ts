@@ -9,6 +9,10 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from 'fastify';
+import type { Authorizer } from '../access/authorizer.ts';
+import type { Gate } from '../access/gate.ts';
+import type { Revocations } from '../access/revocations.ts';
+import type { TicketOffice } from '../access/ticket-office.ts';
 import type { Directory, StreamTotals } from '../core/directory.ts';
 import type { Engine } from '../core/engine.ts';
 import type { Publisher } from '../publish/publisher.ts';
@@ -25,6 +29,8 @@ export interface ApiOptions {
     readonly version: string;
     readonly environment: string;
     readonly port: number;
+    /** Without it: http. */
+    readonly scheme?: 'http' | 'https';
     /** Where several processes serve the port: which one this is. */
     readonly worker?: { readonly index: number; readonly pid: number } | undefined;
   };
@@ -39,6 +45,18 @@ export interface ApiOptions {
     readonly requestTimeoutMs: number;
   };
   readonly cors: CorsRules;
+  /** What all answers say of the connection. */
+  readonly transportHeaders?: Readonly<Record<string, string>>;
+  readonly access: {
+    readonly gate: Pick<Gate, 'isOpen' | 'ask'>;
+    readonly authorizer: Pick<Authorizer, 'admit'>;
+    readonly tickets: Pick<TicketOffice, 'issue'>;
+    readonly revocations: Pick<Revocations, 'revoke'>;
+    /** For the documentation; undefined: cookies are no credential. */
+    readonly cookieName: string | undefined;
+  };
+  /** Whose address counts. */
+  readonly clientIp: (request: IncomingMessage) => string;
   readonly enableDocs: boolean;
   /** Whether a load balancer should send requests here. */
   readonly isReady: () => boolean;

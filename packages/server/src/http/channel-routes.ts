@@ -1,6 +1,7 @@
 /** Looking at channels: which there are, and what a channel's history holds. */
 import { isTransientChannel } from '@message-push/protocol';
 import Type, { type TSchema } from 'typebox';
+import { demandRead, demandReadAllOf } from '../access/decisions.ts';
 import { validationFailed } from '../core/errors.ts';
 import { channelListSchema, historySchema } from './answer-schemas.ts';
 import type { Api, ApiOptions } from './api-options.ts';
@@ -37,7 +38,8 @@ export function registerChannelRoutes(api: Api, options: ApiOptions): void {
         response: { 200: channelListSchema, ...errorAnswers(422, 503) },
       },
     },
-    async ({ query: { prefix, limit, after, scope } }) => {
+    async ({ query: { prefix, limit, after, scope }, principal }) => {
+      demandReadAllOf(principal, prefix);
       checkName('query.prefix', prefix);
       checkName('query.after', after);
       const query = { prefix, after, limit: limit + 1 };
@@ -84,8 +86,9 @@ export function registerChannelRoutes(api: Api, options: ApiOptions): void {
         response: historyAnswers,
       },
     },
-    async ({ params, query }, reply) => {
+    async ({ params, query, principal }, reply) => {
       const channel = channelOfPath(params.channel);
+      demandRead(principal, channel);
       if (isTransientChannel(channel)) {
         const problem = 'must not be a connection: channel, which has no history';
         throw validationFailed([{ field: 'path.channel', problem, value: channel }]);

@@ -1,5 +1,6 @@
 /** Looking at open streams, and ending one. */
 import Type, { type Static } from 'typebox';
+import { demandManage, demandRead, demandReadAllOf } from '../access/decisions.ts';
 import type { ConnectionView, Gathered, NodeTally, Scope } from '../core/directory.ts';
 import { RequestError } from '../core/errors.ts';
 import {
@@ -36,7 +37,8 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
         response: { 200: connectionsSchema, ...errorAnswers(422) },
       },
     },
-    async ({ query }) => {
+    async ({ query, principal }) => {
+      demandReadAllOf(principal);
       checkName('query.user_id', query.user_id);
       const { scope } = query;
       const found = await directory.connections({ userId: query.user_id, limit: query.limit }, scope);
@@ -60,7 +62,8 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
         response: { 200: statsSchema, ...errorAnswers(422) },
       },
     },
-    async ({ query: { scope } }) => {
+    async ({ query: { scope }, principal }) => {
+      demandReadAllOf(principal);
       const found = await directory.totals(scope);
       const totals = found.view;
       return {
@@ -96,8 +99,9 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
         response: { 200: closedSchema, ...errorAnswers(404, 422, 503) },
       },
     },
-    async ({ params, query }) => {
+    async ({ params, query, principal }) => {
       const { connection_id: connectionId } = params;
+      demandManage(principal, `connection:${connectionId}`);
       checkName('path.connection_id', connectionId);
       if (!(await directory.kick(connectionId, query.scope))) {
         throw new RequestError('connection_not_found', `there is no connection "${connectionId}"`);
@@ -122,8 +126,9 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
         response: { 200: channelConnectionsSchema, ...errorAnswers(422) },
       },
     },
-    async ({ params, query }) => {
+    async ({ params, query, principal }) => {
       const channel = channelOfPath(params.channel);
+      demandRead(principal, channel);
       const { scope } = query;
       const found = await directory.connections({ channel, limit: query.limit }, scope);
       return {
@@ -148,8 +153,9 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
         response: { 200: presenceSchema, ...errorAnswers(422) },
       },
     },
-    async ({ params, query: { scope } }) => {
+    async ({ params, query: { scope }, principal }) => {
       const channel = channelOfPath(params.channel);
+      demandRead(principal, channel);
       const found = await directory.presence(channel, scope);
       const entries = found.view;
       return {

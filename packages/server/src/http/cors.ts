@@ -1,12 +1,17 @@
-/** Which pages may read answers: the rule for the API and for streams. Functions of values. */
+/**
+ * Which pages may read answers, and which may act for their visitors: one rule for the API, for streams and for
+ * cookies. Functions of values.
+ */
 
 export interface CorsRules {
-  /** Exact origins, or any. */
+  /** Any, or origins as browsers send them; `https://*.example.com` stands for those of all subdomains. */
   readonly origins: '*' | readonly string[];
   readonly allowsCredentials: boolean;
 }
 
-const EXPOSED_HEADERS = 'X-Request-ID, X-Connection-ID, X-User-ID, X-Service, X-Task-ID, Retry-After';
+const EXPOSED_HEADERS =
+  'X-Request-ID, X-Connection-ID, X-User-ID, X-Service, X-Task-ID, Retry-After, WWW-Authenticate, ' +
+  'RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset';
 const METHODS = 'GET, HEAD, POST, DELETE, OPTIONS';
 const DEFAULT_REQUEST_HEADERS =
   'Content-Type, Authorization, X-API-Key, X-Request-ID, Last-Event-ID, Cache-Control';
@@ -15,13 +20,13 @@ const HEADER_NAMES = /^[A-Za-z0-9-]+(?:[ \t]*,[ \t]*[A-Za-z0-9-]+)*$/;
 
 /** For every answer; `origin` is the request's header. */
 export function corsHeaders(origin: string | undefined, rules: CorsRules): Record<string, string> {
-  if (rules.origins === '*' && !rules.allowsCredentials) {
-    if (origin === undefined) return {};
+  if (rules.origins === '*') {
+    // The same for all, also without an `Origin`, so that there is nothing to vary by; never with credentials.
     return { 'access-control-allow-origin': '*', 'access-control-expose-headers': EXPOSED_HEADERS };
   }
   // A cache must not hand one origin's answer to another.
   const headers: Record<string, string> = { vary: 'Origin' };
-  if (origin === undefined || !isAllowed(origin, rules)) return headers;
+  if (origin === undefined || !isListed(origin, rules.origins)) return headers;
   headers['access-control-allow-origin'] = origin;
   headers['access-control-expose-headers'] = EXPOSED_HEADERS;
   // [spec] Fetch, 3.3.5: credentials need the origin itself, `*` does not count.
@@ -51,8 +56,32 @@ export function preflightHeaders(preflight: Preflight, rules: CorsRules): Record
   return headers;
 }
 
-function isAllowed(origin: string, rules: CorsRules): boolean {
-  // `null` is what sandboxed frames and files of any sender call themselves: never with credentials.
-  if (origin === 'null') return !rules.allowsCredentials && rules.origins.includes('null');
-  return rules.origins === '*' || rules.origins.includes(origin);
+/**
+ * Whether pages of `origin` may act for their visitors by the cookies that the browser sends. Being allowed to read
+ * is not enough, and `*` names nobody.
+ */
+export function isTrustedOrigin(origin: string, { origins, allowsCredentials }: CorsRules): boolean {
+  return allowsCredentials && origins !== '*' && isListed(origin, origins);
+}
+
+/** `null`, which sandboxed frames and files of any sender call themselves, is in no list and fits no pattern. */
+function isListed(origin: string, origins: readonly string[]): boolean {
+  return origins.some((entry) => {
+    const star = entry.indexOf('*');
+    return star < 0 ? origin === entry : isSubdomain(origin, entry.slice(0, star), entry.slice(star + 1));
+  });
+}
+
+/** One label of a host or more, in the form in which browsers send them. */
+const LABELS = /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
+
+/** `before` is the scheme with `://`, `after` the domain with its dot, and the port where it is not the usual one. */
+function isSubdomain(origin: string, before: string, after: string): boolean {
+  const end = origin.length - after.length;
+  return (
+    end > before.length &&
+    origin.startsWith(before) &&
+    origin.endsWith(after) &&
+    LABELS.test(origin.slice(before.length, end))
+  );
 }

@@ -299,6 +299,8 @@ describe('connections', () => {
         presence: async () => ({ view: [], nodes, isCut }),
         connections: async () => ({ view: { total: 0, connections: [] }, nodes, isCut }),
         joinedChannels: async () => ({ view: new Map(), nodes, isCut }),
+        find: async () => undefined,
+        renew: async () => 'not_found',
         kick: async () => {
           throw outage;
         },

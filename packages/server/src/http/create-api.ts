@@ -8,13 +8,17 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import { RequestError } from '../core/errors.ts';
+import { registerAccessRoutes } from './access-routes.ts';
+import { addRouteAccess } from './access-schemas.ts';
 import type { Api, ApiOptions } from './api-options.ts';
 import { registerChannelRoutes } from './channel-routes.ts';
 import { answerClientError } from './client-error.ts';
 import { registerConnectionRoutes } from './connection-routes.ts';
 import { corsHeaders, preflightHeaders } from './cors.ts';
 import { errorResponse } from './error-response.ts';
+import { guard } from './guard.ts';
 import { registerHealthRoutes } from './health-routes.ts';
+import { localUrl } from './local-url.ts';
 import { MethodTable } from './method-table.ts';
 import { addDocumentSchemas, openApiDocument } from './openapi.ts';
 import { registerPublishRoutes } from './publish-routes.ts';
@@ -60,7 +64,11 @@ export function createApi(options: ApiOptions): Api {
   api.setSerializerCompiler(() => JSON.stringify);
 
   const methods = new MethodTable();
-  api.addHook('onRoute', ({ url, method }) => methods.add(url, method));
+  api.addHook('onRoute', (route) => {
+    methods.add(route.url, route.method);
+    addRouteAccess(route, options.access.gate.isOpen);
+  });
+  api.decorateRequest('principal');
   addHooks(api, methods, options);
 
   // Bodies stay bytes: only the publish stage reads them, and it says itself what is wrong with them.
@@ -69,7 +77,7 @@ export function createApi(options: ApiOptions): Api {
 
   if (options.enableDocs) {
     addDocumentSchemas(api);
-    api.register(swagger, openApiDocument(info));
+    api.register(swagger, openApiDocument(info, options.access.cookieName));
     api.register(swaggerUi, {
       routePrefix: '/docs',
       staticCSP: DOCS_CSP,
@@ -88,8 +96,9 @@ export function createApi(options: ApiOptions): Api {
     registerPublishRoutes(routes, options);
     registerConnectionRoutes(routes, options);
     registerChannelRoutes(routes, options);
+    registerAccessRoutes(routes, options);
     registerHealthRoutes(routes, options);
-    if (options.enableDocs) registerReferenceRoutes(routes, info.port);
+    if (options.enableDocs) registerReferenceRoutes(routes, localUrl(info));
   });
   return api;
 }
@@ -99,7 +108,8 @@ function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
 
   api.addHook('onRequest', async (request, reply) => {
     setCommonHeaders(request, reply, options);
-    if (isDraining()) reply.header('connection', 'close');
+    // [spec] RFC 9113, 8.2.2: on HTTP/2 a connection says it by a frame of its own.
+    if (isDraining() && request.raw.httpVersionMajor === 1) reply.header('connection', 'close');
     const { headers } = request;
     refuseUnlessOneHost(request.raw);
     if (request.method === 'OPTIONS') {
@@ -115,6 +125,7 @@ function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
     }
     // Before a body is read, for nobody wants it.
     if (request.is404) return refuseUnknown(request, reply, methods);
+    await guard(request, reply, { gate: options.access.gate, clientIp: options.clientIp });
     return undefined;
   });
 
@@ -136,8 +147,14 @@ function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
 }
 
 /** [spec] RFC 9112, 3.2: HTTP/1.1 has one Host. Node would take the first of several, and answer twice to none. */
-function refuseUnlessOneHost({ httpVersion, rawHeaders }: IncomingMessage): void {
+function refuseUnlessOneHost({ httpVersion, httpVersionMajor, headers, rawHeaders }: IncomingMessage): void {
   if (httpVersion === '1.0') return;
+  if (httpVersionMajor === 2) {
+    // [spec] RFC 9113, 8.3.1: `:authority` is what Host was; with both they must say the same.
+    const authority = (headers as Readonly<Record<string, unknown>>)[':authority'] ?? headers.host;
+    if (authority !== undefined && authority === headers.host) return;
+    throw new RequestError('malformed_request', 'a request has one :authority, and no Host that differs');
+  }
   let hosts = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'host') hosts++;
   if (hosts !== 1)
@@ -156,6 +173,7 @@ function refuseUnknown(request: FastifyRequest, reply: FastifyReply, methods: Me
 
 function setCommonHeaders(request: FastifyRequest, reply: FastifyReply, options: ApiOptions): void {
   reply.headers(SECURITY_HEADERS);
+  if (options.transportHeaders !== undefined) reply.headers(options.transportHeaders);
   reply.headers(corsHeaders(request.headers.origin, options.cors));
   reply.header('x-request-id', request.id);
 }

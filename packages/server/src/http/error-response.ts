@@ -27,6 +27,8 @@ export function errorResponse(error: unknown, path: string | null, serviceName: 
   if (status === 429 || status === 503) {
     headers['retry-after'] = String(known.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS);
   }
+  // [spec] RFC 9110, 11.6.1: says by which scheme one may come in.
+  if (status === 401) headers['www-authenticate'] = 'Bearer';
   const body = JSON.stringify({
     error: true,
     status_code: status,

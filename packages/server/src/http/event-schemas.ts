@@ -157,6 +157,20 @@ export const eventSchemas: Readonly<Record<string, TSchema>> = {
       ],
     },
   ),
+  ExpiringEvent: controlSchema(
+    'expiring',
+    'The credential of this stream ends soon, and the stream with it, unless it is renewed: POST to `/sse/api/v1/connections/{connection_id}/renew` with a newer one.',
+    Type.Object({
+      connection_id: Type.String(),
+      expires_at: time,
+      expires_in_ms: Type.Integer(),
+    }),
+    {
+      connection_id: '5f6c1b1e-8e5d-4c43-b0a5-6f1d7f4d2c11',
+      expires_at: '2026-01-02T03:05:05.678Z',
+      expires_in_ms: 60_000,
+    },
+  ),
   ReconnectEvent: controlSchema(
     'reconnect',
     'The service ends the stream and expects the client back after the `retry:` time, which `EventSource` does by itself.',

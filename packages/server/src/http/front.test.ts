@@ -45,9 +45,10 @@ describe('the front', () => {
         if (incoming.target.includes('bad')) throw new Error('bad');
         socket.on('error', () => {});
         socket.resume();
-        streams.push({ incoming, socket });
+        streams.push({ incoming, socket: socket as Socket });
         socket.write('stream');
       },
+      admit: () => undefined,
       publish: (kind, body, _head, ack) => {
         const text = Buffer.from(body).toString();
         published.push(text);
@@ -219,7 +220,9 @@ describe('the front', () => {
     const { socket, text } = open();
     socket.write('GET /sse/user/1?since=all HTTP/1.1\r\nHost: h\r\nLast-Event-ID: c~1\r\nOrigin: o\r\n\r\n');
     await vi.waitFor(() => expect(text()).toBe('stream'));
-    expect(streams[0]?.incoming).toEqual({
+    const { parts, ...incoming } = streams[0]?.incoming ?? {};
+    expect(parts?.()).toMatchObject({ origin: 'o', host: 'h', isSafe: true });
+    expect(incoming).toEqual({
       target: '/sse/user/1?since=all',
       lastEventId: 'c~1',
       origin: 'o',

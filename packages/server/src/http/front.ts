@@ -9,23 +9,31 @@
  */
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { GateAnswer } from '../access/gate.ts';
 import { RequestError } from '../core/errors.ts';
 import { ACK_LEVELS, type AckLevel } from '../core/message.ts';
 import { PUBLISH_KINDS, type PublishKind } from '../publish/publisher.ts';
 import { type PlainHead, parsePlainHead } from './front-request.ts';
 import type { OpenStream } from './open-stream.ts';
+import { plainParts } from './plain-parts.ts';
 import { isStreamPath } from './stream-request.ts';
+import type { CreateServer } from './tls-server.ts';
 
 export interface FrontOptions {
+  /** undefined: a plain one. */
+  readonly createServer?: CreateServer | undefined;
   /** Gets every connection whose request is not served here. */
   readonly httpServer: HttpServer;
   readonly openStream: OpenStream;
+  /** Whether a publish may come in, before its body is read; undefined: nobody is asked. */
+  readonly admit: (kind: PublishKind, head: PlainHead, socket: Socket) => PublishAdmission | undefined;
   /** Answers with the whole response, head and body; must not reject. */
   readonly publish: (
     kind: PublishKind,
     body: Uint8Array,
     head: PlainHead,
     ack: AckLevel | undefined,
+    admission: PublishAdmission | undefined,
   ) => Promise<string>;
   /** The whole answer that refuses a request and ends its connection. */
   readonly refusal: (error: RequestError) => string;
@@ -38,6 +46,12 @@ export interface FrontOptions {
   /** For a connection without a request. */
   readonly keepAliveMs: number;
   readonly now: () => number;
+}
+
+export interface PublishAdmission {
+  readonly answer: GateAnswer | Promise<GateAnswer>;
+  /** For when the body is still to come: what makes the whole answer, where nobody will take it. Must not reject. */
+  readonly refusal: () => Promise<(() => string) | undefined>;
 }
 
 interface PublishTarget {
@@ -70,6 +84,7 @@ class Connection {
   /** The head whose body is being read. */
   head: PlainHead | undefined;
   publish: PublishTarget | undefined;
+  admission: PublishAdmission | undefined;
   /** Until the answer has gone out to the kernel. */
   isAnswering = false;
   /** The last answer is on its way; what else comes is not read. */
@@ -140,7 +155,8 @@ export class Front {
       keepAlive: true,
       highWaterMark: HIGH_WATER_MARK,
     };
-    this.server = createServer(serverOptions, (socket) => this.#accept(socket));
+    const create: CreateServer = options.createServer ?? createServer;
+    this.server = create(serverOptions, (socket) => this.#accept(socket));
   }
 
   start(): void {
@@ -214,9 +230,10 @@ export class Front {
         lastEventId: headers.get('last-event-id'),
         origin: headers.get('origin'),
         clientIp: this.#options.clientIp(socket, headers.get('x-forwarded-for')),
+        parts: () => plainParts(head),
       });
     } catch {
-      // Whatever is wrong with it, the HTTP server's route finds the same and has the words for it.
+      // It asks for no stream in a way that can be served: the HTTP server's route finds the same and has the words for it.
       this.#giveTo(this.#options.httpServer, socket, connection.joined());
     }
   }
@@ -238,7 +255,22 @@ export class Front {
     connection.head = head;
     connection.publish = publish;
     connection.keep(rest);
+    connection.admission = this.#options.admit(publish.kind, head, connection.socket);
     this.#takeBody(connection, head);
+    if (connection.head === head && connection.admission !== undefined) {
+      void this.#refuseEarly(connection, head, connection.admission);
+    }
+  }
+
+  /** A body that nobody will take is not waited for. */
+  async #refuseEarly(connection: Connection, head: PlainHead, { refusal }: PublishAdmission): Promise<void> {
+    const respond = await refusal();
+    // Meanwhile its body may have come whole, and it is answered as any.
+    if (respond === undefined || connection.head !== head || connection.isEnding) return;
+    connection.isEnding = true;
+    connection.parts = [];
+    // Not closed at once: the peer is sending, and a reset would take the answer from it.
+    connection.socket.end(respond());
   }
 
   #takeBody(connection: Connection, head: PlainHead): void {
@@ -250,7 +282,7 @@ export class Front {
     connection.isAnswering = true;
     const { kind, ack } = connection.publish as PublishTarget;
     void this.#options
-      .publish(kind, body, head, ack)
+      .publish(kind, body, head, ack, connection.admission)
       .then((response) => this.#answer(connection, response, head.headers.get('connection') === 'close'));
   }
 

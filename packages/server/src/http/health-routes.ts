@@ -111,6 +111,7 @@ const FEATURES = [
   'broadcast',
   'presence',
   'views of all nodes',
+  'API keys, tokens and tickets',
 ];
 
 const ENDPOINTS = {
@@ -126,6 +127,9 @@ const ENDPOINTS = {
   channels: '/sse/api/v1/channels',
   history: '/sse/api/v1/channels/{channel}/history',
   presence: '/sse/api/v1/channels/{channel}/presence',
+  tickets: '/sse/api/v1/tickets',
+  revocations: '/sse/api/v1/revocations',
+  renewal: '/sse/api/v1/connections/{connection_id}/renew',
   health: '/sse/health',
 };
 

@@ -70,9 +70,12 @@ test('the document is OpenAPI 3.1 and has every route', () => {
     '/sse/api/v1/connections',
     '/sse/api/v1/connections/stats',
     '/sse/api/v1/connections/{connection_id}',
+    '/sse/api/v1/connections/{connection_id}/renew',
     '/sse/api/v1/messages/batch',
     '/sse/api/v1/messages/broadcast',
     '/sse/api/v1/messages/send',
+    '/sse/api/v1/revocations',
+    '/sse/api/v1/tickets',
     '/sse/health',
     '/sse/health/live',
     '/sse/health/ready',
@@ -129,6 +132,7 @@ describe('examples', () => {
       'CustomEvent',
       'EndEvent',
       'ErrorEvent',
+      'ExpiringEvent',
       'GapEvent',
       'HeartbeatEvent',
       'InfoEvent',
@@ -161,7 +165,7 @@ describe('examples', () => {
       expectValid(responses['200']?.content?.['application/json']?.schema ?? {}, answer.json());
       sent++;
     }
-    expect(sent).toBe(3);
+    expect(sent).toBe(5);
   });
 });
 

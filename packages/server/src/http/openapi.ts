@@ -1,15 +1,17 @@
 /** The frame of the API document: Fastify's routes fill in the paths. */
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import type { TSchema } from 'typebox';
+import { securitySchemes } from './access-schemas.ts';
 import { errorSchema } from './answer-schemas.ts';
 import type { Api, ApiOptions } from './api-options.ts';
 import { eventSchemas } from './event-schemas.ts';
+import { localUrl } from './local-url.ts';
 
 const description = (
-  port: number,
+  baseUrl: string,
 ) => `Back-end services POST JSON messages, browsers hold one \`EventSource\` and get them: in order, without loss, in milliseconds.
 
-Open a stream: \`curl -N http://localhost:${port}/sse/user/123\`. Send it a message with **Send a message** below.
+Open a stream: \`curl -N ${baseUrl}/sse/user/123\`. Send it a message with **Send a message** below.
 
 A stream that is cut resumes by itself: \`EventSource\` sends the last SSE id back, and the service replays what was missed. When history cannot serve it, one \`gap\` event says so. Errors of every route have one shape, \`Error\`; \`code\` is a stable word.`;
 
@@ -18,6 +20,7 @@ const TAGS = [
   { name: 'Publishing', description: 'Messages from services.' },
   { name: 'Channels', description: 'Named logs that streams join.' },
   { name: 'Connections', description: 'Open streams.' },
+  { name: 'Access', description: 'Tickets, renewal, revocation.' },
   { name: 'Health', description: 'For load balancers and people.' },
 ];
 
@@ -33,7 +36,10 @@ export function addDocumentSchemas(api: Api): void {
   for (const schema of documentSchemas()) api.addSchema(schema);
 }
 
-export function openApiDocument(info: ApiOptions['info']): FastifyDynamicSwaggerOptions {
+export function openApiDocument(
+  info: ApiOptions['info'],
+  cookieName: string | undefined,
+): FastifyDynamicSwaggerOptions {
   return {
     mode: 'dynamic',
     convertConstToEnum: false,
@@ -42,10 +48,11 @@ export function openApiDocument(info: ApiOptions['info']): FastifyDynamicSwagger
       info: {
         title: info.serviceName,
         version: info.version,
-        description: description(info.port),
+        description: description(localUrl(info)),
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       tags: TAGS,
+      components: { securitySchemes: securitySchemes(cookieName) },
     },
     refResolver: { buildLocalReference: ({ $id }) => (typeof $id === 'string' ? $id : '') },
   };

@@ -1,5 +1,6 @@
 /** POST /sse/api/v1/messages/…: hands the bytes of a body to the publish stage. */
 import Type, { type TSchema } from 'typebox';
+import { demandPublish, demandPublishOf } from '../access/decisions.ts';
 import {
   ackSchema,
   batchBodySchema,
@@ -69,6 +70,7 @@ export function registerPublishRoutes(api: Api, options: ApiOptions): void {
       validatorCompiler: () => () => true,
       bodyLimit: kind === 'batch' ? limits.maxBatchBytes : limits.maxMessageBytes,
       onRequest: async (request) => {
+        demandPublishOf(request.principal, kind);
         const error = contentTypeError(request.headers);
         if (error !== undefined) throw error;
       },
@@ -77,7 +79,9 @@ export function registerPublishRoutes(api: Api, options: ApiOptions): void {
         const { ack } = request.query as { readonly ack?: string | readonly string[] };
         // A repeated one is no level, whatever its parts are.
         const queryAck = Array.isArray(ack) ? ack.join() : (ack as string | undefined);
-        const { status, json } = await publisher.handle(kind, bytes, queryAck);
+        const { status, json } = await publisher.handle(kind, bytes, queryAck, (channels) =>
+          demandPublish(request.principal, channels),
+        );
         return reply.code(status).type('application/json; charset=utf-8').send(json);
       },
     });

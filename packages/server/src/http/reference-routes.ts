@@ -2,7 +2,7 @@
 import type { Api } from './api-options.ts';
 import { type ApiDocument, REFERENCE_CSP, renderReference } from './reference-page.ts';
 
-export function registerReferenceRoutes(api: Api, port: number): void {
+export function registerReferenceRoutes(api: Api, baseUrl: string): void {
   let page: string | undefined;
 
   api.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) =>
@@ -10,7 +10,7 @@ export function registerReferenceRoutes(api: Api, port: number): void {
   );
 
   api.get('/redoc', { schema: { hide: true } }, async (_request, reply) => {
-    page ??= renderReference(api.swagger() as unknown as ApiDocument, `http://localhost:${port}`);
+    page ??= renderReference(api.swagger() as unknown as ApiDocument, baseUrl);
     return reply.header('content-security-policy', REFERENCE_CSP).type('text/html; charset=utf-8').send(page);
   });
 }

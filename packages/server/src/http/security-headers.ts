@@ -9,6 +9,11 @@ export const SECURITY_HEADERS = {
   'cache-control': 'no-store',
 } as const;
 
+/** `seconds`: for how long browsers ask this host by HTTPS only; undefined: nothing is said, as over plain HTTP. */
+export function hstsHeaders(seconds: number | undefined): Readonly<Record<string, string>> {
+  return seconds === undefined ? {} : { 'strict-transport-security': `max-age=${seconds}` };
+}
+
 /** For Swagger UI: everything from here, nothing from elsewhere; it sets styles from its script. */
 export const DOCS_CSP =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +

@@ -41,9 +41,17 @@ const MAX_EVENT_NAME_BYTES = 64;
 const MIN_UNIX_SECONDS = 1e9;
 const MIN_UNIX_MS = 1e12;
 const DURATION_MS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 };
-const CONTROL_EVENTS = ['connection', 'heartbeat', 'gap', 'reconnect', 'end', 'open', 'message'];
+const CONTROL_EVENTS = ['connection', 'heartbeat', 'gap', 'expiring', 'reconnect', 'end', 'open', 'message'];
 const SINCE_HELP =
   'must be "all", "latest", a count (1 to 1000000), a duration (30s, 10m, 2h, 1d), a Unix time in seconds or an ISO 8601 time';
+
+/** Patterns of the routes that `PATH_PATTERN` matches, as Fastify writes them. */
+export const STREAM_ROUTES: ReadonlySet<string> = new Set([
+  '/sse/user/:user_id',
+  '/sse/stream',
+  '/sse/service/:service_name',
+  '/sse/task/:task_id',
+]);
 
 /** True for the path of a stream, whether its id is a good one or not. */
 export function isStreamPath(path: string): boolean {

@@ -122,6 +122,8 @@ export function registerStreamRoutes(api: Api, options: ApiOptions): void {
         // Throws before it has touched the socket, and is answered as any error; after it, nothing is ours.
         options.streamHandler(request.raw, reply.raw);
         reply.hijack();
+        // [Node] On HTTP/2 the end of a stream is said to be that of an answer, which this never was.
+        reply.raw.removeAllListeners('finish');
       },
     });
   }

@@ -16,6 +16,9 @@ export const STREAM_REFUSALS = [
   'too_many_connections_of_address',
   'draining',
   'engine_failed',
+  'rate_limited',
+  'authorization_unavailable',
+  'revoked',
 ] as const satisfies readonly StreamEnd[];
 export type StreamRefusal = (typeof STREAM_REFUSALS)[number];
 
@@ -124,6 +127,8 @@ export class ServiceCounters {
   isDraining = false;
   /** Gauge: nodes that are alive, as this one sees them. */
   liveNodes = 1;
+  /** undefined: no TLS. */
+  certificateExpiresAtMs: number | undefined;
 }
 
 export class LogCounters {

@@ -59,6 +59,14 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   ]);
   gauge('draining', '1 while the process stops, otherwise 0.', () => (service.isDraining ? 1 : 0));
   gauge('nodes', 'Nodes that are alive, as this one sees them.', () => service.liveNodes);
+  gauge(
+    'certificate_expiry_timestamp_seconds',
+    'End of the TLS certificate that is shown, as a Unix time.',
+    () => {
+      const expiresAtMs = service.certificateExpiresAtMs;
+      return expiresAtMs === undefined ? [] : [{ value: expiresAtMs / 1000 }];
+    },
+  );
   counter('log_lines_lost_total', 'Log lines that could not be written.', () => log.lostLines);
   registerScraped(registry, {
     name: `${PREFIX}event_loop_delay_seconds`,

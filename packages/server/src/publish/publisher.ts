@@ -27,6 +27,9 @@ export interface PublishAnswer {
   readonly json: string;
 }
 
+/** Throws a `RequestError` when the publisher may not publish to all of a message's channels. */
+export type DemandChannels = (channels: readonly string[]) => void;
+
 /** Told of each message, for counting and logging. Must not throw. */
 export interface PublishObserver {
   onPublished(draft: Draft, receipt: Receipt): void;
@@ -68,12 +71,19 @@ export class Publisher {
    * Rejects with a `RequestError`. The messages of a batch fail one by one, in the answer; the batch as a whole
    * rejects when it is no array of messages, or when the engine could take none of them.
    *
-   * `queryAck` is the `ack` of the request's query, for messages that name none themselves.
+   * `queryAck` is the `ack` of the request's query, for messages that name none themselves. `demand` is asked of
+   * each message with a target; who may broadcast is known without its body, and is its caller's to ask.
    */
-  async handle(kind: PublishKind, body: Uint8Array, queryAck?: string): Promise<PublishAnswer> {
-    if (kind === 'batch') return { status: 200, json: await this.#publishBatch(body, queryAck) };
+  async handle(
+    kind: PublishKind,
+    body: Uint8Array,
+    queryAck?: string,
+    demand?: DemandChannels,
+  ): Promise<PublishAnswer> {
+    if (kind === 'batch') return { status: 200, json: await this.#publishBatch(body, queryAck, demand) };
     try {
       const draft = this.#readSingle(kind, body, queryAck);
+      if (kind === 'send') demand?.(draft.message.channels);
       return { status: 200, json: publishedJson(await this.#publish(draft)) };
     } catch (error) {
       this.#options.observer?.onFailed(error);
@@ -104,9 +114,13 @@ export class Publisher {
     return { receipt, sentTo: typeof count === 'number' ? count : await count };
   }
 
-  async #publishBatch(body: Uint8Array, queryAck: string | undefined): Promise<string> {
+  async #publishBatch(
+    body: Uint8Array,
+    queryAck: string | undefined,
+    demand: DemandChannels | undefined,
+  ): Promise<string> {
     const inputs = this.#readBatch(body, this.#ackOf(queryAck));
-    const outcomes = await Promise.all(inputs.map((input) => this.#publishItem(input)));
+    const outcomes = await Promise.all(inputs.map((input) => this.#publishItem(input, demand)));
     // When none of it went as asked and all of it may be repeated, that is the answer for the whole request.
     const first = outcomes[0];
     if (first instanceof Failure && outcomes.every(isOutage)) throw first.error;
@@ -140,12 +154,16 @@ export class Publisher {
     });
   }
 
-  async #publishItem(input: MessageInput | RequestError): Promise<Outcome> {
+  async #publishItem(
+    input: MessageInput | RequestError,
+    demand: DemandChannels | undefined,
+  ): Promise<Outcome> {
     const { maxMessageBytes, observer } = this.#options;
     try {
       if (input instanceof RequestError) throw input;
       const draft = readMessage('send', input, this.#defaults);
       checkSize(draft.message.json, maxMessageBytes, 'MAX_MESSAGE_SIZE');
+      demand?.(draft.message.channels);
       return await this.#publish(draft);
     } catch (error) {
       observer?.onFailed(error);

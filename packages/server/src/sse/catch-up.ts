@@ -56,6 +56,7 @@ export class CatchUp {
   #limits: (number | undefined)[] = [];
   readonly #context: CatchUpContext;
   #isReading = false;
+  #isWaitingForSocket = false;
   /** False while the positions are only what a client says. */
   #hasRead = false;
   /** Read to the top, which the bus has not brought yet. */
@@ -102,7 +103,11 @@ export class CatchUp {
   /** Takes the next step that the socket allows. Called again when it has drained. */
   advance(): void {
     const session = this.#session;
-    if (this.#isReading || session.isEnded || session.isLive || session.outbox.unsentBytes > 0) return;
+    if (this.#isReading || session.isEnded || session.isLive) return;
+    if (session.outbox.unsentBytes > 0) {
+      this.#waitUntilSent();
+      return;
+    }
     const relation = this.#relationToHub();
     if (relation === 'equal') {
       this.#finish();
@@ -123,6 +128,15 @@ export class CatchUp {
     }
     this.#isReading = true;
     this.#context.readGate.run(() => this.#readPage());
+  }
+
+  #waitUntilSent(): void {
+    if (this.#isWaitingForSocket) return;
+    this.#isWaitingForSocket = true;
+    this.#session.outbox.onceSent(() => {
+      this.#isWaitingForSocket = false;
+      this.advance();
+    });
   }
 
   async #readPage(): Promise<void> {

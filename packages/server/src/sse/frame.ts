@@ -106,9 +106,9 @@ export function heartbeatFrame(timeMs: number): Uint8Array {
   return encoder.encode(block(['event: heartbeat', `data: ${JSON.stringify({ timestamp })}`]));
 }
 
-/** A control event with a body: `gap`, `reconnect`, `end`. With a cursor, the client's moves there. */
+/** A control event with a body. With a cursor, the client's moves there. */
 export function controlFrame(
-  name: 'gap' | 'reconnect' | 'end',
+  name: 'gap' | 'expiring' | 'reconnect' | 'end',
   options: { messageId: string; timeMs: number; data: object; cursor?: string; retryMs?: number },
 ): string {
   const event = {

@@ -3,26 +3,32 @@
  * one at most once per flush interval. Shared bytes are copied when they are small, because one write of one
  * buffer is the cheapest; large ones are handed to the socket as they are, so that they exist once in memory.
  */
-import type { Socket } from 'node:net';
+import type { StreamSocket } from './stream-socket.ts';
 
 /** Above this many bytes of body, two buffers in one `writev` are cheaper than a copy. */
 const COPY_LIMIT_BYTES = 16 * 1024;
 
 export class Outbox {
-  readonly #socket: Socket;
+  readonly #socket: StreamSocket;
   /** Pairs: the end of an id line or '', then shared bytes. */
   #pending: (string | Uint8Array)[] | undefined;
   pendingBytes = 0;
+  #writtenBytes = 0;
   lastFlushMs = 0;
   isDirty = false;
 
-  constructor(socket: Socket) {
+  constructor(socket: StreamSocket) {
     this.#socket = socket;
   }
 
   /** Bytes that the socket has taken and the kernel has not. */
   get unsentBytes(): number {
     return this.#socket.writableLength;
+  }
+
+  /** Bytes that the socket is rid of, whole writes at a time. */
+  get sentBytes(): number {
+    return this.#writtenBytes - this.#socket.writableLength;
   }
 
   get pendingFrames(): number {
@@ -44,13 +50,20 @@ export class Outbox {
     this.#pending = undefined;
     this.pendingBytes = 0;
     this.lastFlushMs = nowMs;
+    this.#writtenBytes += length;
     if (length <= COPY_LIMIT_BYTES) this.#writeCopied(pending, 0, pending.length, length);
     else this.#writeInParts(pending);
     return length;
   }
 
   write(bytes: string | Uint8Array): void {
+    this.#writtenBytes += bytes.length;
     this.#socket.write(bytes);
+  }
+
+  /** Calls back once what is unsent now has been sent, also where that is too little for a 'drain'; or never will be. */
+  onceSent(callback: () => void): void {
+    this.#socket.write('', callback);
   }
 
   #writeInParts(pending: readonly (string | Uint8Array)[]): void {
@@ -78,8 +91,9 @@ export class Outbox {
 
   /** `length` is at most `COPY_LIMIT_BYTES`. */
   #writeCopied(pairs: readonly (string | Uint8Array)[], from: number, to: number, length: number): void {
+    if (scratchStart + length > COPY_LIMIT_BYTES) renewScratch();
     const target = scratch;
-    let end = 0;
+    let end = scratchStart;
     for (let i = from; i < to; i += 2) {
       const head = pairs[i] as string;
       if (head !== '') end += target.write(head, end, 'latin1');
@@ -87,11 +101,12 @@ export class Outbox {
       target.set(bytes, end);
       end += bytes.length;
     }
-    if (scratchView.length !== length) scratchView = target.subarray(0, length);
+    if (scratchView.length !== length) scratchView = target.subarray(scratchStart, end);
     this.#socket.write(scratchView);
-    // Nearly always the kernel has it all by now. Where it has not, the socket keeps the buffer until it is sent.
+    // On a bare socket the kernel nearly always has it all by now. Where it has not, and always under TLS, the socket
+    // keeps the bytes until they are sent, and the next write is put together behind them.
     if (this.#socket.writableLength > 0) {
-      scratch = Buffer.allocUnsafeSlow(COPY_LIMIT_BYTES);
+      scratchStart = end;
       scratchView = scratch.subarray(0, 0);
     }
   }
@@ -102,4 +117,11 @@ export class Outbox {
  * same length, and a view of its own for each would cost as much as the copy.
  */
 let scratch = Buffer.allocUnsafeSlow(COPY_LIMIT_BYTES);
+let scratchStart = 0;
 let scratchView = scratch.subarray(0, 0);
+
+function renewScratch(): void {
+  scratch = Buffer.allocUnsafeSlow(COPY_LIMIT_BYTES);
+  scratchStart = 0;
+  scratchView = scratch.subarray(0, 0);
+}

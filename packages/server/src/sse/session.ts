@@ -7,8 +7,8 @@
  * Live, it is handed every publication of its channels and stands where they stand: it keeps no positions of its
  * own. Catching up, it ignores what it is handed and reads history from the positions that it keeps meanwhile.
  */
-import type { Socket } from 'node:net';
 import type { Message } from '../core/message.ts';
+import type { StreamCredential } from '../core/stream-credential.ts';
 import type { StreamEnd } from '../core/stream-ends.ts';
 import type { Delivery } from '../hub/delivery.ts';
 import type { HubChannel } from '../hub/hub-channel.ts';
@@ -18,6 +18,7 @@ import { CatchUp, type CatchUpContext, type StreamPosition } from './catch-up.ts
 import type { Flusher } from './flusher.ts';
 import { encodeFrame, type FrameStyle, type FrameStyles } from './frame.ts';
 import { Outbox } from './outbox.ts';
+import type { StreamSocket } from './stream-socket.ts';
 
 /** What all sessions share. */
 export interface SessionContext extends CatchUpContext {
@@ -33,6 +34,7 @@ export interface SessionOptions {
   readonly userId: string | undefined;
   readonly sessionId: string | undefined;
   readonly clientIp: string;
+  readonly credential: StreamCredential | undefined;
   readonly channels: readonly HubChannel[];
   /** The check word of the cursor of these channels. */
   readonly cursorCheck: string;
@@ -56,8 +58,10 @@ export class Session implements Subscriber {
   readonly slots: number[];
   readonly retryMs: number;
   readonly connectedAtMs: number;
-  readonly socket: Socket;
+  readonly socket: StreamSocket;
   readonly outbox: Outbox;
+  /** undefined: it was opened without one. Another one once it is renewed. */
+  credential: StreamCredential | undefined;
   lastHeartbeatMs: number;
   /** Ordered by the wheel that sends heartbeats. */
   heartbeatSlot = 0;
@@ -73,13 +77,14 @@ export class Session implements Subscriber {
   #catchUp: CatchUp | undefined;
   #endReason: StreamEnd | undefined;
 
-  constructor(socket: Socket, options: SessionOptions, context: SessionContext) {
+  constructor(socket: StreamSocket, options: SessionOptions, context: SessionContext) {
     this.socket = socket;
     this.outbox = new Outbox(socket);
     this.connectionId = options.connectionId;
     this.userId = options.userId;
     this.sessionId = options.sessionId;
     this.clientIp = options.clientIp;
+    this.credential = options.credential;
     this.channels = options.channels;
     this.slots = Array.from(options.channels, () => 0);
     this.retryMs = options.retryMs;

@@ -3,14 +3,17 @@ import type {
   Audience,
   ConnectionPage,
   ConnectionQuery,
+  ConnectionView,
   Directory,
   Gathered,
   JoinedQuery,
   LocalDirectory,
   PresenceEntry,
+  Renewal,
   StreamTotals,
 } from '../core/directory.ts';
 import type { Message, Receipt } from '../core/message.ts';
+import type { StreamCredential } from '../core/stream-credential.ts';
 
 export class SoleNode implements Directory, Audience {
   readonly liveNodes = 1;
@@ -47,6 +50,14 @@ export class SoleNode implements Directory, Audience {
 
   async kick(connectionId: string): Promise<boolean> {
     return this.#local.kick(connectionId);
+  }
+
+  async find(connectionId: string): Promise<ConnectionView | undefined> {
+    return this.#local.find(connectionId);
+  }
+
+  async renew(connectionId: string, credential: StreamCredential): Promise<Renewal> {
+    return this.#local.renew(connectionId, credential);
   }
 }
 

@@ -58,6 +58,7 @@ export function createTestCore(
         start: { kind: 'now' },
         styles: frameStyles('named', 'error'),
         clientIp: '127.0.0.1',
+        credential: undefined,
         ...plan,
       };
       core.streams.open(socket.asSocket, full, () => HEAD);

@@ -2,9 +2,11 @@
 import type { LocalDirectory, OnMembership, UserQuota } from '../core/directory.ts';
 import type { Engine, EngineListener } from '../core/engine.ts';
 import type { Publication } from '../core/message.ts';
+import type { StreamCredential } from '../core/stream-credential.ts';
 import type { StreamEnd } from '../core/stream-ends.ts';
 import { Hub } from '../hub/hub.ts';
 import type { StreamCounters } from '../observe/counters.ts';
+import { ExpiryClock } from './expiry-clock.ts';
 import { Flusher } from './flusher.ts';
 import { ReadGate } from './read-gate.ts';
 import type { Session, SessionContext } from './session.ts';
@@ -32,6 +34,8 @@ export interface StreamCoreOptions {
   /** Where streams are on several nodes: told who joins and leaves here, and asked how many streams a user may open. */
   readonly onMembership?: OnMembership | undefined;
   readonly userQuota?: UserQuota | undefined;
+  /** Asked right before a stream starts: a credential may be revoked while other things are waited for. */
+  readonly isRevoked?: ((credential: StreamCredential) => boolean) | undefined;
 }
 
 export interface StreamCore {
@@ -62,13 +66,21 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     hub: () => hub,
     counters,
     kick: (session) => streams.end(session, 'kicked'),
+    renew: (renewed, credential) => {
+      renewed.credential = credential;
+      expiry.add(renewed, now());
+    },
     onMembership: options.onMembership,
   });
   const hub = new Hub({
     engine,
     lingerMs: LINGER_MS,
     onTurnEnd,
-    findConnection: (connectionId) => registry.find(connectionId),
+    findConnection: (connectionId) => registry.sessionOf(connectionId),
+  });
+  const expiry: ExpiryClock = new ExpiryClock({
+    onExpiring: (expiring, leftMs) => streams.warnOfExpiry(expiring, leftMs),
+    onExpired: (expired) => streams.end(expired, 'expired'),
   });
   const wheel: StreamWheel = new StreamWheel({
     heartbeatMs: options.heartbeatMs,
@@ -80,6 +92,7 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     endStream: (session: Session, reason: StreamEnd) => streams.end(session, reason),
     onTick: (nowMs) => {
       hub.sweep(nowMs);
+      expiry.turn(nowMs);
       counters.outboxBytes = wheel.outboxBytes;
       counters.channelsJoined = hub.channelCount;
     },
@@ -105,9 +118,11 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     engine,
     registry,
     wheel,
+    expiry,
     session,
     limits: options.limits,
     userQuota: options.userQuota,
+    isRevoked: options.isRevoked,
     retryMs: options.retryMs,
     now,
     random,

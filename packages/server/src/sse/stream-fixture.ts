@@ -35,10 +35,6 @@ export class FakeSocket extends Duplex {
     this.#move();
   }
 
-  setNoDelay(): this {
-    return this;
-  }
-
   destroySoon(): void {
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();

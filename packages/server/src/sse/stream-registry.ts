@@ -13,8 +13,10 @@ import type {
   LocalDirectory,
   OnMembership,
   PresenceEntry,
+  Renewal,
   StreamTotals,
 } from '../core/directory.ts';
+import type { StreamCredential } from '../core/stream-credential.ts';
 import type { Hub } from '../hub/hub.ts';
 import type { StreamCounters } from '../observe/counters.ts';
 import type { Session } from './session.ts';
@@ -42,6 +44,8 @@ export interface StreamRegistryOptions {
   readonly hub: () => Hub;
   readonly counters: StreamCounters;
   readonly kick: (session: Session) => void;
+  /** The session goes on with another credential from now on. */
+  readonly renew: (session: Session, credential: StreamCredential) => void;
   readonly onMembership?: OnMembership | undefined;
 }
 
@@ -49,6 +53,7 @@ export class StreamRegistry implements LocalDirectory {
   readonly #hub: () => Hub;
   readonly #counters: StreamCounters;
   readonly #kick: (session: Session) => void;
+  readonly #renew: StreamRegistryOptions['renew'];
   readonly #onMembership: OnMembership | undefined;
   readonly #sessions = new Map<string, Session>();
   readonly #byUser = new Tally();
@@ -60,6 +65,7 @@ export class StreamRegistry implements LocalDirectory {
     this.#hub = options.hub;
     this.#counters = options.counters;
     this.#kick = options.kick;
+    this.#renew = options.renew;
     this.#onMembership = options.onMembership;
   }
 
@@ -83,8 +89,13 @@ export class StreamRegistry implements LocalDirectory {
     this.#onMembership?.(session.channels);
   }
 
-  find(connectionId: string): Session | undefined {
+  sessionOf(connectionId: string): Session | undefined {
     return this.#sessions.get(connectionId);
+  }
+
+  find(connectionId: string): ConnectionView | undefined {
+    const session = this.#sessions.get(connectionId);
+    return session === undefined ? undefined : viewOf(session);
   }
 
   all(): IterableIterator<Session> {
@@ -181,6 +192,15 @@ export class StreamRegistry implements LocalDirectory {
     if (session === undefined) return false;
     this.#kick(session);
     return true;
+  }
+
+  renew(connectionId: string, credential: StreamCredential): Renewal {
+    const session = this.#sessions.get(connectionId);
+    if (session === undefined || session.isEnded) return 'not_found';
+    // Guests of one kind cannot be told apart; what they may join is the caller's to check.
+    if (session.credential === undefined || session.credential.userId !== credential.userId) return 'refused';
+    this.#renew(session, credential);
+    return 'renewed';
   }
 
   *#joined(channel: string): Generator<Session> {

@@ -5,6 +5,7 @@
 import type { StreamEnd } from '../core/stream-ends.ts';
 import { heartbeatFrame } from './frame.ts';
 import type { Session } from './session.ts';
+import type { StreamSocket } from './stream-socket.ts';
 
 export interface StreamWheelOptions {
   readonly heartbeatMs: number;
@@ -118,7 +119,7 @@ export class StreamWheel {
         continue;
       }
       total += unsentBytes;
-      const takenBytes = bytesTaken(session);
+      const takenBytes = bytesTaken(session.socket) ?? session.outbox.sentBytes;
       if (takenBytes > watched.takenBytes) {
         watched.takenBytes = takenBytes;
         watched.sinceMs = nowMs;
@@ -132,16 +133,20 @@ export class StreamWheel {
 }
 
 /**
- * Bytes that the kernel has taken so far. `writableLength` counts a whole buffer until its last byte is gone,
- * which would make a peer that reads slowly look like one that does not read at all. Node's own socket timeout
- * looks at the handle too; where its figures are not to be had, the coarser ones serve.
+ * Bytes that the kernel has taken so far. `writableLength` counts a whole write until its last byte is gone, which
+ * would make a peer that reads slowly look like one that does not read at all. Node's own socket timeout looks at
+ * the handle too. undefined: nobody knows, as of a stream that shares its connection; its coarser figures serve.
  */
-function bytesTaken({ socket }: Session): number {
-  const { _handle: handle } = socket as unknown as {
-    _handle?: { bytesWritten?: unknown; writeQueueSize?: unknown } | null;
-  };
-  if (typeof handle?.bytesWritten === 'number' && typeof handle.writeQueueSize === 'number') {
-    return handle.bytesWritten - handle.writeQueueSize;
-  }
-  return socket.bytesWritten - socket.writableLength;
+function bytesTaken(socket: StreamSocket): number | undefined {
+  const { _handle: handle } = socket as unknown as { _handle?: Handle | null };
+  // [Node] Under TLS lies the handle that the kernel knows.
+  const { bytesWritten, writeQueueSize } = handle?._parent ?? handle ?? {};
+  if (typeof bytesWritten !== 'number' || typeof writeQueueSize !== 'number') return undefined;
+  return bytesWritten - writeQueueSize;
+}
+
+interface Handle {
+  readonly bytesWritten?: unknown;
+  readonly writeQueueSize?: unknown;
+  readonly _parent?: Handle | null;
 }

@@ -4,7 +4,6 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import type { Socket } from 'node:net';
 import {
   type ChannelGap,
   cursorCheck,
@@ -14,12 +13,15 @@ import {
 } from '@message-push/protocol';
 import type { UserQuota } from '../core/directory.ts';
 import type { Engine, Start } from '../core/engine.ts';
+import type { StreamCredential } from '../core/stream-credential.ts';
 import { STREAM_ENDS, type StreamEnd } from '../core/stream-ends.ts';
 import type { Hub } from '../hub/hub.ts';
 import { countGap } from './catch-up.ts';
+import type { ExpiryClock } from './expiry-clock.ts';
 import { connectionFrame, controlFrame, type FrameStyles } from './frame.ts';
 import { Session, type SessionContext } from './session.ts';
 import type { StreamRegistry } from './stream-registry.ts';
+import type { StreamSocket } from './stream-socket.ts';
 import type { StreamWheel } from './stream-wheel.ts';
 
 /** What a request asks for, checked and in the service's own words. */
@@ -32,6 +34,8 @@ export interface StreamPlan {
   readonly start: Start;
   readonly styles: FrameStyles;
   readonly clientIp: string;
+  /** undefined: none was shown, and the stream ends with no credential. */
+  readonly credential: StreamCredential | undefined;
 }
 
 export interface StreamLimits {
@@ -47,10 +51,12 @@ export interface StreamsOptions {
   readonly engine: Pick<Engine, 'locate' | 'newConnectionId'>;
   readonly registry: StreamRegistry;
   readonly wheel: StreamWheel;
+  readonly expiry: ExpiryClock;
   readonly session: SessionContext;
   readonly limits: StreamLimits;
   /** Where a user's streams may be on several nodes: how many there may be. */
   readonly userQuota?: UserQuota | undefined;
+  readonly isRevoked?: ((credential: StreamCredential) => boolean) | undefined;
   readonly retryMs: number;
   readonly now: () => number;
   readonly random: () => number;
@@ -69,20 +75,20 @@ export interface StreamsObserver {
 export type ResponseHead = (connectionId: string) => string;
 
 const kSession = Symbol('session');
-type StreamSocket = Socket & { [kSession]?: Session };
+type SessionSocket = StreamSocket & { [kSession]?: Session };
 
 // One function for all sockets: a closure per connection would cost more memory than the session.
-function onDrain(this: StreamSocket): void {
+function onDrain(this: SessionSocket): void {
   this[kSession]?.onDrain();
 }
-function onClose(this: StreamSocket): void {
+function onClose(this: SessionSocket): void {
   this[kSession]?.onSocketClosed();
 }
-function onEnd(this: StreamSocket): void {
+function onEnd(this: SessionSocket): void {
   // A peer that has closed its side of an event stream reads no more.
-  this.destroy();
+  if (this.isShared !== true) this.destroy();
 }
-function onError(this: StreamSocket): void {
+function onError(this: SessionSocket): void {
   // 'close' follows, which is where the session ends.
 }
 
@@ -99,7 +105,7 @@ export class Streams {
   }
 
   /** `head(connectionId)` is the response head; it leaves together with the first frame, in one write. */
-  open(socket: Socket, plan: StreamPlan, head: ResponseHead): void {
+  open(socket: StreamSocket, plan: StreamPlan, head: ResponseHead): void {
     const refusal = this.#refusal(plan);
     const { userQuota } = this.#options;
     if (refusal !== undefined) this.#refuse(socket, plan, head, refusal);
@@ -107,29 +113,54 @@ export class Streams {
     else void this.#startWhenAdmitted(socket, plan, head, userQuota, plan.userId);
   }
 
+  /** Whether a newcomer would be turned away whoever it is, so that nobody need be asked about it. */
+  get isFull(): boolean {
+    return (
+      this.#isDraining || this.#options.registry.size + this.#waiting >= this.#options.limits.maxConnections
+    );
+  }
+
+  /** Keeps a socket that waits for a decision: counted, and let go when its peer goes. */
+  async hold<T>(socket: StreamSocket, decision: Promise<T>): Promise<T> {
+    socket.on('end', onEnd).on('error', onError);
+    // A socket that is not read does not say that its peer has gone.
+    socket.resume();
+    this.#waiting++;
+    try {
+      return await decision;
+    } finally {
+      this.#waiting--;
+      socket.off('end', onEnd).off('error', onError);
+    }
+  }
+
+  /** Answers a request for a stream so that an EventSource comes back, not before `waitMs`. */
+  turnAway(
+    socket: StreamSocket,
+    plan: StreamPlan,
+    head: ResponseHead,
+    { reason, waitMs = 0, cause }: { reason: StreamEnd; waitMs?: number | undefined; cause?: unknown },
+  ): void {
+    this.#refuse(socket, plan, head, reason, cause, waitMs);
+  }
+
   async #startWhenAdmitted(
-    socket: Socket,
+    socket: StreamSocket,
     plan: StreamPlan,
     head: ResponseHead,
     quota: UserQuota,
     userId: string,
   ): Promise<void> {
-    socket.on('end', onEnd).on('error', onError);
-    // A socket that is not read does not say that its peer has gone.
-    socket.resume();
-    this.#waiting++;
     let isReserved = false;
     let refusal: StreamEnd | undefined;
     let cause: unknown;
     try {
-      isReserved = await quota.reserve(userId);
+      isReserved = await this.hold(socket, quota.reserve(userId));
       if (!isReserved) refusal = 'too_many_connections_of_user';
     } catch (error) {
       refusal = 'engine_failed';
       cause = error;
     }
-    this.#waiting--;
-    socket.off('end', onEnd).off('error', onError);
     // Meanwhile others may have come, and the process may have begun to stop.
     refusal ??= this.#refusal(plan);
     if (refusal === undefined && !socket.destroyed) {
@@ -140,19 +171,26 @@ export class Streams {
     if (refusal !== undefined && !socket.destroyed) this.#refuse(socket, plan, head, refusal, cause);
   }
 
-  #refuse(socket: Socket, plan: StreamPlan, head: ResponseHead, reason: StreamEnd, cause?: unknown): void {
+  #refuse(
+    socket: StreamSocket,
+    plan: StreamPlan,
+    head: ResponseHead,
+    reason: StreamEnd,
+    cause?: unknown,
+    waitMs = 0,
+  ): void {
     this.#options.observer.refused(reason, plan, cause);
     socket.on('error', onError);
     // A native EventSource never comes back after anything but a 200.
     socket.end(
-      head(this.#options.engine.newConnectionId()) + this.#farewell(reason, this.#jitteredRetryMs()),
+      head(this.#options.engine.newConnectionId()) + this.#farewell(reason, waitMs + this.#jitteredRetryMs()),
     );
     // A peer that never closes its side must not hold what it was refused.
     socket.destroySoon();
     socket.resume();
   }
 
-  #start(socket: Socket, plan: StreamPlan, head: ResponseHead): void {
+  #start(socket: StreamSocket, plan: StreamPlan, head: ResponseHead): void {
     const connectionId = this.#options.engine.newConnectionId();
     const { hub, now, registry } = this.#options;
     const session = new Session(
@@ -162,6 +200,7 @@ export class Streams {
         userId: plan.userId,
         sessionId: plan.sessionId,
         clientIp: plan.clientIp,
+        credential: plan.credential,
         channels: hub.open(plan.channels, now()),
         cursorCheck: cursorCheck(plan.channels),
         styles: plan.styles,
@@ -171,12 +210,12 @@ export class Streams {
       this.#options.session,
     );
     // The clean-up is registered before the first write.
-    (socket as StreamSocket)[kSession] = session;
+    (socket as SessionSocket)[kSession] = session;
     socket.on('drain', onDrain).on('close', onClose).on('end', onEnd).on('error', onError);
-    socket.setNoDelay(true);
     socket.resume();
     hub.attach(session);
     registry.add(session);
+    this.#options.expiry.add(session, session.connectedAtMs);
     this.#heads.set(session, head(connectionId));
     this.#options.observer.opened(session, plan);
     this.#begin(session, plan).catch((error: unknown) => this.fail(session, error));
@@ -184,8 +223,9 @@ export class Streams {
 
   /** For `SessionContext.onClosed`. */
   release(session: Session, reason: StreamEnd): void {
-    const { hub, now, registry, userQuota, wheel } = this.#options;
+    const { expiry, hub, now, registry, userQuota, wheel } = this.#options;
     hub.detach(session, now());
+    expiry.remove(session);
     registry.remove(session);
     if (session.userId !== undefined) userQuota?.release(session.userId);
     wheel.remove(session);
@@ -196,6 +236,35 @@ export class Streams {
   /** Ends a stream with the farewell of its reason. */
   end(session: Session, reason: StreamEnd): void {
     session.end(reason, this.#takeHead(session) + this.#farewell(reason, session.retryMs));
+  }
+
+  /** Ends the streams whose credential `isConcerned`; returns how many. */
+  endRevoked(
+    isConcerned: (connectionId: string, credential: StreamCredential | undefined) => boolean,
+  ): number {
+    // Ending one changes the registry.
+    const sessions = [...this.#options.registry.all()].filter(
+      (session) => !session.isEnded && isConcerned(session.connectionId, session.credential),
+    );
+    for (const session of sessions) this.end(session, 'revoked');
+    return sessions.length;
+  }
+
+  credentialOf(connectionId: string): StreamCredential | undefined {
+    return this.#options.registry.sessionOf(connectionId)?.credential;
+  }
+
+  /** For `ExpiryClock`. */
+  warnOfExpiry(session: Session, leftMs: number): void {
+    // Its first frame is still to come, and is not late for this one.
+    if (this.#heads.has(session)) return;
+    const timeMs = this.#options.now();
+    const data = {
+      connection_id: session.connectionId,
+      expires_at: new Date(timeMs + leftMs).toISOString(),
+      expires_in_ms: leftMs,
+    };
+    session.writeNow(controlFrame('expiring', { messageId: randomUUID(), timeMs, data }));
   }
 
   /** The engine could not serve it: it comes back with the cursor that it has. */
@@ -263,9 +332,10 @@ export class Streams {
     return head;
   }
 
-  #refusal({ userId, clientIp }: StreamPlan): StreamEnd | undefined {
-    const { registry, limits } = this.#options;
+  #refusal({ userId, clientIp, credential }: StreamPlan): StreamEnd | undefined {
+    const { registry, limits, isRevoked } = this.#options;
     if (this.#isDraining) return 'draining';
+    if (credential !== undefined && isRevoked?.(credential)) return 'revoked';
     if (registry.size + this.#waiting >= limits.maxConnections) return 'too_many_connections';
     const { maxConnectionsPerUser: perUser, maxConnectionsPerAddress: perAddress } = limits;
     if (perUser > 0 && userId !== undefined && registry.countOfUser(userId) >= perUser) {

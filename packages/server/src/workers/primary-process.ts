@@ -64,7 +64,7 @@ export async function runPrimaryProcess(options: PrimaryProcessOptions): Promise
       allReady: () => {
         log.info(
           { port, metricsPort: metricsServer?.port, workers: service.workers, sharing, pid: process.pid },
-          `ready: all workers serve http://localhost:${port}`,
+          `ready: all workers serve port ${port}`,
         );
         // PM2 and others that wait for it.
         process.send?.('ready');

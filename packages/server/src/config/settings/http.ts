@@ -8,11 +8,11 @@ export const HTTP_SETTINGS = {
       context.environment === 'production' ? [] : '*',
     ),
     about:
-      'Origins whose pages may use the service; `none` leaves it to pages of its own origin. `*` cannot be combined with CORS_CREDENTIALS.',
+      'Origins whose pages may use the service; `none` leaves it to pages of its own origin. `https://*.example.com` is every subdomain, however deep, of that scheme and port, and not example.com itself. `*` cannot be combined with CORS_CREDENTIALS.',
   }),
   CORS_CREDENTIALS: boolean({
     default: false,
-    about: 'Lets pages of ALLOWED_ORIGINS send cookies and credentials.',
+    about: 'Lets pages of ALLOWED_ORIGINS send cookies and credentials, and act for their visitors by them.',
   }),
   TRUST_PROXY: trustedProxies({
     default: false,

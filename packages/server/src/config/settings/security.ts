@@ -6,7 +6,7 @@ import {
   optionalTextList,
 } from '../access-settings.ts';
 import { optionalUrl } from '../network-settings.ts';
-import { boolean, integer, optionalText, PATH } from '../setting.ts';
+import { boolean, Default, integer, optionalText, PATH } from '../setting.ts';
 
 const SECRET = { allowed: '1 to 4096 characters', pattern: /^[^\0]{1,4096}$/, isSecret: true } as const;
 const USERS = 'ENABLE_AUTH=true';
@@ -14,17 +14,39 @@ const KEYS = 'ENABLE_API_KEY_AUTH=true';
 const LIMITS = 'ENABLE_RATE_LIMITING=true';
 
 export const SECURITY_SETTINGS = {
-  ENABLE_SSL: boolean({ default: false, about: 'Serves HTTPS instead of HTTP.' }),
+  ENABLE_SSL: boolean({
+    default: false,
+    about:
+      'Serves HTTPS instead of HTTP on SERVICE_PORT: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1. The metrics stay on plain HTTP.',
+  }),
   SSL_CERT_PATH: optionalText({
     ...PATH,
     needs: 'ENABLE_SSL=true',
-    about: 'Certificate and its chain, PEM.',
+    about:
+      'Certificate of the service and after it its chain, PEM. Certificate, key and authorities are read again when they change.',
   }),
-  SSL_KEY_PATH: optionalText({ ...PATH, needs: 'ENABLE_SSL=true', about: 'Private key, PEM.' }),
+  SSL_KEY_PATH: optionalText({
+    ...PATH,
+    needs: 'ENABLE_SSL=true',
+    about: 'Its private key, PEM, not encrypted.',
+  }),
   SSL_CA_PATH: optionalText({
     ...PATH,
     needs: 'ENABLE_SSL=true',
-    about: 'Authorities whose client certificates are accepted, PEM.',
+    about:
+      'Authorities of client certificates, PEM. With it every client must show a certificate of one of them, browsers and probes too; the chain of the service itself belongs into SSL_CERT_PATH.',
+  }),
+  HSTS_MAX_AGE: integer({
+    default: new Default<number>('`86400` in production, `0` in development', ({ environment }) =>
+      environment === 'production' ? 86_400 : 0,
+    ),
+    min: 0,
+    max: 63_072_000,
+    unit: 'seconds',
+    zero: 'not said',
+    needs: 'ENABLE_SSL=true',
+    about:
+      'Time for which browsers are told to ask this host by HTTPS only (`Strict-Transport-Security`), on all its ports. Begin short: it cannot be taken back from browsers that have seen it.',
   }),
   ALLOW_ANONYMOUS: boolean({
     default: false,

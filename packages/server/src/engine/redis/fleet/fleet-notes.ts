@@ -2,6 +2,7 @@
  * Notes that every node has to know, in one stream of Redis. The bus only wakes: each node reads what is new once a
  * second anyway, and everything again when it has been away from a server, which may be another one now.
  */
+import { RequestError } from '../../../core/errors.ts';
 import type { SharedNotes, SharedNotesListener } from '../../../core/shared-state.ts';
 
 /** What `lua/notes.lua` returns: how many there are, and those after the asked one, id and text by turns. */
@@ -47,7 +48,12 @@ export class FleetNotes implements SharedNotes {
 
   async add(note: string): Promise<void> {
     const { write, announce } = this.#options;
-    await write([note], this.#listener?.keepMs ?? 0);
+    try {
+      await write([note], this.#listener?.keepMs ?? 0);
+    } catch (cause) {
+      const problem = 'Redis does not answer: it counts on this node, and perhaps not on the others';
+      throw new RequestError('engine_unavailable', problem, { cause, retryAfterSeconds: 1 });
+    }
     // Who does not hear it reads it a second later.
     await announce().catch(() => undefined);
   }
