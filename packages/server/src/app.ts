@@ -85,6 +85,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     endStreams: (isConcerned) => core.streams.endRevoked(isConcerned),
     credentialOf: (connectionId) => core.streams.credentialOf(connectionId),
   });
+  metrics.streams.limit = config.streams.maxConnections;
   const core: StreamCore = createStreamCore({
     engine,
     counters: metrics.streams,

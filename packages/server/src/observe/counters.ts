@@ -41,6 +41,8 @@ export class StreamCounters {
   /** Gauges: open streams by state, their unsent bytes, and channels with at least one stream. */
   live = 0;
   catchingUp = 0;
+  /** Open streams that are allowed. */
+  limit = 0;
   outboxBytes = 0;
   channelsJoined = 0;
 

@@ -78,6 +78,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   gauge('connections', 'Open streams by state.', () =>
     samplesOf('state', { live: streams.live, catching_up: streams.catchingUp }),
   );
+  gauge('connections_limit', 'Open streams that this process takes (MAX_CONNECTIONS).', () => streams.limit);
   counter('connections_opened_total', 'Streams that were opened.', () => streams.opened);
   counter('connections_closed_total', 'Streams that ended, by reason.', () =>
     samplesOf('reason', streams.closed),

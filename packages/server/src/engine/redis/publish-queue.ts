@@ -278,10 +278,10 @@ export class PublishQueue {
  */
 async function claimed(parts: readonly Part[]): Promise<readonly Part[]> {
   if (parts.every(({ claim }) => claim === undefined)) return parts;
-  const claims = await Promise.allSettled(parts.map(({ claim }) => claim));
+  const claims = await Promise.allSettled(parts.map(({ claim }) => claim ?? OURS));
   const broken = new Map<string, unknown>();
   return parts.filter((part, i) => {
-    const claim = claims[i] as PromiseSettledResult<boolean | undefined>;
+    const claim = claims[i] as PromiseSettledResult<boolean>;
     const before = part.logs.find((channel) => broken.has(channel));
     if (claim.status === 'rejected' || before !== undefined) {
       const reason = claim.status === 'rejected' ? claim.reason : broken.get(before as string);
@@ -289,12 +289,13 @@ async function claimed(parts: readonly Part[]): Promise<readonly Part[]> {
       part.reject(publishError(reason));
       return false;
     }
-    if (claim.value !== false) return true;
+    if (claim.value) return true;
     part.resolve(CONFLICT);
     return false;
   });
 }
 
+const OURS = Promise.resolve(true);
 const CONFLICT: PartResult = { outcome: 'conflict', places: [], timeMs: 0, audiences: [], runId: '' };
 
 export const NOBODY: Audience = new Map();
