@@ -1,0 +1,101 @@
+/** One HTTP/2 connection with as many streams as a test wants, read as EventSource reads them. */
+import { readFileSync } from 'node:fs';
+import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
+import { EventParser } from '../event-parser.ts';
+import { waitFor } from '../wait.ts';
+
+export interface Http2Event {
+  readonly type: string;
+  readonly data: string;
+  readonly lastEventId: string;
+}
+
+const WINDOW_BYTES = 15 * 1024 * 1024;
+
+export class Http2Client {
+  readonly session: ClientHttp2Session;
+  readonly streams: Http2EventStream[] = [];
+  /** Error codes of the GOAWAY frames that came. */
+  readonly goaways: number[] = [];
+  isClosed = false;
+
+  /** `ca`: the path of the authority that the server's certificate must be of. */
+  constructor(url: string, ca: string) {
+    this.session = connect(url, { ca: readFileSync(ca) });
+    this.session.on('error', () => this.session.destroy());
+    this.session.on('close', () => {
+      this.isClosed = true;
+    });
+    // As browsers do; otherwise one stream that is not read fills the window of all.
+    this.session.on('connect', () => this.session.setLocalWindowSize(WINDOW_BYTES));
+    this.session.on('goaway', (code) => this.goaways.push(code));
+  }
+
+  open(path: string, headers: Readonly<Record<string, string>> = {}): Http2EventStream {
+    const stream = new Http2EventStream(this.session.request({ ':path': path, ...headers }));
+    this.streams.push(stream);
+    return stream;
+  }
+
+  close(): void {
+    this.session.destroy();
+  }
+}
+
+export class Http2EventStream {
+  readonly request: ClientHttp2Stream;
+  readonly events: Http2Event[] = [];
+  headers: Readonly<Record<string, unknown>> = {};
+  lastEventId = '';
+  bytes = 0;
+  /** undefined: reads all that comes. */
+  bytesPerSecond: number | undefined;
+  isEnded = false;
+
+  constructor(request: ClientHttp2Stream) {
+    this.request = request;
+    const parser = new EventParser(
+      (type, data, lastEventId) => this.events.push({ type, data, lastEventId }),
+      '',
+    );
+    request.on('response', (headers) => {
+      this.headers = headers;
+    });
+    request.on('data', (chunk: Buffer) => {
+      this.bytes += chunk.length;
+      parser.push(chunk);
+      if (this.bytesPerSecond !== undefined) {
+        request.pause();
+        setTimeout(() => request.resume(), (chunk.length / this.bytesPerSecond) * 1000);
+      }
+      this.lastEventId = parser.lastEventId;
+    });
+    request.on('error', () => request.destroy());
+    request.on('close', () => {
+      this.isEnded = true;
+    });
+  }
+
+  async opened(): Promise<void> {
+    await waitFor('an open stream', () => this.lastEventId !== '');
+  }
+
+  async event(
+    what: string,
+    matches: (event: Http2Event) => boolean,
+    timeoutMs = 10_000,
+  ): Promise<Http2Event> {
+    return waitFor(what, () => this.events.find(matches), {
+      timeoutMs,
+      describe: () => `events so far: ${this.events.map(({ type }) => type).join(', ') || 'none'}`,
+    });
+  }
+
+  /** The numbers of the messages so far, as `TestPublisher`s and tests give them in `data.number`. */
+  numbers(): number[] {
+    return this.events.flatMap(({ data }) => {
+      const number = (JSON.parse(data) as { data?: { number?: number } }).data?.number;
+      return number === undefined ? [] : [number];
+    });
+  }
+}
