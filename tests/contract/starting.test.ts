@@ -35,7 +35,7 @@ describe('a wrong value', () => {
     ['LOG_LEVEL', 'LOUD', /DEBUG/],
     ['SSE_EVENT_MODE', 'loud', /named, message, both/],
     ['WORKER_THREADS', '4', /redis/],
-    ['ENABLE_SSL', 'true', /not part of this version/],
+    ['ENABLE_SSL', 'true', /needs SSL_CERT_PATH and SSL_KEY_PATH/],
     ['MAX_MESSAGE_SIZE', '1XB', /KB/],
   ])(
     'stops the start, with the variable, the value and what is allowed: %s=%s',

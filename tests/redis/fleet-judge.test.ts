@@ -1,15 +1,15 @@
 /** The judge of the fleet's runs finds what is wrong in a record: a test that relies on it can fail. */
-import type { ChannelGap, GapReason } from '@message-push/protocol';
+import type { GapReason } from '@message-push/protocol';
 import { describe, expect, it } from 'vitest';
 import { type FleetVerdict, judgeFleet, NOTHING_LOST } from '../support/redis/fleet-judge.ts';
-import type { SentMessage } from '../support/redis/fleet-record.ts';
+import type { SentMessage, ToldGap } from '../support/redis/fleet-record.ts';
 
 const PUBLISHERS = 2;
 
 interface Change {
   sent: SentMessage[];
   logs: Map<string, { messages: number[]; holes: number[] }>;
-  streams: { channels: string[]; told: number[]; gaps: ChannelGap[][] }[];
+  streams: { channels: string[]; told: number[]; gaps: ToldGap[] }[];
 }
 
 /**
@@ -20,9 +20,9 @@ function goodRun(): Change {
   const sent: SentMessage[] = Array.from({ length: 20 }, (_, n) => ({
     publisher: Math.floor(n / 2) % PUBLISHERS,
     channels: [n % 2 === 0 ? 'channel:a' : 'task:b'],
-    isAcknowledged: true,
+    acknowledgedAs: n + 1,
   }));
-  sent.push({ publisher: 0, channels: ['channel:a', 'task:b'], isAcknowledged: true });
+  sent.push({ publisher: 0, channels: ['channel:a', 'task:b'], acknowledgedAs: 21 });
   const of = (channel: string): number[] =>
     [...sent.keys()].filter((n) => sent[n]?.channels.includes(channel));
   const [a, b] = [of('channel:a'), of('task:b')];
@@ -54,14 +54,16 @@ function log(run: Change, channel: string): { messages: number[]; holes: number[
   return found;
 }
 
-function gapOn(channel: string, reason: GapReason): ChannelGap[] {
-  return [{ channel, reason, last_seen: null, missed: null, available: null, epoch: null }];
-}
-
-/** Tells the stream of a gap before its entry `at`. */
-function tellGap(run: Change, index: number, at: number, channel: string, reason: GapReason): void {
+/** Tells the stream of a gap before its entry `at`, when so many messages were acknowledged. */
+function tellGap(
+  run: Change,
+  index: number,
+  gap: { at: number; channel: string; reason: GapReason; acknowledged?: number },
+): void {
+  const { at, channel, reason, acknowledged = 21 } = gap;
   const { told, gaps } = stream(run, index);
-  gaps.push(gapOn(channel, reason));
+  const unknown = { last_seen: null, missed: null, available: null, epoch: null };
+  gaps.push({ channels: [{ channel, reason, ...unknown }], acknowledged });
   told.splice(at, 0, -gaps.length);
 }
 
@@ -120,7 +122,7 @@ describe('the judge', () => {
         for (const i of [0, 3]) stream(run, i).told.splice(0, 3, 4, 2, 0);
         stream(run, 2).told.splice(10, 3, 4, 2, 0);
       },
-      { overtaken: 4 },
+      { overtaken: 1 },
     ],
     [
       'streams that show in another order what the log has lost',
@@ -134,7 +136,7 @@ describe('the judge', () => {
       'a message that was stored, and whose publisher knows nothing of it',
       (run) => {
         const message = run.sent[5];
-        if (message !== undefined) message.isAcknowledged = false;
+        if (message !== undefined) message.acknowledgedAs = undefined;
         stream(run, 1).told.splice(2, 1);
       },
       { missing: 1, unannounced: 1 },
@@ -143,28 +145,48 @@ describe('the judge', () => {
     expect(verdictOf(change)).toEqual(wrong);
   });
 
-  it('counts as announced what a gap of that channel tells of in its place', () => {
+  it('counts as announced what was passed over where a gap of that channel tells of it', () => {
     const lose = (run: Change): void => void stream(run, 0).told.splice(4, 2);
-    const with_ = (at: number, channel: string, reason: GapReason) => (run: Change) => {
-      lose(run);
-      tellGap(run, 0, at, channel, reason);
-    };
+    const told = (at: number, channel: string, reason: GapReason = 'trimmed') =>
+      verdictOf((run) => {
+        lose(run);
+        tellGap(run, 0, { at, channel, reason });
+      });
     expect(verdictOf(lose)).toEqual({ missing: 2, unannounced: 2 });
-    expect(verdictOf(with_(4, 'channel:a', 'trimmed'))).toEqual({ missing: 2 });
-    expect(verdictOf(with_(4, 'task:b', 'trimmed'))).toEqual({ missing: 2, unannounced: 2 });
-    expect(verdictOf(with_(2, 'channel:a', 'trimmed'))).toEqual({ missing: 2, unannounced: 2 });
-    expect(verdictOf(with_(7, 'channel:a', 'trimmed'))).toEqual({ missing: 2, unannounced: 2 });
-    // That a failover has lost something may become known only later.
-    expect(verdictOf(with_(7, 'channel:a', 'rolled_back'))).toEqual({ missing: 2 });
-    expect(verdictOf(with_(0, 'channel:a', 'rolled_back'))).toEqual({ missing: 2, unannounced: 2 });
+    expect(told(4, 'channel:a')).toEqual({ missing: 2 });
+    expect(told(4, 'task:b')).toEqual({ missing: 2, unannounced: 2 });
+    expect(told(2, 'channel:a')).toEqual({ missing: 2, unannounced: 2 });
+    expect(told(7, 'channel:a')).toEqual({ missing: 2, unannounced: 2 });
+    // It is there: no log went back.
+    expect(told(7, 'channel:a', 'rolled_back')).toEqual({ missing: 2, unannounced: 2 });
+  });
+
+  it('counts as announced what a log has lost when a gap tells of it after it was acknowledged', () => {
+    const told = (at: number, reason: GapReason, acknowledged: number) =>
+      verdictOf((run) => {
+        // Messages 8 and 10.
+        for (const i of [0, 2, 3]) run.streams[i]?.told.splice(run.streams[i].told.indexOf(8), 2);
+        log(run, 'channel:a').messages.splice(4, 2);
+        for (const i of [0, 2, 3]) tellGap(run, i, { at, channel: 'channel:a', reason, acknowledged });
+      });
+    const lost = { unstored: 2, missing: 6 };
+    expect(told(4, 'rolled_back', 11)).toEqual(lost);
+    expect(told(2, 'rolled_back', 14)).toEqual(lost);
+    expect(told(7, 'rolled_back', 21)).toEqual(lost);
+    expect(told(4, 'rolled_back', 10)).toEqual({ ...lost, unannounced: 3 });
+    expect(told(4, 'rolled_back', 8)).toEqual({ ...lost, unannounced: 6 });
+    expect(told(7, 'trimmed', 21)).toEqual({ ...lost, unannounced: 6 });
   });
 
   it('lets a message be shown again after a gap that says that its log went back, and after no other', () => {
-    const again = (reason: GapReason) => (run: Change) => {
-      stream(run, 0).told.splice(4, 0, 4, 6);
-      tellGap(run, 0, 4, 'channel:a', reason);
-    };
-    expect(verdictOf(again('rolled_back'))).toEqual({ shownAgain: 2 });
-    expect(verdictOf(again('trimmed'))).toEqual({ repeated: 2 });
+    const again = (first: number, second: number, reason: GapReason) =>
+      verdictOf((run) => {
+        stream(run, 0).told.splice(4, 0, first, second);
+        tellGap(run, 0, { at: 6, channel: 'channel:a', reason });
+      });
+    expect(again(8, 10, 'rolled_back')).toEqual({ shownAgain: 2 });
+    expect(again(8, 10, 'trimmed')).toEqual({ repeated: 2 });
+    expect(again(10, 8, 'rolled_back')).toEqual({ shownAgain: 2 });
+    expect(again(10, 8, 'trimmed')).toEqual({ repeated: 2, outOfOrder: 1 });
   });
 });

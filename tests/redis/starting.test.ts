@@ -112,6 +112,7 @@ describe('a node starts', () => {
         MESSAGE_QUEUE_TYPE: 'redis',
         REDIS_PORT: String(port),
         ENVIRONMENT: 'production',
+        ALLOW_ANONYMOUS: 'true',
         ACK_LEVEL: 'replicated',
       },
     });

@@ -99,7 +99,7 @@ export class TestServer {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `${this.#env['ENABLE_SSL'] === 'true' ? 'https' : 'http'}://127.0.0.1:${this.port}`;
   }
 
   get pid(): number {
@@ -148,10 +148,15 @@ export class TestServer {
     this.starts++;
   }
 
-  /** Starts it and waits until it is ready. `env` is added to what it was created with, for good. */
-  async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
+  /** As `spawn`; `env` is added to what it was created with, for good. */
+  spawnWith(env: Readonly<Record<string, string>>): void {
     this.#env = { ...this.#env, ...env };
     this.spawn();
+  }
+
+  /** Starts it and waits until it is ready. `env` is added to what it was created with, for good. */
+  async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    this.spawnWith(env);
     await this.ready();
   }
 

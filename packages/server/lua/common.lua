@@ -7,9 +7,16 @@
 --
 -- The clock of expiry and order is this server's, so that nodes need not agree on the time.
 
--- Numbers above 2^46 or so would be written with an exponent.
+-- A number as text. Lua would write large ones with an exponent; and writing a number costs more than anything else that a
+-- script does, so each is written once.
+local texts = {}
 local function whole(n)
-  return string.format('%.0f', n)
+  local text = texts[n]
+  if not text then
+    text = string.format('%.0f', n)
+    texts[n] = text
+  end
+  return text
 end
 
 -- epoch    the log's current life
@@ -33,15 +40,17 @@ local function unpack_log(text)
 end
 
 local function pack_log(log)
-  return log.epoch .. ' ' .. log.offset .. ' ' .. whole(log.order) .. ' ' .. log.run .. ' ' .. log.lasting .. ' '
-    .. log.own .. ' ' .. log.expires .. ' ' .. whole(log.bytes) .. ' ' .. whole(log.dropped) .. ' ' .. log.ancestors
+  return table.concat({
+    log.epoch, whole(log.offset), whole(log.order), log.run, whole(log.lasting), whole(log.own), whole(log.expires), whole(log.bytes),
+    whole(log.dropped), log.ancestors,
+  }, ' ')
 end
 
 local MAX_ANCESTORS = 8
 
 -- Closes the current epoch at its newest entry and begins another one.
 local function succeed(log, epoch, run, is_lossy)
-  local ancestors = { log.epoch .. ':' .. log.offset .. (is_lossy and '!' or '') }
+  local ancestors = { log.epoch .. ':' .. whole(log.offset) .. (is_lossy and '!' or '') }
   for ancestor in string.gmatch(log.ancestors, '[^,]+') do
     if ancestor ~= '-' and #ancestors < MAX_ANCESTORS then ancestors[#ancestors + 1] = ancestor end
   end

@@ -25,7 +25,7 @@ local start_us = now_us()
 if deadline > 0 and start_us > deadline then return redis.error_reply('LATE the deadline has passed') end
 local now = math.floor(start_us / 1000)
 
-local logs, touched, audiences = {}, {}, {}
+local logs, touched = {}, {}
 
 local function load(key, history)
   local log = logs[key]
@@ -44,7 +44,6 @@ local function load(key, history)
     }
   end
   logs[key] = log
-  touched[#touched + 1] = key
   return log
 end
 
@@ -86,13 +85,15 @@ local function append(history, log, order, message, ttl, is_own)
   local expires = ttl > 0 and now + ttl or 0
   log.offset = log.offset + 1
   log.bytes = log.bytes + #message
-  local facts = log.offset .. ' ' .. log.lasting .. ' ' .. log.own .. ' ' .. order .. ' ' .. expires
+  local offset = whole(log.offset)
+  local facts = offset .. ' ' .. whole(log.lasting) .. ' ' .. whole(log.own) .. ' ' .. order .. ' ' .. whole(expires)
     .. (is_own and '* ' or ' ') .. whole(log.bytes)
-  local id = log.offset .. '-0'
+  local id = offset .. '-0'
   local added = redis.call('XADD', history, 'NOMKSTREAM', 'MAXLEN', '~', max_entries, id, 's', facts, 'd', message)
   if not added then
     redis.call('XADD', history, id, 's', facts, 'd', message)
     log.expires = 0
+    log.is_renewed = true
     log.dropped = log.bytes - #message
   end
   if is_own then log.own = math.max(log.own, expires) else log.lasting = log.offset end
@@ -102,6 +103,7 @@ local function append(history, log, order, message, ttl, is_own)
   elseif log.expires >= 0 and expires > log.expires then
     -- A little later than needed, so that it is not set again with every message.
     log.expires = expires + math.min(60000, math.floor(ttl / 4))
+    log.is_renewed = true
     redis.call('PEXPIREAT', history, log.expires)
   end
   if log.offset % 32 == 0 then drop_expired(history) end
@@ -110,20 +112,24 @@ end
 
 -- Publications on one bus channel that follow each other go in one announcement.
 local bus, parts
+local listeners = {}
 local function announce()
-  if bus then redis.call(publish, bus, table.concat(parts)) end
+  if bus then listeners[bus] = redis.call(publish, bus, table.concat(parts)) end
   bus = nil
 end
-local function tell(channel, epoch, offset, order, message)
+local function tell(channel, head, message)
   if channel ~= bus then
     announce()
     bus, parts = channel, {}
   end
-  parts[#parts + 1] = epoch .. ' ' .. offset .. ' ' .. order .. ' ' .. #message .. '\n'
+  parts[#parts + 1] = head
   parts[#parts + 1] = message
 end
 
-local function audience_of(key)
+-- Where nobody listens no stream has joined.
+local audiences = {}
+local function audience_of(key, channel)
+  if listeners[channel] == 0 then return '' end
   local audience = audiences[key]
   if not audience then
     audience = table.concat(redis.call('HGETALL', key), ' ')
@@ -132,40 +138,44 @@ local function audience_of(key)
   return audience
 end
 
-local results = {}
+local argc = #ARGV
+local results, items = {}, {}
 local k, a, number = 0, 9, 0
-while a < #ARGV do
+while a < argc do
   local message, ttl, is_own, fingerprint, time = ARGV[a + 1], tonumber(ARGV[a + 2]), ARGV[a + 3] == '1', ARGV[a + 4], ARGV[a + 5]
   local with_history, without = tonumber(ARGV[a + 6]), tonumber(ARGV[a + 7])
   a = a + 7
-  local receipt, known
+  local receipt
   if fingerprint ~= '' then
     k = k + 1
     receipt = KEYS[k]
-    known = redis.call('GET', receipt)
+  end
+  local order = start_us + number
+  local places = ''
+  for i = 0, with_history - 1 do
+    local log = load(KEYS[k + 3 * i + 1], KEYS[k + 3 * i + 2])
+    if log.order >= order then order = log.order + 1 end
+    places = places .. ' ' .. log.epoch .. ' ' .. whole(log.offset + 1)
   end
   local outcome
-  if not known then
-    local order = start_us + number
-    for i = 0, with_history - 1 do
-      local log = load(KEYS[k + 3 * i + 1], KEYS[k + 3 * i + 2])
-      if log.order >= order then order = log.order + 1 end
-    end
+  if not receipt or redis.call('SET', receipt, fingerprint .. ' ' .. time .. places, 'PX', receipt_ttl, 'NX') then
+    outcome = '+' .. places
     local order_text = whole(order)
-    local places = {}
+    local tail = ' ' .. order_text .. ' ' .. whole(#message) .. '\n'
     for i = 0, with_history - 1 do
-      local log = logs[KEYS[k + 3 * i + 1]]
+      local key = KEYS[k + 3 * i + 1]
+      local log = logs[key]
       append(KEYS[k + 3 * i + 2], log, order_text, message, ttl, is_own)
       log.order = order
-      tell(ARGV[a + i + 1], log.epoch, log.offset, order_text, message)
-      places[#places + 1] = ' ' .. log.epoch .. ' ' .. log.offset
+      if not log.is_touched then
+        log.is_touched = true
+        touched[#touched + 1] = key
+      end
+      tell(ARGV[a + i + 1], log.epoch .. ' ' .. whole(log.offset) .. tail, message)
     end
-    for i = with_history, with_history + without - 1 do tell(ARGV[a + i + 1], '-', 0, order_text, message) end
-    outcome = '+' .. table.concat(places)
-    if receipt then
-      redis.call('SET', receipt, fingerprint .. ' ' .. time .. table.concat(places), 'PX', receipt_ttl)
-    end
+    for i = with_history, with_history + without - 1 do tell(ARGV[a + i + 1], '- 0' .. tail, message) end
   else
+    local known = redis.call('GET', receipt)
     local first, rest = string.match(known, '^(%S+) (.*)$')
     if first == fingerprint then
       outcome = '= ' .. rest
@@ -174,10 +184,9 @@ while a < #ARGV do
       outcome = '!'
     end
   end
-  local streams = {}
-  for i = 0, with_history - 1 do streams[i + 1] = audience_of(KEYS[k + 3 * i + 3]) end
   results[#results + 1] = outcome
-  results[#results + 1] = table.concat(streams, '|')
+  results[#results + 1] = ''
+  items[#items + 1] = { k, a, with_history }
   k = k + 3 * with_history
   a = a + with_history + without
   number = number + 1
@@ -186,9 +195,20 @@ for _, key in ipairs(touched) do
   local log = logs[key]
   if log.expires < 0 then
     redis.call('SET', key, pack_log(log))
-  else
+  elseif log.is_renewed then
     redis.call('SET', key, pack_log(log), 'PX', math.max(log.expires - now, 0) + retention)
+  else
+    redis.call('SET', key, pack_log(log), 'KEEPTTL')
   end
 end
 announce()
+for i, item in ipairs(items) do
+  local first_key, first_bus, count = item[1], item[2], item[3]
+  local streams = ''
+  for j = 0, count - 1 do
+    if j > 0 then streams = streams .. '|' end
+    streams = streams .. audience_of(KEYS[first_key + 3 * j + 3], ARGV[first_bus + j + 1])
+  end
+  results[2 * i] = streams
+end
 return results

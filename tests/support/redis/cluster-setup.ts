@@ -1,7 +1,7 @@
 /** A cluster of three masters with a replica each, whose slots can be moved while it is used. */
 import { createServer } from 'node:net';
 import { waitFor } from '../wait.ts';
-import { redisCli } from './redis-cli.ts';
+import { redisCli, whenAnswered } from './redis-cli.ts';
 import { RedisServer } from './redis-server.ts';
 
 const SERVERS = 6;
@@ -75,13 +75,7 @@ export class ClusterSetup {
 
   /** Waits until every server that runs sees all slots at masters that run. */
   async settled(timeoutMs = 60_000): Promise<void> {
-    // A replica that takes over its master's data answers nothing else meanwhile.
-    const isWhole = (): Promise<boolean> =>
-      this.#isWhole().catch((error: Error) => {
-        if (/LOADING/.test(error.message)) return false;
-        throw error;
-      });
-    await waitFor('a whole cluster', isWhole, { timeoutMs, pollMs: 100 });
+    await waitFor('a whole cluster', () => whenAnswered(() => this.#isWhole()), { timeoutMs, pollMs: 100 });
   }
 
   /** Slots of `master` that have keys, those with the most first. */

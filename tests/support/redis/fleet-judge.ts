@@ -2,9 +2,9 @@
  * The judge of a fleet: counts what must not happen, from what was sent, what the channels hold at the end, and
  * what every stream was told. Order and loss are judged by the numbers of messages, not by the service's offsets.
  *
- * A gap that says that a log went back (or began anew) ends a section of a stream: what was shown before it
- * counts for nothing in the order that follows, and a message may be shown again, because its publisher, who was
- * not answered, has sent it again.
+ * A gap that says that a log went back (or began anew) ends a section of a stream. After it messages may be shown
+ * again, because their publishers, who were not answered, have sent them again; it is the last time that counts,
+ * for what was shown before may have been the order of a log that is no more.
  */
 import type { ChannelGap, GapReason } from '@message-push/protocol';
 import {
@@ -33,7 +33,7 @@ export interface FleetVerdict {
   shownAgain: number;
   /** On a stream, against the order of the log or of another stream. */
   outOfOrder: number;
-  /** In a log or on a stream, after a later message of its publisher. */
+  /** After a later message of its publisher: in a log, or where a stream was shown what the log has lost. */
   overtaken: number;
   /** Shown or stored, and never sent, or not there. */
   phantom: number;
@@ -116,8 +116,8 @@ class Judge {
   judge(): Judgement {
     const { sent, logs, streams } = this.#record;
     for (const [channel, log] of logs) this.#judgeLog(channel, log);
-    for (const [n, { channels, isAcknowledged }] of sent.entries()) {
-      if (!isAcknowledged) continue;
+    for (const [n, { channels, acknowledgedAs }] of sent.entries()) {
+      if (acknowledgedAs === undefined) continue;
       this.#verdict.acknowledged++;
       for (const channel of channels) {
         if (this.#places.get(channel)?.has(n) !== true)
@@ -126,7 +126,7 @@ class Judge {
     }
     const expected = this.#expectedByChannel();
     for (const stream of streams) {
-      this.#judgeOrder(stream);
+      this.#judgeStream(stream);
       this.#judgeLosses(stream, expected);
     }
     this.#judgeUnstoredOrder();
@@ -161,43 +161,57 @@ class Judge {
   }
 
   /** Order, repeats and strangers on one stream. */
-  #judgeOrder(stream: StreamRecord): void {
-    const sections = new Map(stream.channels.map((channel) => [channel, newSection()]));
-    const before = new Set<number>();
-    for (const [i, n] of stream.told.entries()) {
+  #judgeStream(stream: StreamRecord): void {
+    const { told, gaps, channels } = stream;
+    /** Where each message was shown in the last section that shows it. */
+    const shownAt = new Map<number, number>();
+    const sections = new Map(channels.map((channel) => [channel, newSection()]));
+    for (const [i, n] of told.entries()) {
       if (n < 0) {
         this.#verdict.gapEvents++;
-        for (const { channel, reason } of stream.gaps[-1 - n] ?? []) {
-          if (!GOES_BACK.has(reason)) continue;
-          for (const old of sections.get(channel)?.shown ?? []) before.add(old);
-          sections.set(channel, newSection());
+        for (const { channel, reason } of gaps[-1 - n]?.channels ?? []) {
+          if (GOES_BACK.has(reason) && sections.has(channel)) sections.set(channel, newSection());
         }
         continue;
       }
       this.#verdict.shown++;
       const message = this.#record.sent[n];
-      const channel = message && showingChannel(message.channels, stream.channels);
-      const section = channel === undefined ? undefined : sections.get(channel);
-      if (message === undefined || channel === undefined || section === undefined) {
+      const channel = this.#showing(n, stream) ?? '';
+      const section = sections.get(channel);
+      if (message === undefined || section === undefined) {
         this.#note('phantom', () => this.#where(stream, i));
       } else if (section.shown.has(n)) this.#note('repeated', () => this.#where(stream, i));
       else {
-        if (before.has(n)) this.#note('shownAgain', () => this.#where(stream, i));
+        if (shownAt.has(n)) this.#note('shownAgain', () => this.#where(stream, i));
         section.shown.add(n);
-        const place = this.#places.get(channel)?.get(n) ?? section.place;
-        if (place < section.place)
-          this.#note('outOfOrder', () => `${this.#where(stream, i)}: not as in the log`);
-        else {
-          section.place = place;
+        shownAt.set(n, i);
+        // The order of what is in the log is judged there.
+        if (this.#places.get(channel)?.has(n) !== true)
           this.#judgePublisherOrder(section.newestOf, n, message, () => this.#where(stream, i));
-        }
       }
+    }
+    this.#judgeOrder(stream, shownAt);
+  }
+
+  #judgeOrder(stream: StreamRecord, shownAt: ReadonlyMap<number, number>): void {
+    const newest = new Map<string, number>();
+    for (const [i, n] of stream.told.entries()) {
+      const channel = this.#showing(n, stream) ?? '';
+      const place = this.#places.get(channel)?.get(n);
+      if (place === undefined || shownAt.get(n) !== i) continue;
+      if (place < (newest.get(channel) ?? -1)) this.#note('outOfOrder', () => this.#where(stream, i));
+      else newest.set(channel, place);
     }
   }
 
+  #showing(n: number, { channels }: StreamRecord): string | undefined {
+    return showingChannel(this.#record.sent[n]?.channels ?? [], channels);
+  }
+
   /**
-   * Missing messages, and whether a gap tells of them. It must stand where they are missing: after the one before
-   * of the same publisher and before the one after. That a log went back may become known later.
+   * Missing messages, and whether a gap tells of them. What is stored and was passed over must be told of where it
+   * is missing: after the message before it of the same publisher and before the one after. That a log has lost
+   * what was acknowledged can be told only when it is known.
    */
   #judgeLosses(stream: StreamRecord, expected: Expected): void {
     const shownAt = new Map<number, number>();
@@ -208,18 +222,16 @@ class Judge {
         let previousAt = -1;
         let missing: number[] = [];
         const decide = (nextAt: number): void => {
-          const isTold = gaps.some(
-            ({ at, reason }) => at > previousAt && (at < nextAt || reason === 'rolled_back'),
-          );
+          const isInPlace = gaps.some(({ at }) => at > previousAt && at < nextAt);
           for (const n of missing) {
             this.#note('missing', () => `${this.#name(n)} on ${describeStream(stream)}`);
-            if (isTold) continue;
+            if (this.#isLost(n, channel) ? this.#isToldLater(n, gaps) : isInPlace) continue;
             this.#note('unannounced', () => `${this.#name(n)}: ${this.#where(stream, previousAt)}`);
           }
           missing = [];
         };
         for (const n of ofPublisher) {
-          if (showingChannel(this.#record.sent[n]?.channels ?? [], stream.channels) !== channel) continue;
+          if (this.#showing(n, stream) !== channel) continue;
           const at = shownAt.get(n);
           if (at === undefined) missing.push(n);
           else {
@@ -232,12 +244,21 @@ class Judge {
     }
   }
 
+  #isLost(n: number, channel: string): boolean {
+    return this.#record.sent[n]?.acknowledgedAs !== undefined && this.#places.get(channel)?.has(n) !== true;
+  }
+
+  #isToldLater(n: number, gaps: readonly GapPlace[]): boolean {
+    const since = this.#record.sent[n]?.acknowledgedAs ?? Number.POSITIVE_INFINITY;
+    return gaps.some(({ reason, acknowledged }) => GOES_BACK.has(reason) && acknowledged >= since);
+  }
+
   /** Per channel and publisher: what was acknowledged or is stored. */
   #expectedByChannel(): Expected {
     const expected = new Map<string, Map<number, number[]>>();
-    for (const [n, { publisher, channels, isAcknowledged }] of this.#record.sent.entries()) {
+    for (const [n, { publisher, channels, acknowledgedAs }] of this.#record.sent.entries()) {
       for (const channel of channels) {
-        if (!isAcknowledged && this.#places.get(channel)?.has(n) !== true) continue;
+        if (acknowledgedAs === undefined && this.#places.get(channel)?.has(n) !== true) continue;
         const byPublisher = expected.get(channel) ?? new Map<number, number[]>();
         const ofPublisher = byPublisher.get(publisher) ?? [];
         ofPublisher.push(n);
@@ -253,7 +274,7 @@ class Judge {
     for (const stream of this.#record.streams) {
       const own = new Map<string, Map<number, number>>();
       for (const [i, n] of stream.told.entries()) {
-        const channel = showingChannel(this.#record.sent[n]?.channels ?? [], stream.channels);
+        const channel = this.#showing(n, stream);
         if (channel === undefined || this.#places.get(channel)?.has(n) === true) continue;
         const order = own.get(channel) ?? new Map<number, number>();
         own.set(channel, order.set(n, order.get(n) ?? i));
@@ -279,23 +300,21 @@ class Judge {
   #name(n: number): string {
     const message = this.#record.sent[n];
     if (message === undefined) return `message ${n} (never sent)`;
-    const state = message.isAcknowledged ? '' : ', not acknowledged';
+    const state = message.acknowledgedAs === undefined ? ', not acknowledged' : '';
     return `message ${n} (publisher ${message.publisher}, ${message.channels.join(' + ')}${state})`;
   }
 
   /** The entry, and what was told around it on the same channel, each with its place in the log. */
   #where(stream: StreamRecord, at: number): string {
     const n = stream.told[at] ?? -1;
-    const channelOf = (m: number): string | undefined =>
-      showingChannel(this.#record.sent[m]?.channels ?? [], stream.channels);
-    const own = channelOf(n);
+    const own = this.#showing(n, stream);
     const around: string[] = [];
     let before = 0;
     for (const [i, m] of stream.told.entries()) {
       const gap = m < 0 ? stream.gaps[-1 - m] : undefined;
-      if (gap === undefined && channelOf(m) !== own) continue;
+      if (gap === undefined && this.#showing(m, stream) !== own) continue;
       if (i < at) before++;
-      around.push(gap === undefined ? this.#nameWithPlace(m, own) : describeGap(gap));
+      around.push(gap === undefined ? this.#nameWithPlace(m, own) : describeGap(gap.channels));
     }
     const words = around.slice(Math.max(0, before - AROUND), before + AROUND).join(' ');
     return `${n < 0 ? '' : `${this.#name(n)} `}at ${at} of ${describeStream(stream)}, around it ${words}`;
@@ -309,20 +328,28 @@ class Judge {
 
 interface Section {
   readonly shown: Set<number>;
+  /** Per publisher, of what is not in the log. */
   readonly newestOf: Map<number, number>;
-  place: number;
 }
 
 function newSection(): Section {
-  return { shown: new Set(), newestOf: new Map(), place: -1 };
+  return { shown: new Set(), newestOf: new Map() };
 }
 
-function gapsOf({ told, gaps }: StreamRecord, channel: string): { at: number; reason: GapReason }[] {
-  const found: { at: number; reason: GapReason }[] = [];
+interface GapPlace {
+  readonly at: number;
+  readonly reason: GapReason;
+  readonly acknowledged: number;
+}
+
+function gapsOf({ told, gaps }: StreamRecord, wanted: string): GapPlace[] {
+  const found: GapPlace[] = [];
   if (gaps.length === 0) return found;
   for (const [at, n] of told.entries()) {
-    if (n >= 0) continue;
-    for (const gap of gaps[-1 - n] ?? []) if (gap.channel === channel) found.push({ at, reason: gap.reason });
+    const { channels = [], acknowledged = 0 } = (n < 0 ? gaps[-1 - n] : undefined) ?? {};
+    for (const { channel, reason } of channels) {
+      if (channel === wanted) found.push({ at, reason, acknowledged });
+    }
   }
   return found;
 }

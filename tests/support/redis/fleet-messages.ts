@@ -35,9 +35,8 @@ export class FleetMessages {
 
   acknowledge({ id = '' }: MessageBody): void {
     const message = this.sent[Number(id.slice(1))];
-    if (message === undefined || message.isAcknowledged) return;
-    message.isAcknowledged = true;
-    this.acknowledged++;
+    if (message === undefined || message.acknowledgedAs !== undefined) return;
+    message.acknowledgedAs = ++this.acknowledged;
   }
 
   #pickChannels(random: Random): string[] {
@@ -50,7 +49,7 @@ export class FleetMessages {
 
   #add(channels: readonly string[], publisher: number, type: string, text: string): MessageBody {
     const id = `m${this.sent.length}`;
-    this.sent.push({ publisher, channels, isAcknowledged: false });
+    this.sent.push({ publisher, channels, acknowledgedAs: undefined });
     const target = Object.fromEntries(channels.map((c) => [fieldOf(c), c.slice(c.indexOf(':') + 1)]));
     return { id, type, service: 'test', target, data: { text } };
   }

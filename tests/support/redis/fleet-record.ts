@@ -6,7 +6,8 @@ export interface SentMessage {
   readonly publisher: number;
   /** In the order of the target's fields. A stream shows it as a message of the first of them that it has joined. */
   readonly channels: readonly string[];
-  isAcknowledged: boolean;
+  /** It was the so-manieth message to be acknowledged; undefined: it was not. */
+  acknowledgedAs: number | undefined;
 }
 
 /** A channel's history at the end. */
@@ -17,12 +18,18 @@ export interface ChannelLog {
   readonly holes: readonly number[];
 }
 
+/** A gap event. */
+export interface ToldGap {
+  readonly channels: readonly ChannelGap[];
+  /** How many messages had been acknowledged when it came. */
+  readonly acknowledged: number;
+}
+
 export interface StreamRecord {
   readonly channels: readonly string[];
   /** In order: the number of a message that was shown, or -1 - i for the i-th gap event. */
   readonly told: readonly number[];
-  /** Per gap event, its channels. */
-  readonly gaps: readonly (readonly ChannelGap[])[];
+  readonly gaps: readonly ToldGap[];
 }
 
 export interface FleetRecord {

@@ -7,7 +7,8 @@ import type { Random } from '../random.ts';
 import type { TestServer } from '../server.ts';
 import { StreamClient } from '../stream-client.ts';
 import { waitFor, waitWhileMoving } from '../wait.ts';
-import type { StreamRecord } from './fleet-record.ts';
+import type { FleetMessages } from './fleet-messages.ts';
+import type { StreamRecord, ToldGap } from './fleet-record.ts';
 
 export interface FleetStream extends StreamRecord {
   readonly client: StreamClient;
@@ -30,9 +31,9 @@ export class FleetStreams {
   /** Who is away, and until which batch. */
   readonly #away = new Map<FleetStream, number>();
 
-  constructor(count: number, nodes: readonly TestServer[], channels: readonly string[], random: Random) {
+  constructor(count: number, nodes: readonly TestServer[], messages: FleetMessages, random: Random) {
     this.list = Array.from({ length: count }, () =>
-      openStream(nodes, random.sample(channels, random.between(1, MAX_CHANNELS)), random),
+      openStream(nodes, random.sample(messages.channels, random.between(1, MAX_CHANNELS)), messages, random),
     );
   }
 
@@ -102,9 +103,14 @@ export class FleetStreams {
 }
 
 /** `channels` must be reachable by `?channels=`. */
-function openStream(nodes: readonly TestServer[], channels: readonly string[], random: Random): FleetStream {
+function openStream(
+  nodes: readonly TestServer[],
+  channels: readonly string[],
+  messages: FleetMessages,
+  random: Random,
+): FleetStream {
   const told: number[] = [];
-  const gaps: ChannelGap[][] = [];
+  const gaps: ToldGap[] = [];
   const markers = new Set<number>();
   const client = new StreamClient({
     // Read at every connect: the balancer in front of a fleet promises no node.
@@ -115,7 +121,8 @@ function openStream(nodes: readonly TestServer[], channels: readonly string[], r
     maxRetryMs: random.between(10, 200),
     onEvent: (type, data) => {
       if (type === 'gap') {
-        gaps.push((JSON.parse(data) as { data: { channels: ChannelGap[] } }).data.channels);
+        const gap = JSON.parse(data) as { data: { channels: ChannelGap[] } };
+        gaps.push({ channels: gap.data.channels, acknowledged: messages.acknowledged });
         told.push(-gaps.length);
       } else if (type === 'progress' || type === 'custom') {
         const n = Number(/"id":"m(\d+)"/.exec(data)?.[1]);

@@ -106,7 +106,7 @@ export class Fleet {
     this.#size = { ...SIZE, ...options.size };
     console.log(`${options.name}: seed ${this.random.seed}`);
     this.#messages = new FleetMessages(this.#size.channels);
-    this.#streams = new FleetStreams(this.#size.streams, this.nodes, this.#messages.channels, this.random);
+    this.#streams = new FleetStreams(this.#size.streams, this.nodes, this.#messages, this.random);
   }
 
   get streams(): readonly FleetStream[] {

@@ -1,6 +1,9 @@
 /** One run of `redis-cli`, bounded in time. What the server answers with an error rejects. */
 import { spawn } from 'node:child_process';
 
+/** The server refused, or nobody answered. */
+class RedisCliError extends Error {}
+
 export interface RedisCliOptions {
   /** A command that runs it, as in `ip netns exec NAME`. */
   readonly launcher?: readonly string[];
@@ -36,8 +39,18 @@ export function redisCli(args: readonly string[], options: RedisCliOptions = {})
       if (code === 0) resolve(output.replace(/\n$/, ''));
       else {
         const why = code === null ? `no answer in ${timeoutMs} ms` : `${output}${complaint}`.trim();
-        reject(new Error(`redis-cli ${args.join(' ').slice(0, 200)}: ${why}`));
+        reject(new RedisCliError(`redis-cli ${args.join(' ').slice(0, 200)}: ${why}`));
       }
     });
   });
+}
+
+/** What `probe` finds; false while a server does not answer, as one that loads its data or is just given another part. */
+export async function whenAnswered<T>(probe: () => Promise<T>): Promise<T | false> {
+  try {
+    return await probe();
+  } catch (error) {
+    if (error instanceof RedisCliError) return false;
+    throw error;
+  }
 }

@@ -1,5 +1,6 @@
 /** One master, two replicas and three sentinels that fail over within a few seconds. */
 import { waitFor } from '../wait.ts';
+import { whenAnswered } from './redis-cli.ts';
 import { RedisServer, type RedisServerOptions } from './redis-server.ts';
 
 const MASTER_NAME = 'mymaster';
@@ -85,37 +86,15 @@ export class SentinelSetup {
     among: readonly RedisServer[] = this.sentinels,
     timeoutMs = 30_000,
   ): Promise<RedisServer> {
-    return waitFor(
-      'a failover',
-      async () => {
-        const [master, ...others] = await Promise.all(
-          among.filter((s) => s.isRunning).map((s) => this.#masterBy(s)),
-        );
-        if (master === undefined || master === old || others.some((other) => other !== master)) return false;
-        return (await master.info('replication', 'role')) === 'master' && master;
-      },
-      { timeoutMs, pollMs: 50 },
-    );
+    return waitFor('a failover', () => whenAnswered(() => this.#heirOf(old, among)), {
+      timeoutMs,
+      pollMs: 50,
+    });
   }
 
   /** Waits until every server that runs replicates the master, or is it. */
   async settled(timeoutMs = 60_000): Promise<void> {
-    await waitFor(
-      'replication',
-      async () => {
-        const isFirst = this.sentinels.length === 0;
-        const master = isFirst ? this.servers[0] : await this.master();
-        if (master === undefined || !master.isRunning) return false;
-        for (const server of this.servers) {
-          if (!server.isRunning || server === master) continue;
-          const text = await server.command('INFO', 'replication');
-          if (!text.includes(`master_port:${master.port}`) || !text.includes('master_link_status:up'))
-            return false;
-        }
-        return (await master.info('replication', 'role')) === 'master';
-      },
-      { timeoutMs, pollMs: 100 },
-    );
+    await waitFor('replication', () => whenAnswered(() => this.#isReplicated()), { timeoutMs, pollMs: 100 });
   }
 
   async dispose(): Promise<void> {
@@ -128,6 +107,26 @@ export class SentinelSetup {
     const master = this.servers.find((server) => server.address === address);
     if (master === undefined) throw new Error(`a sentinel names a master that is none of ours: ${address}`);
     return master;
+  }
+
+  async #heirOf(old: RedisServer, among: readonly RedisServer[]): Promise<RedisServer | false> {
+    const [master, ...others] = await Promise.all(
+      among.filter((s) => s.isRunning).map((s) => this.#masterBy(s)),
+    );
+    if (master === undefined || master === old || others.some((other) => other !== master)) return false;
+    return (await master.info('replication', 'role')) === 'master' && master;
+  }
+
+  async #isReplicated(): Promise<boolean> {
+    const master = this.sentinels.length === 0 ? this.servers[0] : await this.master();
+    if (master === undefined || !master.isRunning) return false;
+    for (const server of this.servers) {
+      if (!server.isRunning || server === master) continue;
+      const text = await server.command('INFO', 'replication');
+      const isLinked = text.includes(`master_port:${master.port}`) && text.includes('master_link_status:up');
+      if (!isLinked) return false;
+    }
+    return (await master.info('replication', 'role')) === 'master';
   }
 
   async #knowAll(): Promise<boolean> {

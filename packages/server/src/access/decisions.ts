@@ -55,10 +55,6 @@ export function demandPublishOf(principal: Principal, kind: 'send' | 'broadcast'
   demandScope(principal, kind === 'broadcast' ? 'broadcast' : 'publish');
 }
 
-export function demandBroadcast(principal: Principal): void {
-  demandScope(principal, 'broadcast');
-}
-
 export function demandRead(principal: Principal, channel: string): void {
   if (!mayRead(principal, channel)) throw refusal(principal, `read ${listed([channel])}`);
 }

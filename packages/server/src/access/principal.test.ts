@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { ChannelSet } from './channel-set.ts';
 import {
-  demandBroadcast,
   demandJoin,
   demandManage,
   demandPublish,
+  demandPublishOf,
   demandRead,
   demandReadAllOf,
   mayBroadcast,
@@ -86,7 +86,7 @@ describe('an API key', () => {
     expect(mayPublish(publisher, ['kb:tenant1-a', 'user:7'])).toBe(true);
     expect(mayPublish(publisher, ['kb:tenant1-a', 'user:8'])).toBe(false);
     expect(codeOf(() => demandPublish(publisher, ['kb:tenant2-a']))).toBe('forbidden');
-    expect(codeOf(() => demandBroadcast(publisher))).toBe('forbidden');
+    expect(codeOf(() => demandPublishOf(publisher, 'broadcast'))).toBe('forbidden');
     expect([mayJoin(publisher, ['user:7']), mayRead(publisher, 'user:7')]).toEqual([false, false]);
     expect(codeOf(() => demandReadAllOf(publisher))).toBe('forbidden');
     expect(codeOf(() => demandManage(publisher, 'user:7'))).toBe('forbidden');

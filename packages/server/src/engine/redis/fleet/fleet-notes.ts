@@ -26,7 +26,7 @@ export class FleetNotes implements SharedNotes {
   #listener: SharedNotesListener | undefined;
   /** Id of the last one that was read. */
   #last = BEGINNING;
-  #reading: Promise<void> | undefined;
+  #isReading = false;
   #isStale = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -67,12 +67,11 @@ export class FleetNotes implements SharedNotes {
   refreshSoon(): void {
     if (this.#listener === undefined) return;
     this.#isStale = true;
-    this.#reading ??= this.#readWhileStale().finally(() => {
-      this.#reading = undefined;
-    });
+    if (!this.#isReading) void this.#readWhileStale();
   }
 
   async #readWhileStale(): Promise<void> {
+    this.#isReading = true;
     try {
       while (this.#isStale) {
         this.#isStale = false;
@@ -81,6 +80,8 @@ export class FleetNotes implements SharedNotes {
     } catch {
       // Redis is away: whoever asks it for something says so.
       this.#isStale = false;
+    } finally {
+      this.#isReading = false;
     }
   }
 

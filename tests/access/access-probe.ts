@@ -1,0 +1,61 @@
+/** Asks one thing of a service and looks at the head of the answer only, so that a stream is a request like others. */
+import { type IncomingHttpHeaders, request } from 'node:http';
+
+export interface Probe {
+  readonly method: string;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly body?: object | undefined;
+}
+
+export interface ProbeAnswer {
+  readonly status: number;
+  readonly type: string;
+  readonly headers: IncomingHttpHeaders;
+  /** Of answers that are no stream. */
+  readonly text: string;
+}
+
+const TIMEOUT_MS = 10_000;
+
+export function probe(port: number, { method, path, headers = {}, body }: Probe): Promise<ProbeAnswer> {
+  const bytes = body === undefined ? undefined : JSON.stringify(body);
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      {
+        host: '127.0.0.1',
+        port,
+        method,
+        path,
+        agent: false,
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+        headers: {
+          ...(bytes !== undefined && {
+            'content-type': 'application/json',
+            'content-length': Buffer.byteLength(bytes),
+          }),
+          ...(headers as Record<string, string>),
+        },
+      },
+      (response) => {
+        const status = response.statusCode ?? 0;
+        const type = response.headers['content-type'] ?? '';
+        const done = (text: string): void => {
+          resolve({ status, type, headers: response.headers, text });
+          outgoing.destroy();
+        };
+        if (type.startsWith('text/event-stream')) {
+          done('');
+          return;
+        }
+        let text = '';
+        response.setEncoding('utf8').on('data', (part: string) => {
+          text += part;
+        });
+        response.on('end', () => done(text)).on('error', reject);
+      },
+    );
+    outgoing.on('error', reject);
+    outgoing.end(bytes);
+  });
+}
