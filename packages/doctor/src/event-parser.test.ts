@@ -7,7 +7,7 @@ it('reads events whatever pieces they come in, and dates them by their last byte
   );
   const events: StreamEvent[] = [];
   const parser = new EventParser((event) => events.push(event));
-  bytes.forEach((byte, i) => parser.push(Buffer.from([byte]), i));
+  for (const [i, byte] of bytes.entries()) parser.push(Buffer.from([byte]), i);
   expect(events.map(({ type, data }) => [type, data])).toEqual([
     ['message', '{"x":"é"}'],
     ['gap', '1\n2'],

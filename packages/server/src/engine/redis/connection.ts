@@ -4,7 +4,7 @@
  * none, and nothing is sent twice.
  */
 import { readFileSync } from 'node:fs';
-import { ErrorReply, RedisClient, RESP_TYPES } from '@redis/client';
+import { ErrorReply, RESP_TYPES, RedisClient } from '@redis/client';
 
 export interface ServerAddress {
   readonly host: string;
