@@ -6,8 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { PeerName } from './peers/peer.ts';
-import { formatNumber, measuredPeers } from './report.ts';
+import { formatNumber, labelOf, measuredPeers } from './report.ts';
 import { medianOf, type Result } from './results.ts';
 import type { Metric } from './scenarios/scenario.ts';
 
@@ -102,19 +101,18 @@ function summary(result: Result, metrics: readonly Metric[]): string {
     .join('; ');
 }
 
-function labelOf(result: Result, peer: PeerName): string {
-  return result.peers[peer]?.label ?? peer;
-}
-
 function countRounds(result: Result): number {
   return Math.max(0, ...result.rounds.map((round) => round.round));
 }
 
 function describeVersions(result: Result): string {
-  const versions = measuredPeers(result).map(
-    (peer) => `${labelOf(result, peer)}: ${result.peers[peer]?.version}`,
-  );
-  return `${versions.join('; ')}. Load and servers on Node ${result.machine.node}.`;
+  const peers = measuredPeers(result);
+  const versions = new Set(peers.map((peer) => result.peers[peer]?.version));
+  const named =
+    versions.size === 1
+      ? [...versions]
+      : peers.map((peer) => `${labelOf(result, peer)}: ${result.peers[peer]?.version}`);
+  return `${named.join('; ')}. Load and servers on Node ${result.machine.node}.`;
 }
 
 function wrap(text: string, length: number): string[] {

@@ -1,17 +1,25 @@
 /** The benchmark: scenarios × rounds × peers in turn, then tables, result files and charts. */
 import { fileURLToPath } from 'node:url';
+import { capacityTables } from './capacity.ts';
 import { IMAGES, writeChart } from './chart.ts';
 import { endTracked } from './children.ts';
 import { describeMachine } from './machine.ts';
 import { type Options, parseOptions, UsageError } from './options.ts';
 import { Padding } from './padding.ts';
 import { PEERS } from './peers/catalog.ts';
-import type { PeerName } from './peers/peer.ts';
+import type { Contender, PeerName } from './peers/peer.ts';
 import { choosePinning, type Pinning } from './pinning.ts';
 import { readFileLimit } from './proc.ts';
 import { ratioTable, scenarioTable } from './report.ts';
-import { type Result, type Round, writeResult } from './results.ts';
-import type { Context, Scenario } from './scenarios/scenario.ts';
+import { type Result, type Round, readNewest, writeResult } from './results.ts';
+import type {
+  Context,
+  Measurement,
+  RedisContext,
+  RedisScenario,
+  Scenario,
+  ServerScenario,
+} from './scenarios/scenario.ts';
 
 const RESULTS = fileURLToPath(new URL('../results/', import.meta.url));
 /** Files that a server opens besides its streams. */
@@ -27,6 +35,10 @@ async function main(): Promise<void> {
     say(options);
     return;
   }
+  if (options.showsCapacity) {
+    say(capacityTables(readNewest(RESULTS)));
+    return;
+  }
   const fileLimit = readFileLimit();
   const most = Math.max(...options.scenarios.map((scenario) => options.settingsOf(scenario).streams));
   if (fileLimit < most + SPARE_FILES) {
@@ -34,12 +46,12 @@ async function main(): Promise<void> {
       `${most} streams need ${most + SPARE_FILES} open files and the limit is ${fileLimit}: raise it (ulimit -n) or lower --streams`,
     );
   }
-  const peers = options.peers.filter((name) => {
-    const missing = PEERS[name].missing();
-    if (missing !== undefined) say(`${PEERS[name].label} is skipped: ${missing}`);
-    return missing === undefined;
-  });
-  if (peers.length === 0) throw new UsageError('there is nothing to measure');
+  const peers = options.scenarios.some(isOfServers)
+    ? options.peers.filter((name) => isThere(PEERS[name]))
+    : [];
+  if (peers.length === 0 && options.scenarios.every(isOfServers)) {
+    throw new UsageError('there is nothing to measure');
+  }
   const pinning = choosePinning(options.serverCores, options.loadCores);
   say(
     pinning.reason === undefined
@@ -47,8 +59,11 @@ async function main(): Promise<void> {
       : `nothing is pinned (${pinning.reason}): figures are not comparable`,
   );
 
-  const base = { pinning, nodeOptions: options.nodeOptions, fileLimit, directory: options.dataDirectory };
-  const padding = await Padding.measure(peers, base);
+  const { nodeOptions, redisOptions, dataDirectory: directory } = options;
+  const base: Base = { pinning, nodeOptions, redisOptions, fileLimit, directory };
+  // Nodes on Redis deliver the same messages as one without.
+  const padded = new Set<PeerName>(options.scenarios.every(isOfServers) ? peers : [...peers, 'ours']);
+  const padding = await Padding.measure([...padded], base);
   const results: Result[] = [];
   for (const scenario of options.scenarios) {
     const result = await runScenario(scenario, peers, options, base, padding);
@@ -67,6 +82,7 @@ async function main(): Promise<void> {
 interface Base {
   readonly pinning: Pinning;
   readonly nodeOptions: readonly string[];
+  readonly redisOptions: readonly string[];
   readonly fileLimit: number;
   readonly directory: string;
 }
@@ -82,25 +98,28 @@ async function runScenario(
   const settings = { ...wanted, messageBytes: padding.possibleBytes(wanted.messageBytes) };
   const date = new Date().toISOString();
   say(`\n${scenario.title}: ${scenario.describe(settings)}; messages of ${settings.messageBytes} bytes`);
+  const measured = isOfServers(scenario)
+    ? serverMeasures(scenario, peers, { ...base, settings }, padding)
+    : redisMeasures(scenario, {
+        ...base,
+        settings,
+        pad: (kind) => padding.pad('ours', kind, settings.messageBytes),
+      });
   const rounds: Round[] = [];
   const failures: Result['failures'][number][] = [];
   for (let round = 1; round <= options.rounds; round++) {
-    for (const peer of peers) {
-      const context: Context = {
-        ...base,
-        peer: PEERS[peer],
-        settings,
-        pad: (kind) => padding.pad(peer, kind, settings.messageBytes),
-      };
+    for (const { names, run } of measured.measures) {
       try {
-        const measurement = await scenario.run(context);
-        rounds.push({ round, peer, ...measurement });
-        say(`  round ${round}, ${PEERS[peer].label}: ${firstFigure(scenario, measurement.metrics)}`);
+        for (const [peer, measurement] of Object.entries(await run())) {
+          rounds.push({ round, peer, ...measurement });
+          const label = measured.contenders.find(({ name }) => name === peer)?.label ?? peer;
+          say(`  round ${round}, ${label}: ${firstFigure(scenario, measurement.metrics)}`);
+        }
       } catch (error) {
         // One server that fails is a result too; the others are still worth measuring.
         const text = error instanceof Error ? error.message : String(error);
-        failures.push({ round, peer, error: text });
-        say(`  round ${round}, ${PEERS[peer].label} failed: ${text}`);
+        for (const peer of names) failures.push({ round, peer, error: text });
+        say(`  round ${round}, ${names.join(' and ')} failed: ${text}`);
       }
     }
   }
@@ -113,13 +132,60 @@ async function runScenario(
     machine: describeMachine(options.dataDirectory),
     pinning: { server: base.pinning.server ?? null, load: base.pinning.load ?? null },
     peers: Object.fromEntries(
-      peers.map((name) => [name, { label: PEERS[name].label, version: PEERS[name].version() }]),
+      measured.contenders.map(({ name, label, version }) => [name, { label, version: version() }]),
     ),
     settings,
     metrics: scenario.metrics,
     rounds,
     failures,
   };
+}
+
+/** What is measured in a round, one after the other. */
+interface Measures {
+  readonly contenders: readonly Contender[];
+  readonly measures: readonly {
+    readonly names: readonly string[];
+    readonly run: () => Promise<Readonly<Record<string, Measurement>>>;
+  }[];
+}
+
+function serverMeasures(
+  scenario: ServerScenario,
+  peers: readonly PeerName[],
+  context: Omit<Context, 'peer' | 'pad'>,
+  padding: Padding,
+): Measures {
+  return {
+    contenders: peers.map((name) => PEERS[name]),
+    measures: peers.map((name) => ({
+      names: [name],
+      run: async () => ({
+        [name]: await scenario.run({
+          ...context,
+          peer: PEERS[name],
+          pad: (kind) => padding.pad(name, kind, context.settings.messageBytes),
+        }),
+      }),
+    })),
+  };
+}
+
+function redisMeasures(scenario: RedisScenario, context: RedisContext): Measures {
+  const { contenders } = scenario;
+  if (!contenders.every(isThere)) return { contenders, measures: [] };
+  const names = contenders.map(({ name }) => name);
+  return { contenders, measures: [{ names, run: () => scenario.runRound(context) }] };
+}
+
+function isOfServers(scenario: Scenario): scenario is ServerScenario {
+  return 'run' in scenario;
+}
+
+function isThere({ label, missing }: Contender): boolean {
+  const reason = missing();
+  if (reason !== undefined) say(`${label} is skipped: ${reason}`);
+  return reason === undefined;
 }
 
 function firstFigure(scenario: Scenario, metrics: Readonly<Record<string, number>>): string {

@@ -18,6 +18,11 @@ describe('the command line', () => {
       'idle',
       'reconnect-storm',
       'slow-readers',
+      'redis-publish',
+      'redis-latency',
+      'redis-nodes',
+      'redis-fleet',
+      'redis-memory',
     ]);
     expect(options.peers).toEqual(['ours', 'nchan', 'plain']);
     expect(options.settingsOf(idle).streams).toBe(10_000);

@@ -29,13 +29,17 @@ Options
   --batch N             messages in a batch (100)
   --size BYTES          of a message as delivered (256; slow-readers 1,024)
   --slow N              slow streams (100)
+  --nodes N             most nodes of a simulated fleet (redis-fleet 100)
+  --channels N          most channels (redis-memory 100,000; redis-fleet 1,000 per node)
   --no-resume           reconnect without Last-Event-ID
   --server-core LIST    cores of the server, as for taskset (0)
   --load-cores LIST     cores of the load (all others)
   --stream-workers N    processes that hold streams (1, or as many as the limit of open files asks for)
   --publish-workers N   processes that publish (1)
   --node-options FLAGS  flags for Node when it runs this service, e.g. --node-options=--max-semi-space-size=2
+  --redis-options FLAGS flags for redis-server, e.g. --redis-options='--stream-node-max-bytes 1024'
   --data-dir PATH       where servers keep data while they run (${tmpdir()})
+  --capacity            measure nothing, print what the newest results mean for fleets of four sizes
   --no-charts           do not write to docs/images
   --no-results          write no JSON file
   --help`;
@@ -49,6 +53,9 @@ export interface Options {
   readonly serverCores: string;
   readonly loadCores: string | undefined;
   readonly nodeOptions: readonly string[];
+  readonly redisOptions: readonly string[];
+  /** Nothing is measured: what the newest results mean for fleets is printed. */
+  readonly showsCapacity: boolean;
   readonly dataDirectory: string;
   readonly writesResults: boolean;
   readonly writesCharts: boolean;
@@ -69,6 +76,8 @@ const DEFAULTS: Settings = {
   resumes: true,
   slowStreams: 100,
   slowReadBytes: 1024,
+  nodes: 100,
+  channels: 1000,
 };
 
 /** How many there may be of anything: a slip of the finger must not fill the machine. */
@@ -99,6 +108,8 @@ export function parseOptions(args: readonly string[]): Options | string {
     slowStreams: count(values.slow, 'slow') ?? (quick ? 20 : undefined),
     streamWorkers: count(values['stream-workers'], 'stream-workers'),
     publishWorkers: count(values['publish-workers'], 'publish-workers'),
+    nodes: count(values.nodes, 'nodes') ?? (quick ? 3 : undefined),
+    channels: count(values.channels, 'channels') ?? (quick ? 100 : undefined),
     resumes: values['no-resume'] === true ? false : undefined,
   });
   return {
@@ -108,7 +119,9 @@ export function parseOptions(args: readonly string[]): Options | string {
     rounds: count(values.rounds, 'rounds') ?? (quick ? 1 : 3),
     serverCores: values['server-core'] ?? '0',
     loadCores: values['load-cores'],
-    nodeOptions: values['node-options']?.split(/\s+/).filter((flag) => flag !== '') ?? [],
+    nodeOptions: words(values['node-options']),
+    redisOptions: words(values['redis-options']),
+    showsCapacity: values.capacity === true,
     dataDirectory: values['data-dir'] ?? tmpdir(),
     writesResults: !quick && values['no-results'] !== true,
     writesCharts: !quick && values['no-charts'] !== true,
@@ -136,12 +149,16 @@ function parseCommandLine(args: readonly string[]) {
         batch: text,
         size: text,
         slow: text,
+        nodes: text,
+        channels: text,
         'no-resume': flag,
         'server-core': text,
         'load-cores': text,
         'stream-workers': text,
         'publish-workers': text,
         'node-options': text,
+        'redis-options': text,
+        capacity: flag,
         'data-dir': text,
         'no-charts': flag,
         'no-results': flag,
@@ -178,6 +195,10 @@ function choosePeers(list: string | undefined): readonly PeerName[] {
     if (peer !== undefined) return peer;
     throw new UsageError(`no peer "${name}"; there are ${PEER_NAMES.join(', ')}`);
   });
+}
+
+function words(text = ''): string[] {
+  return text.split(/\s+/).filter((word) => word !== '');
 }
 
 type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };

@@ -36,6 +36,7 @@ export class Padding {
     return Math.max(wantedBytes, ...[...this.#unpadded.values()].map((one) => one.dataBytes));
   }
 
+  /** 0 for a peer that was not measured. */
   pad(peer: PeerName, kind: PublishKind, messageBytes: number): number {
     return Math.max(0, messageBytes - (this.#unpadded.get(`${peer} ${kind}`)?.dataBytes ?? 0));
   }

@@ -1,6 +1,4 @@
 /** Tables for people: one per scenario, and one of all ratios at the end. */
-import { PEERS } from './peers/catalog.ts';
-import type { PeerName } from './peers/peer.ts';
 import { integrityOf, isWhole, medianOf, meetsGoal, type Result, ratioOf } from './results.ts';
 import type { Integrity, Metric } from './scenarios/scenario.ts';
 
@@ -10,7 +8,7 @@ export function formatNumber(value: number | undefined, digits: number): string 
 }
 
 /** First column left, the others right, as wide as their widest cell. */
-function formatTable(rows: readonly (readonly string[])[]): string {
+export function formatTable(rows: readonly (readonly string[])[]): string {
   const columns = Math.max(...rows.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, i) =>
     Math.max(...rows.map((row) => row[i]?.length ?? 0)),
@@ -29,7 +27,7 @@ export function scenarioTable(result: Result): string {
   const peers = measuredPeers(result);
   const others = peers.includes('ours') ? peers.filter((peer) => peer !== 'ours') : [];
   const rows = [
-    ['median of rounds', ...peers.map((peer) => PEERS[peer].label), ...others.map((peer) => `÷ ${peer}`)],
+    ['median of rounds', ...peers.map((peer) => labelOf(result, peer)), ...others.map((peer) => `÷ ${peer}`)],
     ...result.metrics.map((metric) => [
       metric.unit === '' ? metric.label : `${metric.label} [${metric.unit}]`,
       ...peers.map((peer) => formatNumber(medianOf(result, peer, metric.key), metric.digits)),
@@ -42,10 +40,10 @@ export function scenarioTable(result: Result): string {
     ],
   ];
   const notes = result.rounds.flatMap((round) =>
-    round.notes.map((note) => `  ${PEERS[round.peer].label}, round ${round.round}: ${note}`),
+    round.notes.map((note) => `  ${labelOf(result, round.peer)}, round ${round.round}: ${note}`),
   );
   const failures = result.failures.map(
-    ({ peer, round, error }) => `  ${PEERS[peer].label}, round ${round} FAILED: ${error}`,
+    ({ peer, round, error }) => `  ${labelOf(result, peer)}, round ${round} FAILED: ${error}`,
   );
   return [formatTable(rows), ...notes, ...failures].join('\n');
 }
@@ -60,8 +58,7 @@ export function ratioTable(results: readonly Result[]): string | undefined {
 }
 
 function ratioRows(result: Result, metric: Metric): string[][] {
-  return Object.entries(metric.goals ?? {}).flatMap(([name, goal]) => {
-    const peer = name as PeerName;
+  return Object.entries(metric.goals ?? {}).flatMap(([peer, goal]) => {
     const ratio = ratioOf(result, peer, metric);
     if (ratio === undefined) return [];
     return [
@@ -91,10 +88,12 @@ function goalCells(metric: Metric, value: number, goal: number): string[] {
   ];
 }
 
-export function measuredPeers(result: Result): PeerName[] {
-  return (Object.keys(result.peers) as PeerName[]).filter((peer) =>
-    result.rounds.some((round) => round.peer === peer),
-  );
+export function measuredPeers(result: Result): string[] {
+  return Object.keys(result.peers).filter((peer) => result.rounds.some((round) => round.peer === peer));
+}
+
+export function labelOf(result: Result, peer: string): string {
+  return result.peers[peer]?.label ?? peer;
 }
 
 function describeIntegrity(rounds: readonly Integrity[]): string {

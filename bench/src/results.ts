@@ -1,13 +1,13 @@
 /** The record of one scenario's run: everything that a table or a chart shows is drawn from it. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Machine } from './machine.ts';
-import type { PeerName } from './peers/peer.ts';
 import type { Integrity, Measurement, Metric, Settings } from './scenarios/scenario.ts';
 
 export interface Round extends Measurement {
   readonly round: number;
-  readonly peer: PeerName;
+  /** The name of the server or contender. */
+  readonly peer: string;
 }
 
 export interface Result {
@@ -19,12 +19,12 @@ export interface Result {
   readonly command: string;
   readonly machine: Machine;
   readonly pinning: { readonly server: string | null; readonly load: string | null };
-  readonly peers: Partial<Record<PeerName, { readonly label: string; readonly version: string }>>;
+  readonly peers: Readonly<Record<string, { readonly label: string; readonly version: string }>>;
   readonly settings: Settings;
   readonly metrics: readonly Metric[];
   readonly rounds: readonly Round[];
   /** Measurements that failed. */
-  readonly failures: readonly { readonly round: number; readonly peer: PeerName; readonly error: string }[];
+  readonly failures: readonly { readonly round: number; readonly peer: string; readonly error: string }[];
 }
 
 export function median(values: readonly number[]): number | undefined {
@@ -36,13 +36,13 @@ export function median(values: readonly number[]): number | undefined {
 }
 
 /** A metric's median over the rounds of a peer; undefined where the peer has none. */
-export function medianOf(result: Result, peer: PeerName, key: string): number | undefined {
+export function medianOf(result: Result, peer: string, key: string): number | undefined {
   const values = result.rounds.filter((round) => round.peer === peer).map((round) => round.metrics[key]);
   return median(values.filter((value) => value !== undefined));
 }
 
 /** Ours ÷ peer, of the medians. */
-export function ratioOf(result: Result, peer: PeerName, metric: Metric): number | undefined {
+export function ratioOf(result: Result, peer: string, metric: Metric): number | undefined {
   const mine = medianOf(result, 'ours', metric.key);
   const theirs = medianOf(result, peer, metric.comparedWith ?? metric.key);
   return mine === undefined || theirs === undefined || theirs === 0 ? undefined : mine / theirs;
@@ -53,13 +53,25 @@ export function meetsGoal(metric: Metric, value: number, goal: number): boolean 
   return metric.better === 'lower' ? value <= goal : value >= goal;
 }
 
-export function integrityOf(result: Result, peer: PeerName): Integrity[] {
+export function integrityOf(result: Result, peer: string): Integrity[] {
   return result.rounds.filter((round) => round.peer === peer).map((round) => round.integrity);
 }
 
 export function isWhole(integrity: Integrity): boolean {
   const { expected, received, missing, repeated, brokenStreams, failedPublishes } = integrity;
   return received === expected && missing + repeated + brokenStreams + failedPublishes === 0;
+}
+
+/** The newest result of each scenario, by its name. */
+export function readNewest(directory: string): ReadonlyMap<string, Result> {
+  const newest = new Map<string, Result>();
+  const names = readdirSync(directory).filter((name) => name.endsWith('.json'));
+  // They begin with their date.
+  for (const name of names.sort()) {
+    const result = JSON.parse(readFileSync(join(directory, name), 'utf8')) as Result;
+    newest.set(result.scenario, result);
+  }
+  return newest;
 }
 
 export function writeResult(directory: string, result: Result): string {

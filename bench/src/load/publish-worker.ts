@@ -14,7 +14,8 @@ import { serveCalls } from './rpc.ts';
 
 export interface OpenPublishers {
   readonly host: string;
-  readonly port: number;
+  /** Of the server, or of several nodes that share the load. */
+  readonly ports: readonly number[];
   readonly request: PublishRequest;
   /** This worker's connections are `first` … `first + count - 1` of `total`. */
   readonly first: number;
@@ -72,11 +73,12 @@ class Publisher {
   constructor(options: OpenPublishers, index: number) {
     this.#options = options;
     this.#lane = options.first + index;
-    this.#template = new RequestTemplate(options.request, `${options.host}:${options.port}`);
+    const port = portOf(options, this.#lane);
+    this.#template = new RequestTemplate(options.request, `${options.host}:${port}`);
     this.#targets = new Int32Array(this.#template.messages);
     this.#socket = connect({
       host: options.host,
-      port: options.port,
+      port,
       noDelay: true,
       onread: { buffer: shared, callback: (length, bytes) => this.#read(bytes, length) },
     });
@@ -155,6 +157,11 @@ class Publisher {
     this.isBusy = false;
     this.onIdle();
   }
+}
+
+/** Neighbours share a node, while streams take turns: so a connection's messages go to streams of all nodes. */
+function portOf({ ports, total }: OpenPublishers, lane: number): number {
+  return ports[Math.floor((lane * ports.length) / total)] as number;
 }
 
 /** Sends `perSecond` requests a second, evenly, each on a connection that is free. */

@@ -12,7 +12,8 @@ import { TARGET_DIGITS, TARGET_PLACEHOLDER } from './stamp.ts';
 
 export interface OpenStreams {
   readonly host: string;
-  readonly port: number;
+  /** Of the server, or of several nodes that share the load. */
+  readonly ports: readonly number[];
   /** May hold `TARGET_PLACEHOLDER`, which becomes the stream's number. */
   readonly path: string;
   /** This worker's streams are `first` … `first + count - 1`. */
@@ -62,6 +63,7 @@ let settled: (wasAccepted: boolean) => void = () => undefined;
 
 function openStream(index: number): void {
   const number = options.first + index;
+  const port = options.ports[number % options.ports.length] as number;
   const lastId = counter.lastIds[index];
   let isSettled = false;
   const settle = (wasAccepted: boolean) => {
@@ -72,7 +74,7 @@ function openStream(index: number): void {
   const slow = number < options.slow;
   const socket = connect({
     host: options.host,
-    port: options.port,
+    port,
     noDelay: true,
     onread: {
       buffer: slow ? Buffer.allocUnsafe(options.slowReadBytes) : shared,
@@ -96,7 +98,7 @@ function openStream(index: number): void {
   const path = options.path.replace(TARGET_PLACEHOLDER, String(number).padStart(TARGET_DIGITS, '0'));
   const resume = lastId === undefined ? '' : `Last-Event-ID: ${lastId}\r\n`;
   socket.write(
-    `GET ${path} HTTP/1.1\r\nHost: ${options.host}:${options.port}\r\nAccept: text/event-stream\r\n${resume}\r\n`,
+    `GET ${path} HTTP/1.1\r\nHost: ${options.host}:${port}\r\nAccept: text/event-stream\r\n${resume}\r\n`,
   );
 }
 

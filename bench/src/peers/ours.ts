@@ -1,10 +1,11 @@
 /** The service of this repository, in production settings, with its store in the run's directory. */
+import type { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { blankStamp, TARGET_PLACEHOLDER } from '../load/stamp.ts';
 import { getFreePort } from '../net.ts';
-import type { Peer } from './peer.ts';
+import type { Peer, StartOptions } from './peer.ts';
 import { spawnServer } from './spawn-server.ts';
 
 const ROOT = fileURLToPath(new URL('../../../packages/server/', import.meta.url));
@@ -19,30 +20,7 @@ export const ours: Peer = {
     return String((manifest as { version?: unknown }).version);
   },
 
-  start: async (options) => {
-    const metricsPort = await getFreePort();
-    return spawnServer({
-      command: process.execPath,
-      args: [...options.nodeOptions, MAIN],
-      cores: options.cores,
-      port: options.port,
-      healthPath: '/sse/health',
-      directory: options.directory,
-      env: {
-        ENVIRONMENT: 'production',
-        SERVICE_HOST: '127.0.0.1',
-        SERVICE_PORT: String(options.port),
-        METRICS_PORT: String(metricsPort),
-        DATA_DIR: join(options.directory, 'data'),
-        LOG_LEVEL: 'WARNING',
-        LOG_FILE: 'none',
-        MAX_CONNECTIONS: '20000',
-        MAX_CONNECTIONS_PER_USER: '0',
-        MAX_CONNECTIONS_PER_ADDRESS: '0',
-        ENABLE_RATE_LIMITING: 'false',
-      },
-    });
-  },
+  start: (options) => startService(options, { DATA_DIR: join(options.directory, 'data') }),
 
   streamPath: (kind) => (kind === 'broadcast' ? '/sse/stream' : `/sse/user/${TARGET_PLACEHOLDER}`),
 
@@ -62,3 +40,33 @@ export const ours: Peer = {
     return { path: '/sse/api/v1/messages/batch', body, isBatch: true };
   },
 };
+
+/** The service with the variables of its engine. */
+export async function startService(
+  options: StartOptions,
+  engine: Readonly<Record<string, string>>,
+): Promise<ChildProcess> {
+  const metricsPort = await getFreePort();
+  return spawnServer({
+    command: process.execPath,
+    args: [...options.nodeOptions, MAIN],
+    cores: options.cores,
+    port: options.port,
+    healthPath: '/sse/health',
+    directory: options.directory,
+    env: {
+      ENVIRONMENT: 'production',
+      ALLOW_ANONYMOUS: 'true',
+      SERVICE_HOST: '127.0.0.1',
+      SERVICE_PORT: String(options.port),
+      METRICS_PORT: String(metricsPort),
+      LOG_LEVEL: 'WARNING',
+      LOG_FILE: 'none',
+      MAX_CONNECTIONS: '20000',
+      MAX_CONNECTIONS_PER_USER: '0',
+      MAX_CONNECTIONS_PER_ADDRESS: '0',
+      ENABLE_RATE_LIMITING: 'false',
+      ...engine,
+    },
+  });
+}

@@ -8,7 +8,7 @@ export type PeerName = (typeof PEER_NAMES)[number];
 /** To all streams, to the stream of a number, or to a hundred of them in one request. */
 export type PublishKind = 'broadcast' | 'unicast' | 'batch';
 
-interface StartOptions {
+export interface StartOptions {
   readonly port: number;
   /** An empty directory for the peer's files, removed afterwards. */
   readonly directory: string;
@@ -19,12 +19,17 @@ interface StartOptions {
   readonly fileLimit: number;
 }
 
-export interface Peer {
-  readonly name: PeerName;
+/** One of those that a scenario compares. `ours` is what goals are set for. */
+export interface Contender {
+  readonly name: string;
   readonly label: string;
   /** Why it cannot be measured here, or undefined when it can. */
   readonly missing: () => string | undefined;
   readonly version: () => string;
+}
+
+export interface Peer extends Contender {
+  readonly name: PeerName;
   readonly start: (options: StartOptions) => Promise<ChildProcess>;
   /** The path of a stream that gets broadcasts, or of the stream numbered `TARGET_PLACEHOLDER`. */
   readonly streamPath: (kind: 'broadcast' | 'unicast') => string;

@@ -1,5 +1,5 @@
-/** What a scenario is: a way to measure one server once, and the figures that come out of it. */
-import type { Peer, PeerName, PublishKind } from '../peers/peer.ts';
+/** What a scenario is: a way to measure one server or several once, and the figures that come out of it. */
+import type { Contender, Peer, PublishKind } from '../peers/peer.ts';
 import type { Pinning } from '../pinning.ts';
 
 export interface Metric {
@@ -10,8 +10,8 @@ export interface Metric {
   /** Decimal places. */
   readonly digits: number;
   readonly isCharted?: boolean;
-  /** The bound that the project sets itself for ours ÷ peer. */
-  readonly goals?: Partial<Record<PeerName, number>>;
+  /** The bound that the project sets itself for ours ÷ another contender. */
+  readonly goals?: Readonly<Record<string, number>>;
   /** The bound that the project sets itself for ours alone. */
   readonly limit?: number;
   /** The peers' metric that ours is compared with, where it is another one. */
@@ -50,6 +50,10 @@ export interface Settings {
   readonly resumes: boolean;
   readonly slowStreams: number;
   readonly slowReadBytes: number;
+  /** Most nodes of a simulated fleet. */
+  readonly nodes: number;
+  /** Most channels. */
+  readonly channels: number;
 }
 
 export interface Context {
@@ -57,6 +61,7 @@ export interface Context {
   readonly settings: Settings;
   readonly pinning: Pinning;
   readonly nodeOptions: readonly string[];
+  readonly redisOptions: readonly string[];
   readonly fileLimit: number;
   /** Where servers may keep data. */
   readonly directory: string;
@@ -64,15 +69,30 @@ export interface Context {
   readonly pad: (kind: PublishKind) => number;
 }
 
-export interface Scenario {
+export type RedisContext = Omit<Context, 'peer'>;
+
+interface Described {
   readonly name: string;
   readonly title: string;
   /** One line of what is done, with these settings. */
   readonly describe: (settings: Settings) => string;
   readonly defaults: Partial<Settings>;
   readonly metrics: readonly Metric[];
+}
+
+/** Measures servers that are reached by HTTP, one at a time. */
+export interface ServerScenario extends Described {
   readonly run: (context: Context) => Promise<Measurement>;
 }
+
+/** Measures contenders of its own, all of them in each round: some of them share a Redis. */
+export interface RedisScenario extends Described {
+  readonly contenders: readonly Contender[];
+  /** By the contender's name; one that is left out was not measured with these settings. */
+  readonly runRound: (context: RedisContext) => Promise<Readonly<Record<string, Measurement>>>;
+}
+
+export type Scenario = ServerScenario | RedisScenario;
 
 export function mergeIntegrity(parts: readonly Integrity[]): Integrity {
   const sum = (field: keyof Integrity) => parts.reduce((total, part) => total + part[field], 0);

@@ -16,7 +16,7 @@ import type { PublishKind } from '../peers/peer.ts';
 import { readCpuUs, readSendQueues, readUsage, type ServerUsage } from '../proc.ts';
 import type { Context, Integrity } from './scenario.ts';
 
-const STOP_GRACE_MS = 10_000;
+export const STOP_GRACE_MS = 10_000;
 const QUIET_MS = 10_000;
 const MAX_CONNECTING = 256;
 
@@ -32,18 +32,24 @@ export interface Window {
   readonly lateMs: number;
 }
 
+export interface Server {
+  readonly process: ChildProcess;
+  readonly port: number;
+}
+
+type StageContext = Pick<Context, 'peer' | 'settings' | 'pinning' | 'pad'>;
+
 export class Stage {
-  readonly #context: Context;
-  readonly #server: ChildProcess;
-  readonly #port: number;
+  readonly #context: StageContext;
+  readonly #servers: readonly Server[];
   #streams: StreamLoad | undefined;
   #publishers: PublishLoad | undefined;
   #targets = 0;
 
-  constructor(context: Context, server: ChildProcess, port: number) {
+  /** Streams and publishers are spread over the servers. */
+  constructor(context: StageContext, servers: readonly Server[]) {
     this.#context = context;
-    this.#server = server;
-    this.#port = port;
+    this.#servers = servers;
   }
 
   get streams(): StreamLoad {
@@ -63,7 +69,7 @@ export class Stage {
     const publishers = isAimed ? Math.min(settings.publishers, settings.streams) : settings.publishers;
     const request = peer.request(kind, this.#context.pad(kind), settings.batchSize);
     if (request === undefined) throw new Error(`${peer.label} has no ${kind}`);
-    const address = { host: '127.0.0.1', port: this.#port };
+    const address = { host: '127.0.0.1', ports: this.#servers.map(({ port }) => port) };
     const cores = pinning.load;
     this.#targets = isAimed ? settings.streams : 0;
     this.#streams = new StreamLoad(
@@ -102,16 +108,18 @@ export class Stage {
   }
 
   usage(): ServerUsage {
-    return readUsage(this.#pid);
+    const all = this.#pids.map(readUsage);
+    const sum = (field: keyof ServerUsage) => all.reduce((total, one) => total + one[field], 0);
+    return { cpuUs: sum('cpuUs'), rssBytes: sum('rssBytes'), pssBytes: sum('pssBytes') };
   }
 
   cpuUs(): number {
-    return readCpuUs(this.#pid);
+    return this.#pids.reduce((total, pid) => total + readCpuUs(pid), 0);
   }
 
-  /** Bytes in the kernel's buffers for the server's connections. */
+  /** Bytes in the kernel's buffers for the servers' connections. */
   unsentBytes(): number {
-    return readSendQueues(this.#port);
+    return this.#servers.reduce((total, { port }) => total + readSendQueues(port), 0);
   }
 
   async window(ms: number): Promise<Window> {
@@ -170,11 +178,12 @@ export class Stage {
     return last;
   }
 
-  get #pid(): number {
-    const { pid, exitCode, signalCode } = this.#server;
-    if (pid === undefined || exitCode !== null || signalCode !== null)
-      throw new Error('the server has ended');
-    return pid;
+  get #pids(): number[] {
+    return this.#servers.map(({ process: { pid, exitCode, signalCode } }) => {
+      if (pid === undefined || exitCode !== null || signalCode !== null)
+        throw new Error('the server has ended');
+      return pid;
+    });
   }
 
   async #read(): Promise<{ atUs: number; cpuUs: number; streams: StreamSnapshot; publish: PublishSnapshot }> {
@@ -185,14 +194,18 @@ export class Stage {
 
 /** Runs `use` on a fresh server and its load, and ends everything, whatever happens. */
 export function onStage<T>(context: Context, use: (stage: Stage) => Promise<T>): Promise<T> {
-  return onServer({ ...context, maxStreams: context.settings.streams }, async (server, port) => {
-    const stage = new Stage(context, server, port);
-    try {
-      return await use(stage);
-    } finally {
-      await stage.closeLoad();
-    }
-  });
+  return onServer({ ...context, maxStreams: context.settings.streams }, (process, port) =>
+    withLoad(new Stage(context, [{ process, port }]), use),
+  );
+}
+
+/** Runs `use` and ends the load. */
+export async function withLoad<T>(stage: Stage, use: (stage: Stage) => Promise<T>): Promise<T> {
+  try {
+    return await use(stage);
+  } finally {
+    await stage.closeLoad();
+  }
 }
 
 type ServerContext = Omit<Context, 'settings' | 'pad'> & { readonly maxStreams: number };
