@@ -8,7 +8,7 @@ if [ "${1:-}" != --no-install ]; then
   install_packages
   install_system_packages \
     chromium=chromium nginx=nginx promtool=prometheus \
-    redis-server=redis-server redis-cli=redis-tools openssl=openssl ip=iproute2 \
+    redis-server=redis-server redis-cli=redis-tools openssl=openssl curl=curl ip=iproute2 \
     /usr/lib/python3/dist-packages/httpx=python3-httpx \
     /usr/lib/python3/dist-packages/aiohttp=python3-aiohttp
   # Run by tests as a program, never a dependency (AGPL).
@@ -20,6 +20,8 @@ fi
 export PATH="$PWD/node_modules/.bin:$PATH"
 scripts/check.sh --no-tests
 tsc -b
+# A smaller fleet than the 100,000 messages of `npm run test:fleet`, so that all tests together stay short.
+export TEST_FLEET_MESSAGES="${TEST_FLEET_MESSAGES:-20000}"
 set +e
 vitest run --reporter=default --reporter=json --outputFile.json=node_modules/.test-results.json
 status=$?

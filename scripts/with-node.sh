@@ -11,6 +11,7 @@ is_new_enough() {
 for node in "$root/node_modules/.bin/node" node; do
   if command -v "$node" >/dev/null 2>&1 && is_new_enough "$node"; then
     cd "$root"
+    # shellcheck disable=SC2086
     exec "$node" ${NODE_ARGS:-} "$@"
   fi
 done

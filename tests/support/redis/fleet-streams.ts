@@ -16,7 +16,7 @@ export interface FleetStream extends StreamRecord {
   readonly markers: ReadonlySet<number>;
 }
 
-const MAX_CHANNELS = 3;
+const MAX_CHANNELS = 2;
 const CUTS_PER_BATCH = 2;
 const MAX_BYTES_UNTIL_CUT = 20_000;
 /** Of the cut streams, those that stay away. */
