@@ -333,7 +333,8 @@ describe('the redis engine', () => {
     const engine = await open({}, recorder);
     await engine.watch(['user:a']);
     await engine.publish(draft('user:a'));
-    await server.kill();
+    await expect.poll(() => recorder.offsets).toEqual([1]);
+    await server.stop();
     await expect.poll(() => engine.health().status, { timeout: 5000 }).toBe('unhealthy');
     await expect(engine.publish(draft('user:a'))).rejects.toMatchObject({ code: 'engine_unavailable' });
     await server.start();

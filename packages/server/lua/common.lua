@@ -28,7 +28,8 @@ end
 -- expires  when the history key expires (ms); 0: not set yet, -1: never
 -- bytes    of all entries ever
 -- dropped  of the entries that are known to be gone: a lower bound
--- ancestors  `epoch:offset` or `epoch:offset!` joined by commas, newest first; `-`: none
+-- ancestors  `epoch:offset`, or `epoch:offset!lost` where entries up to `lost` were acknowledged and are missing; joined by
+--            commas, newest first; `-`: none
 local function unpack_log(text)
   local epoch, offset, order, run, lasting, own, expires, bytes, dropped, ancestors =
     string.match(text, '^(%S+) (%d+) (%d+) (%S+) (%d+) (%d+) (%-?%d+) (%d+) (%d+) (%S+)$')
@@ -48,9 +49,9 @@ end
 
 local MAX_ANCESTORS = 8
 
--- Closes the current epoch at its newest entry and begins another one.
-local function succeed(log, epoch, run, is_lossy)
-  local ancestors = { log.epoch .. ':' .. whole(log.offset) .. (is_lossy and '!' or '') }
+-- Closes the current epoch at its newest entry and begins another one. `lost_up_to`: the newest entry that is known to be missing, or false.
+local function succeed(log, epoch, run, lost_up_to)
+  local ancestors = { log.epoch .. ':' .. whole(log.offset) .. (lost_up_to and '!' .. whole(lost_up_to) or '') }
   for ancestor in string.gmatch(log.ancestors, '[^,]+') do
     if ancestor ~= '-' and #ancestors < MAX_ANCESTORS then ancestors[#ancestors + 1] = ancestor end
   end

@@ -11,21 +11,26 @@ local text = redis.call('GET', KEYS[1])
 if not text then return 0 end
 local log = unpack_log(text)
 local epoch, offset = ARGV[2], tonumber(ARGV[3])
+local lost_up_to = false
 if log.epoch == epoch then
   if log.offset >= offset then return 0 end
+  lost_up_to = offset
 else
   local ancestors, is_new = {}, false
-  for name, up_to, mark in string.gmatch(log.ancestors, '([^,:]+):(%d+)(!?)') do
-    if name == epoch and mark == '' and tonumber(up_to) < offset then
-      mark, is_new = '!', true
+  for name, up_to, mark in string.gmatch(log.ancestors, '([^,:]+):(%d+)(!?%d*)') do
+    -- What another node has reported already may have been less.
+    local known = tonumber(string.sub(mark, 2)) or tonumber(up_to)
+    if name == epoch and known < offset then
+      mark, is_new = '!' .. whole(offset), true
     end
     ancestors[#ancestors + 1] = name .. ':' .. up_to .. mark
   end
   if not is_new then return 0 end
   log.ancestors = table.concat(ancestors, ',')
+  lost_up_to = log.offset
 end
 -- Streams that have followed to the current epoch have missed it too.
-succeed(log, ARGV[4], ARGV[1], true)
+succeed(log, ARGV[4], ARGV[1], lost_up_to)
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl == -1 then
   redis.call('SET', KEYS[1], pack_log(log))

@@ -87,7 +87,7 @@ const NONE: readonly Ancestor[] = [];
 
 function parseAncestor(text: string): Ancestor {
   const [epoch = '', upTo = ''] = text.split(':');
-  return { epoch, upTo: Number.parseInt(upTo, 10), isLossy: upTo.endsWith('!') };
+  return { epoch, upTo: Number.parseInt(upTo, 10), isLossy: upTo.includes('!') };
 }
 
 /** Facts of an entry; `lasting` and `own` are the log's as it was before the entry. */
