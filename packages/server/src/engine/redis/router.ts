@@ -120,8 +120,7 @@ export class Router {
           });
           return { reply, replicas: 0, shard };
         }
-        const timeoutMs = Math.max(1, Math.floor(options.untilMs - performance.now()));
-        const wait = { replicas: options.replicas, timeoutMs, isAsking };
+        const wait = { replicas: options.replicas, untilMs: options.untilMs, isAsking };
         return { ...(await shard.scriptReplicated(script, keys, args, wait)), shard };
       } catch (error) {
         if (!(error instanceof ReplyError)) throw error;

@@ -52,6 +52,7 @@ export interface ScriptOptions {
 }
 
 const PROBE_INTERVAL_MS = 1000;
+const WAIT_SLICE_MS = 100;
 /** A listener that has not brought a probe for so long does not hear. */
 const DEAF_AFTER_MS = 3000;
 
@@ -76,6 +77,8 @@ export class Shard {
   #probeName = '';
   readonly #isProven = Promise.withResolvers<void>();
   #lastError: Error | undefined;
+  #waitUnderWay: Promise<number> | undefined;
+  #nextWait: Promise<number> | undefined;
   #busLagMs: number | undefined;
 
   constructor(options: ShardOptions) {
@@ -190,22 +193,42 @@ export class Shard {
     return runScript(this.#ready().commands, script, keys, args, options);
   }
 
-  /** Runs a script, then waits until `replicas` have what it wrote. Resolves with the reply and how many have. */
+  /**
+   * Runs a script, then waits until `replicas` have what it wrote. Resolves with the reply and how many have, which
+   * are fewer when the time is up.
+   */
   async scriptReplicated(
     script: Script,
     keys: readonly string[],
     args: readonly Argument[],
-    wait: { readonly replicas: number; readonly timeoutMs: number; readonly isAsking?: boolean },
+    wait: { readonly replicas: number; readonly untilMs: number; readonly isAsking?: boolean },
   ): Promise<{ reply: unknown; replicas: number }> {
     const { replicated } = this.#ready();
-    const reply = runScript(replicated, script, keys, args, wait);
-    // Sent right behind it: WAIT waits for what its own connection wrote last.
-    const command = ['WAIT', String(wait.replicas), String(wait.timeoutMs)];
-    const waited = replicated.call(command);
-    const [result, replicas] = await Promise.allSettled([reply, waited]);
-    if (result.status === 'rejected') throw result.reason;
-    if (replicas.status === 'rejected') throw replicas.reason;
-    return { reply: result.value, replicas: Number(replicas.value) };
+    const reply = await runScript(replicated, script, keys, args, wait);
+    for (;;) {
+      const replicas = await this.#wait(replicated, wait.replicas);
+      if (replicas >= wait.replicas || performance.now() >= wait.untilMs) return { reply, replicas };
+    }
+  }
+
+  /**
+   * WAIT waits for what its connection wrote last, and holds up all that is sent behind it: so one serves every
+   * call that was answered before it was sent, and none takes long.
+   */
+  #wait(replicated: RedisConnection, replicas: number): Promise<number> {
+    const send = (): Promise<number> => {
+      this.#nextWait = undefined;
+      const sent = replicated.call(['WAIT', String(replicas), String(WAIT_SLICE_MS)]).then(Number);
+      const over = (): void => {
+        if (this.#waitUnderWay === sent) this.#waitUnderWay = undefined;
+      };
+      this.#waitUnderWay = sent;
+      sent.then(over, over);
+      return sent;
+    };
+    if (this.#waitUnderWay === undefined) return send();
+    this.#nextWait ??= this.#waitUnderWay.then(send, send);
+    return this.#nextWait;
   }
 
   #ready(): Connections {
