@@ -1,30 +1,101 @@
 #!/usr/bin/env bash
-# Starts the service. --development: installs, builds and runs it in the foreground on the embedded engine.
+# Starts the service: in the foreground, under PM2, or in Docker.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/install.sh
+source scripts/install.sh
+# shellcheck source=scripts/lib/common.sh
+source scripts/lib/common.sh
+# shellcheck source=scripts/lib/running.sh
+source scripts/lib/running.sh
+# shellcheck source=scripts/lib/release.sh
+source scripts/lib/release.sh
 
 usage() {
-  cat <<'TEXT'
-Usage: scripts/start.sh [--development | --production]
+  if [ "$language" = zh ]; then cat <<'TEXT'
+用法：scripts/start.sh [--development | --production] [--pm2 | --docker]
+
+  --development   安装缺少的依赖、构建，在前台运行（默认）
+  --production    必要时构建，以 ENVIRONMENT=production 在前台运行
+  --pm2           构建并交给 PM2 运行（默认 production），就绪后返回
+  --docker        用 docker compose 构建并启动（production），就绪后返回
+TEXT
+  else cat <<'TEXT'
+Usage: scripts/start.sh [--development | --production] [--pm2 | --docker]
 
   --development   install what is missing, build, run in the foreground (default)
   --production    build if needed, run in the foreground with ENVIRONMENT=production
+  --pm2           build and run under PM2 (production unless said otherwise); returns when it is ready
+  --docker        build and run with docker compose (production); returns when it is ready
 TEXT
+  fi
 }
 
-mode=development
+environment=
+runner=foreground
 for argument in "$@"; do
   case "$argument" in
-    --development) mode=development ;;
-    --production) mode=production ;;
+    --development | --production) environment=${argument#--} ;;
+    --pm2 | --docker) runner=${argument#--} ;;
     -h | --help) usage; exit 0 ;;
-    *) echo "start.sh: unknown option $argument" >&2; usage >&2; exit 2 ;;
+    *) unknown_option "$argument" ;;
   esac
 done
+wanted=$runner
+if [ "$wanted" = foreground ]; then export ENVIRONMENT=${environment:-development}
+else export ENVIRONMENT=${environment:-production}; fi
 
-source scripts/install.sh
-install_packages
-echo 'Building …'
-scripts/with-node.sh node_modules/typescript/bin/tsc -b packages/server
-export ENVIRONMENT=$mode
-exec scripts/with-node.sh packages/server/dist/main.js
+install_and_build() {
+  install_packages
+  say 'Building …' '正在构建……'
+  scripts/with-node.sh node_modules/typescript/bin/tsc -b packages/server
+}
+
+run_in_foreground() {
+  install_and_build
+  # What is wrong with the configuration the service says itself.
+  if load_settings 2>/dev/null; then
+    die_when_port_is_taken "$(setting SERVICE_PORT)"
+    remember_environment
+    # This process becomes the service.
+    write_pid_file $$
+  fi
+  exec scripts/with-node.sh "$main"
+}
+
+start_under_pm2() {
+  find_pm2 || die 'PM2 is missing: npm install -g pm2' '缺少 PM2：npm install -g pm2'
+  install_and_build
+  ensure_config
+  load_settings || exit 1
+  find_service
+  if [ "$runner" != none ]; then
+    die "It runs already ($(runner_line)). To take over a new version: scripts/deploy.sh --env $ENVIRONMENT --pm2" \
+      "服务已在运行（$(runner_line)）。升级请用：scripts/deploy.sh --env $ENVIRONMENT --pm2"
+  fi
+  die_when_port_is_taken "$(setting SERVICE_PORT)"
+  start_pm2_processes
+  remember_environment
+  if check_health --wait 30; then
+    keep_release
+    say "Ready at $(service_url). Log: pm2 logs $name" "已就绪：$(service_url)。日志：pm2 logs $name"
+  else
+    die "It did not become ready. See scripts/status.sh --logs and pm2 logs $name" \
+      "服务未能就绪。请查看 scripts/status.sh --logs 与 pm2 logs $name"
+  fi
+}
+
+start_in_docker() {
+  find_compose || die 'Docker Compose is missing.' '缺少 Docker Compose。'
+  ensure_config
+  "${compose[@]}" up -d --build
+  remember_environment
+  wait_for_container || die "It did not become healthy. See: ${compose[*]} logs $name" "容器未能就绪。请查看：${compose[*]} logs $name"
+  say 'Ready at http://127.0.0.1:8089' '已就绪：http://127.0.0.1:8089'
+}
+
+case "$wanted" in
+  foreground) run_in_foreground ;;
+  pm2) start_under_pm2 ;;
+  docker) start_in_docker ;;
+esac

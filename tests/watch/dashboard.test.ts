@@ -133,7 +133,7 @@ describe('the dashboard', () => {
     const without = queries
       .filter(({ query }) => !query.includes('instance=~".*"'))
       .map(({ title }) => title);
-    expect(without).toEqual(['Alerts', 'Open streams']);
+    expect(without).toEqual(['Alerts']);
   });
 });
 
