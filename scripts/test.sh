@@ -23,7 +23,7 @@ tsc -b
 # A smaller fleet than the 100,000 messages of `npm run test:fleet`, so that all tests together stay short.
 export TEST_FLEET_MESSAGES="${TEST_FLEET_MESSAGES:-20000}"
 set +e
-vitest run --reporter=default --reporter=json --outputFile.json=node_modules/.test-results.json
+vitest run --project unit --project system --reporter=default --reporter=json --outputFile.json=node_modules/.test-results.json
 status=$?
 set -e
 scripts/with-node.sh scripts/test-summary.mjs node_modules/.test-results.json

@@ -194,6 +194,11 @@ function nextSteps() {
     `${LOG_FILE} 未轮转：请安装 deploy/logrotate/message-push-service。`,
   );
   step(
+    args.environment === 'production' && settings.ALLOW_ANONYMOUS === 'true',
+    'Anybody may publish (ALLOW_ANONYMOUS=true): set ENABLE_API_KEY_AUTH=true and API_KEY.',
+    '任何人都可发布（ALLOW_ANONYMOUS=true）：请设置 ENABLE_API_KEY_AUTH=true 与 API_KEY。',
+  );
+  step(
     settings.ALLOWED_ORIGINS === 'https://yourdomain.com',
     'ALLOWED_ORIGINS is the example: name the origins of your pages.',
     'ALLOWED_ORIGINS 仍为示例值：请填写您的页面来源。',

@@ -1,0 +1,34 @@
+/**
+ * A copy of this checkout that a test may build in, deploy from and break: the files that git knows or would take,
+ * the built programs, and the packages as hard links.
+ */
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const BUILT = ['protocol', 'server'].flatMap((name) =>
+  ['dist', 'tsconfig.tsbuildinfo'].map((file) => `packages/${name}/${file}`),
+);
+
+export function scratchCopy(folder: string): void {
+  const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  for (const file of [...listed.split('\0').filter((name) => name !== ''), ...BUILT]) {
+    // What was deleted and not yet committed is still listed.
+    if (!existsSync(join(ROOT, file))) continue;
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    // The compiler goes by the times of files.
+    cpSync(join(ROOT, file), join(folder, file), { recursive: true, preserveTimestamps: true });
+  }
+  const packages = join(ROOT, 'node_modules');
+  try {
+    execFileSync('cp', ['-al', packages, folder], { stdio: 'pipe' });
+  } catch {
+    // Another file system.
+    execFileSync('cp', ['-a', packages, folder]);
+  }
+}

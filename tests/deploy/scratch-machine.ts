@@ -1,0 +1,140 @@
+/**
+ * A machine of a test's own, made of Linux namespaces: its processes, its network (so that the ports of the guide
+ * are free) and what it writes under `/etc`, `/run` and `/var` end with it, and this machine sees none of them. The
+ * program files are those of this machine. Needs root.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { waitFor } from '../support/wait.ts';
+
+export interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** What it reads; nothing by default. */
+  readonly input?: string;
+  readonly timeoutMs?: number;
+}
+
+export interface Ran {
+  readonly status: number | null;
+  /** Standard output and standard error as they came. */
+  readonly output: string;
+}
+
+/** Layers over the folders that programs of the test write to; the first process keeps all alive. */
+const BOOT = `
+set -e
+mount --make-rprivate /
+mount -t proc proc /proc
+mount -t tmpfs tmpfs "$1"
+for folder in etc var; do
+  mkdir -p "$1/$folder" "$1/$folder.work"
+  mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$1/$folder,workdir=$1/$folder.work" "/$folder"
+done
+mount -t tmpfs tmpfs /run
+ip link set lo up
+echo up
+read -r _ || true
+`;
+const START_TIMEOUT_MS = 20_000;
+const COMMAND_TIMEOUT_MS = 120_000;
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+export class ScratchMachine {
+  /** For homes and whatever else it keeps outside the layers. */
+  readonly folder: string;
+  readonly #layers: string;
+  readonly #child: ChildProcess;
+  #pid = '';
+
+  private constructor() {
+    this.folder = mkdtempSync(join(tmpdir(), 'message-push-machine-'));
+    this.#layers = mkdtempSync(join(tmpdir(), 'message-push-layers-'));
+    const own = ['--mount', '--net', '--pid', '--fork', '--kill-child=KILL'];
+    this.#child = spawn('unshare', [...own, 'bash', '-c', BOOT, 'bash', this.#layers], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    running.add(this.#child);
+    this.#child.once('exit', () => running.delete(this.#child));
+  }
+
+  static async start(): Promise<ScratchMachine> {
+    const machine = new ScratchMachine();
+    let output = '';
+    for (const stream of [machine.#child.stdout, machine.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    }
+    await waitFor(
+      'a scratch machine',
+      () => {
+        if (machine.#child.exitCode !== null) throw new Error(`no scratch machine is to be had: ${output}`);
+        return output.startsWith('up');
+      },
+      { timeoutMs: START_TIMEOUT_MS, describe: () => output },
+    );
+    const { pid } = machine.#child;
+    machine.#pid = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+    return machine;
+  }
+
+  /** Starts a program there. */
+  spawn(command: string, options: RunOptions = {}): ChildProcess {
+    const { cwd = this.folder, env = {} } = options;
+    const inside = ['--target', this.#pid, '--mount', '--net', '--pid', `--wd=${cwd}`];
+    return spawn('nsenter', [...inside, 'bash', '-c', command], {
+      env: { PATH: process.env['PATH'], HOME: this.folder, LANG: 'C.UTF-8', ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+  }
+
+  /** Runs commands there to their end. What they leave in the background stays until the machine ends. */
+  run(command: string, options: RunOptions = {}): Promise<Ran> {
+    const { input = '', timeoutMs = COMMAND_TIMEOUT_MS } = options;
+    const child = this.spawn(command, options);
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    }
+    child.stdin?.on('error', () => undefined).end(input);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        child.kill('SIGKILL');
+        reject(new Error(`not done within ${timeoutMs} ms: ${command}\n${output}`));
+      }, timeoutMs);
+      // Daemons may hold the pipes open: what counts is the end of the command itself.
+      child.once('exit', (status) => {
+        clearTimeout(timer);
+        setImmediate(() => resolve({ status, output }));
+      });
+    });
+  }
+
+  async dispose(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await waitFor('the end of the scratch machine', () => this.#child.signalCode !== null);
+    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.#layers, { recursive: true, force: true });
+  }
+}
+
+/** Why there can be no such machine here; undefined when there can. */
+export function scratchMachineProblem(): string | undefined {
+  try {
+    execFileSync('unshare', ['--mount', '--net', '--pid', '--fork', 'true'], {
+      stdio: 'pipe',
+      timeout: 5000,
+    });
+    return undefined;
+  } catch (error) {
+    return `namespaces are not to be had here: ${(error as Error).message.trim()}`;
+  }
+}
