@@ -1,50 +1,81 @@
 -- Put before the scripts that write or read a channel's log.
 --
 -- A channel has three keys in one hash slot (packages/server/src/engine/redis/keys.ts):
---   log      string  the state of the log, in one line; see `unpack_log`
---   history  stream  entries; the ID is `<offset>-0`, field s: facts of the entry (see `facts`), field d: the message
+--   log      string  `FACTS` of the newest entry, then `REST`, then the log's ancestors
+--   history  stream  entries; the ID is `<offset>-0`, field d: `FACTS` of the entry, then the message
 --   audience hash    node id -> how many of its streams have joined the channel
+-- An entry is announced on the bus as it stands in the history.
+--
+-- Numbers are kept as eight bytes each: writing one as text takes Lua as long as half a command takes Redis.
+-- codec.ts reads the same forms.
 --
 -- The clock of expiry and order is this server's, so that nodes need not agree on the time.
+local call, pack, unstruct, sub = redis.call, struct.pack, struct.unpack, string.sub
 
--- A number as text. Lua would write large ones with an exponent; and writing a number costs more than anything else that a
--- script does, so each is written once.
-local texts = {}
+-- A number as text. Lua would write large ones with an exponent.
 local function whole(n)
-  local text = texts[n]
-  if not text then
-    text = string.format('%.0f', n)
-    texts[n] = text
-  end
-  return text
+  return string.format('%.0f', n)
 end
 
--- epoch    the log's current life
--- offset   of its newest entry
--- order    of its newest entry: microseconds since 1970, made to rise
--- run      run id of the server that the newest entry was written on
--- lasting  newest entry without a ttl of its own
--- own      latest expiry (ms) among the entries that have a ttl of their own; 0: none
--- expires  when the history key expires (ms); 0: not set yet, -1: never
--- bytes    of all entries ever
--- dropped  of the entries that are known to be gone: a lower bound
--- ancestors  `epoch:offset`, or `epoch:offset!lost` where entries up to `lost` were acknowledged and are missing; joined by
---            commas, newest first; `-`: none
+--   epoch    eight characters; `-`: not in a history; `!`: not a publication, the log's state has changed
+--   offset
+--   lasting  newest entry before this one that has no ttl of its own
+--   own      latest expiry (ms) among the entries before this one that have a ttl of their own; 0: none
+--            These two say what is lost when everything before the entry is gone.
+--   order    microseconds since 1970, made to rise
+--   expires  ms; 0: never; below 0 when the publisher chose the ttl
+--   bytes    of all entries up to this one
+local FACTS = '<c8dddddd'
+local FACTS_BYTES = 56
+
+--   expires  when the history key expires (ms); 0: not set yet, -1: never
+--   dropped  bytes of the entries that are known to be gone: a lower bound
+--   run      run id of the server that the newest entry was written on
+-- Ancestors: `epoch:offset`, or `epoch:offset!lost` where entries up to `lost` were acknowledged and are missing; joined by
+-- commas, newest first.
+local REST = '<dds'
+local LOG = '<c8dddddddds'
+
+-- `facts` and `rest`: as they stand in the key, while nothing of them has changed; else false.
 local function unpack_log(text)
-  local epoch, offset, order, run, lasting, own, expires, bytes, dropped, ancestors =
-    string.match(text, '^(%S+) (%d+) (%d+) (%S+) (%d+) (%d+) (%-?%d+) (%d+) (%d+) (%S+)$')
+  local epoch, offset, lasting, own, order, entry_expires, bytes, expires, dropped, run, at = unstruct(LOG, text)
+  if entry_expires >= 0 then lasting = offset elseif -entry_expires > own then own = -entry_expires end
   return {
-    epoch = epoch, offset = tonumber(offset), order = tonumber(order), run = run, lasting = tonumber(lasting),
-    own = tonumber(own), expires = tonumber(expires), bytes = tonumber(bytes), dropped = tonumber(dropped),
-    ancestors = ancestors,
+    epoch = epoch, offset = offset, lasting = lasting, own = own, order = order, bytes = bytes, expires = expires,
+    dropped = dropped, run = run, ancestors = sub(text, at), facts = false, rest = true,
   }
 end
 
-local function pack_log(log)
-  return table.concat({
-    log.epoch, whole(log.offset), whole(log.order), log.run, whole(log.lasting), whole(log.own), whole(log.expires), whole(log.bytes),
-    whole(log.dropped), log.ancestors,
-  }, ' ')
+local function pack_rest(log)
+  return pack(REST, log.expires, log.dropped, log.run) .. log.ancestors
+end
+
+-- The facts of an entry that changes neither `lasting` nor `own`, for a log that has changed without a new one.
+local function pack_state(log)
+  return pack(FACTS, log.epoch, log.offset, log.lasting, log.own, log.order, -1, log.bytes) .. pack_rest(log)
+end
+
+-- Of an entry, its facts, or a log.
+local function offset_of(facts)
+  return (unstruct('<d', facts, 9))
+end
+
+local function order_of(facts)
+  return (unstruct('<d', facts, 33))
+end
+
+local function expiry_of(facts)
+  return math.abs((unstruct('<d', facts, 41)))
+end
+
+-- Bytes of all entries before this one.
+local function bytes_before(entry)
+  return unstruct('<d', entry, 49) - (#entry - FACTS_BYTES)
+end
+
+-- On the bus, of what has no place in a history.
+local function bare_facts(mark, order)
+  return pack(FACTS, mark .. '       ', 0, 0, 0, order, 0, 0)
 end
 
 local MAX_ANCESTORS = 8
@@ -53,45 +84,30 @@ local MAX_ANCESTORS = 8
 local function succeed(log, epoch, run, lost_up_to)
   local ancestors = { log.epoch .. ':' .. whole(log.offset) .. (lost_up_to and '!' .. whole(lost_up_to) or '') }
   for ancestor in string.gmatch(log.ancestors, '[^,]+') do
-    if ancestor ~= '-' and #ancestors < MAX_ANCESTORS then ancestors[#ancestors + 1] = ancestor end
+    if #ancestors < MAX_ANCESTORS then ancestors[#ancestors + 1] = ancestor end
   end
   log.ancestors = table.concat(ancestors, ',')
   log.epoch = epoch
   log.run = run
-end
-
--- Facts of an entry: `offset lasting own order expires bytes`
---   lasting, own   of the log before this entry: what is lost when everything before it is gone
---   expires        ms; 0: never; with a `*` behind it when the publisher chose the ttl
---   bytes          of all entries up to this one
-local function expiry_of(facts)
-  return tonumber(string.match(facts, '^%d+ %d+ %d+ %d+ (%d+)'))
-end
-
-local function bytes_up_to(facts)
-  return tonumber(string.match(facts, '(%d+)$'))
-end
-
-local function offset_of(id)
-  return tonumber(string.match(id, '^(%d+)'))
+  log.rest = false
 end
 
 local function now_us()
-  local time = redis.call('TIME')
+  local time = call('TIME')
   return tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 
--- The facts of the first entry from offset `from` on that has not expired; false when there is none.
-local function first_facts(history, from, now)
+-- The first entry from offset `from` on that has not expired; false when there is none.
+local function first_entry(history, from, now)
   local count = 1
   while true do
-    local entries = redis.call('XRANGE', history, from .. '-0', '+', 'COUNT', count)
+    local entries = call('XRANGE', history, whole(from) .. '-0', '+', 'COUNT', count)
     for _, entry in ipairs(entries) do
       local expires = expiry_of(entry[2][2])
       if expires == 0 or expires > now then return entry[2][2] end
     end
     if #entries < count then return false end
-    from = offset_of(entries[#entries][1]) + 1
+    from = offset_of(entries[#entries][2][2]) + 1
     count = math.min(count * 4, 256)
   end
 end

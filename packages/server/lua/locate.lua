@@ -6,15 +6,15 @@
 local max_entries, since = tonumber(ARGV[1]), tonumber(ARGV[2]) * 1000
 local text = redis.call('GET', KEYS[1])
 if not text then return 0 end
-local top = tonumber(string.match(text, '^%S+ (%d+)'))
+local top = offset_of(text)
 local low, high = math.max(1, top - max_entries + 1), top + 1
 while low < high do
   local middle = math.floor((low + high) / 2)
-  local entry = redis.call('XRANGE', KEYS[2], middle .. '-0', '+', 'COUNT', 1)[1]
-  if not entry or tonumber(string.match(entry[2][2], '^%d+ %d+ %d+ (%d+)')) >= since then
+  local entry = redis.call('XRANGE', KEYS[2], whole(middle) .. '-0', '+', 'COUNT', 1)[1]
+  if not entry or order_of(entry[2][2]) >= since then
     high = middle
   else
-    low = offset_of(entry[1]) + 1
+    low = offset_of(entry[2][2]) + 1
   end
 end
 return low

@@ -7,7 +7,7 @@ local retention = tonumber(ARGV[1])
 local results = {}
 for k, key in ipairs(KEYS) do
   local text = redis.call('GET', key)
-  results[k] = text and string.match(text, '^%S+ %d+') or ''
+  results[k] = text and sub(text, 1, 8) .. ' ' .. whole(offset_of(text)) or ''
   local left = text and redis.call('PTTL', key) or -1
   if left >= 0 and left < retention / 2 then redis.call('PEXPIRE', key, retention) end
 end

@@ -3,26 +3,25 @@
 -- KEYS  per channel: log, history
 -- ARGV  1 entries that a channel keeps   2 bytes of messages per channel, of which one is given in any case
 --       then per channel: the offset
--- Returns the time (ms), then per channel: the log's line ('' when it has none) and a list of facts, message, facts, message …
+-- Returns the time (ms), then per channel: its log ('' when it has none) and a list of entries
 local max_entries, max_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
 local results = { whole(math.floor(now_us() / 1000)) }
 for k = 1, #KEYS, 2 do
   local text = redis.call('GET', KEYS[k])
   local list = {}
   if text then
-    local top = tonumber(string.match(text, '^%S+ (%d+)'))
+    local top = offset_of(text)
     local from = math.max(tonumber(ARGV[2 + (k + 1) / 2]), top - max_entries) + 1
     local bytes, count = 0, 16
     while from <= top and bytes < max_bytes do
-      local entries = redis.call('XRANGE', KEYS[k + 1], from .. '-0', '+', 'COUNT', count)
+      local entries = redis.call('XRANGE', KEYS[k + 1], whole(from) .. '-0', '+', 'COUNT', count)
       for _, entry in ipairs(entries) do
         if bytes >= max_bytes and #list > 0 then break end
         list[#list + 1] = entry[2][2]
-        list[#list + 1] = entry[2][4]
-        bytes = bytes + #entry[2][4]
+        bytes = bytes + #entry[2][2] - FACTS_BYTES
       end
       if #entries < count then break end
-      from = offset_of(entries[#entries][1]) + 1
+      from = offset_of(entries[#entries][2][2]) + 1
       count = math.min(count * 2, 256)
     end
   end

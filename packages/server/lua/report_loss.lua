@@ -33,9 +33,9 @@ end
 succeed(log, ARGV[4], ARGV[1], lost_up_to)
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl == -1 then
-  redis.call('SET', KEYS[1], pack_log(log))
+  redis.call('SET', KEYS[1], pack_state(log))
 else
-  redis.call('SET', KEYS[1], pack_log(log), 'PX', math.max(ttl, tonumber(ARGV[7])))
+  redis.call('SET', KEYS[1], pack_state(log), 'PX', math.max(ttl, tonumber(ARGV[7])))
 end
-redis.call(ARGV[5], ARGV[6], '! 0 0 0\n')
+redis.call(ARGV[5], ARGV[6], bare_facts('!', 0) .. '\0\0\0\0')
 return 1

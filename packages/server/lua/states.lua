@@ -2,7 +2,7 @@
 --
 -- KEYS  per channel: log, history
 -- ARGV  1 entries that a channel keeps
--- Returns the time (ms), then per channel: the log's line ('' when it has none) and the facts of its first entry ('' when there is none)
+-- Returns the time (ms), then per channel: its log ('' when it has none) and the facts of its first entry ('' when there is none)
 local max_entries = tonumber(ARGV[1])
 local now = math.floor(now_us() / 1000)
 local results = { whole(now) }
@@ -10,8 +10,9 @@ for k = 1, #KEYS, 2 do
   local text = redis.call('GET', KEYS[k])
   results[#results + 1] = text or ''
   if text then
-    local offset = tonumber(string.match(text, '^%S+ (%d+)'))
-    results[#results + 1] = first_facts(KEYS[k + 1], math.max(1, offset - max_entries + 1), now) or ''
+    local offset = offset_of(text)
+    local entry = first_entry(KEYS[k + 1], math.max(1, offset - max_entries + 1), now)
+    results[#results + 1] = entry and sub(entry, 1, FACTS_BYTES) or ''
   else
     results[#results + 1] = ''
   end

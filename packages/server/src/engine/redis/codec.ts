@@ -7,22 +7,40 @@ import type { Ancestor, LogState } from '../../core/engine.ts';
 import type { Message } from '../../core/message.ts';
 
 const NEWLINE = 0x0a;
+const HYPHEN = 0x2d;
+const EXCLAMATION = 0x21;
+
+/** Places in `FACTS` of `lua/common.lua`; numbers are doubles, little-endian. */
+const EPOCH_BYTES = 8;
+const OFFSET_AT = 8;
+const LASTING_AT = 16;
+const OWN_AT = 24;
+const ORDER_AT = 32;
+const EXPIRES_AT = 40;
+const BYTES_AT = 48;
+export const FACTS_BYTES = 56;
+/** Where the run id of a log begins, in `REST`. */
+const RUN_AT = FACTS_BYTES + 16;
+/** Of the number before a message: how many bytes it has. */
+const LENGTH_BYTES = 4;
 
 export function encodeMessage({ id, type, channels, exclude, timeMs, json }: Message): Buffer {
   const head = JSON.stringify(
     exclude === undefined ? [id, type, timeMs, channels] : [id, type, timeMs, channels, exclude],
   );
   const headBytes = Buffer.byteLength(head);
-  const bytes = Buffer.allocUnsafe(headBytes + 1 + json.length);
-  bytes.write(head);
-  bytes[headBytes] = NEWLINE;
-  bytes.set(json, headBytes + 1);
+  const length = headBytes + 1 + json.length;
+  const bytes = Buffer.allocUnsafe(LENGTH_BYTES + length);
+  bytes.writeUInt32LE(length);
+  bytes.write(head, LENGTH_BYTES);
+  bytes[LENGTH_BYTES + headBytes] = NEWLINE;
+  bytes.set(json, LENGTH_BYTES + headBytes + 1);
   return bytes;
 }
 
-export function decodeMessage(bytes: Buffer): Message {
-  const end = bytes.indexOf(NEWLINE);
-  const [id, type, timeMs, channels, exclude] = JSON.parse(bytes.toString('utf8', 0, end)) as [
+function decodeMessage(bytes: Buffer): Message {
+  const end = bytes.indexOf(NEWLINE, LENGTH_BYTES);
+  const [id, type, timeMs, channels, exclude] = JSON.parse(bytes.toString('utf8', LENGTH_BYTES, end)) as [
     string,
     string,
     number,
@@ -42,21 +60,22 @@ export interface BusRecord {
 
 export function decodeAnnouncement(bytes: Buffer): BusRecord[] {
   const records: BusRecord[] = [];
-  for (let start = 0; start < bytes.length; ) {
-    const end = bytes.indexOf(NEWLINE, start);
-    const [epoch = '', offset, order, length] = bytes.toString('latin1', start, end).split(' ');
-    start = end + 1 + Number(length);
+  for (let at = 0; at < bytes.length; ) {
+    const messageAt = at + FACTS_BYTES;
+    const end = messageAt + LENGTH_BYTES + bytes.readUInt32LE(messageAt);
+    const mark = bytes[at];
     records.push({
-      epoch,
-      offset: Number(offset),
-      order: Number(order),
-      message: epoch === '!' ? undefined : decodeMessage(bytes.subarray(end + 1, start)),
+      epoch: mark === HYPHEN ? '-' : bytes.toString('latin1', at, at + EPOCH_BYTES),
+      offset: bytes.readDoubleLE(at + OFFSET_AT),
+      order: bytes.readDoubleLE(at + ORDER_AT),
+      message: mark === EXCLAMATION ? undefined : decodeMessage(bytes.subarray(messageAt, end)),
     });
+    at = end;
   }
   return records;
 }
 
-export interface LogLine {
+export interface LogFacts {
   readonly epoch: string;
   readonly offset: number;
   readonly order: number;
@@ -69,17 +88,19 @@ export interface LogLine {
 }
 
 /** `undefined` for a channel that has no log. */
-export function parseLog(text: string): LogLine | undefined {
-  if (text === '') return undefined;
-  const [epoch = '', offset, order, , lasting, own, , bytes, , ancestors = '-'] = text.split(' ');
+export function readLog(log: Buffer): LogFacts | undefined {
+  if (log.length === 0) return undefined;
+  const newest = readFacts(log);
+  const { offset, order, bytes } = newest;
+  const ancestors = log.toString('latin1', log.indexOf(0, RUN_AT) + 1);
   return {
-    epoch,
-    offset: Number(offset),
-    order: Number(order),
-    lasting: Number(lasting),
-    own: Number(own),
-    bytes: Number(bytes),
-    ancestors: ancestors === '-' ? NONE : ancestors.split(',').map(parseAncestor),
+    epoch: log.toString('latin1', 0, EPOCH_BYTES),
+    offset,
+    order,
+    lasting: newest.hasOwnTtl ? newest.lasting : offset,
+    own: newest.hasOwnTtl ? Math.max(newest.own, newest.expiresMs) : newest.own,
+    bytes,
+    ancestors: ancestors === '' ? NONE : ancestors.split(',').map(parseAncestor),
   };
 }
 
@@ -102,29 +123,33 @@ export interface EntryFacts {
   readonly bytes: number;
 }
 
-export function parseFacts(text: string): EntryFacts {
-  const [offset, lasting, own, order, expires = '', bytes] = text.split(' ');
+export function readFacts(entry: Buffer): EntryFacts {
+  const expires = entry.readDoubleLE(EXPIRES_AT);
   return {
-    offset: Number(offset),
-    lasting: Number(lasting),
-    own: Number(own),
-    order: Number(order),
-    expiresMs: Number.parseInt(expires, 10),
-    hasOwnTtl: expires.endsWith('*'),
-    bytes: Number(bytes),
+    offset: entry.readDoubleLE(OFFSET_AT),
+    lasting: entry.readDoubleLE(LASTING_AT),
+    own: entry.readDoubleLE(OWN_AT),
+    order: entry.readDoubleLE(ORDER_AT),
+    expiresMs: Math.abs(expires),
+    hasOwnTtl: expires < 0,
+    bytes: entry.readDoubleLE(BYTES_AT),
   };
+}
+
+export function messageOf(entry: Buffer): Message {
+  return decodeMessage(entry.subarray(FACTS_BYTES));
 }
 
 /**
  * The last entry before `first` that is lost, when everything before it is gone. Entries whose publisher chose their
  * ttl are not lost once it has run out. Without `first`, all of the log is gone.
  */
-export function lostBefore(log: LogLine, first: EntryFacts | undefined, nowMs: number): number {
+export function lostBefore(log: LogFacts, first: EntryFacts | undefined, nowMs: number): number {
   if (first === undefined) return log.own > nowMs ? log.offset : log.lasting;
   return first.own > nowMs ? first.offset - 1 : first.lasting;
 }
 
-export function stateOf(log: LogLine, floor: number): LogState {
+export function stateOf(log: LogFacts, floor: number): LogState {
   const { epoch, offset, ancestors } = log;
   return ancestors.length === 0 ? { epoch, offset, floor } : { epoch, offset, floor, ancestors };
 }

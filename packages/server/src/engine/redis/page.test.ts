@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeMessage, parseLog } from './codec.ts';
+import { encodeMessage, FACTS_BYTES, readLog } from './codec.ts';
 import { assemblePage, type ChannelRead } from './page.ts';
 
 const NOW = 1_800_000_000_000;
+/** As of an entry whose publisher chose a ttl that is long over. */
+const CHANGES_NOTHING = -1;
 const UNBORN = { epoch: '-g19', offset: 0, floor: 0 };
 
 interface Entry {
@@ -14,7 +16,7 @@ interface Entry {
 
 /** A channel as Redis holds it, and what a reader of all of it must be shown. */
 class FakeLog {
-  readonly entries: { facts: string; blob: Buffer; offset: number; order: number }[] = [];
+  readonly entries: { bytes: Buffer; offset: number; order: number }[] = [];
   readonly shown: number[] = [];
   /** Newest entry that is lost. */
   lostTo = 0;
@@ -38,9 +40,8 @@ class FakeLog {
         json: Buffer.alloc(20, 0x20),
       });
       this.#bytes += blob.length;
-      const mark = ttl === 'own' ? '*' : '';
-      const facts = `${offset} ${this.#lasting} ${this.#own} ${order} ${expires}${mark} ${this.#bytes}`;
-      this.entries.push({ facts, blob, offset, order });
+      const facts = this.#facts(offset, order, ttl === 'own' ? -expires : expires);
+      this.entries.push({ bytes: Buffer.concat([facts, blob]), offset, order });
       if (ttl === 'own') this.#own = Math.max(this.#own, expires);
       else this.#lasting = offset;
       const isTrimmed = offset <= trimmed;
@@ -58,20 +59,29 @@ class FakeLog {
   read(after: number, maxBytes: number): ChannelRead {
     const list: Buffer[] = [];
     let bytes = 0;
-    for (const { facts, blob, offset } of this.entries) {
+    for (const { bytes: entryBytes, offset } of this.entries) {
       if (offset <= after) continue;
       if (bytes >= maxBytes && list.length > 0) break;
-      list.push(Buffer.from(facts), blob);
-      bytes += blob.length;
+      list.push(entryBytes);
+      bytes += entryBytes.length - FACTS_BYTES;
     }
-    return { channel: this.channel, after, log: this.#line(), list, nowMs: NOW, maxBytes, unborn: UNBORN };
+    return { channel: this.channel, after, log: this.#log(), list, nowMs: NOW, maxBytes, unborn: UNBORN };
   }
 
-  #line() {
+  #log() {
     const count = this.entries.at(-1)?.offset ?? 0;
     const offset = Math.max(count, this.lostTo);
     if (offset === 0) return undefined;
-    return parseLog(`e ${offset} 1 run ${this.#lasting} ${this.#own} 0 ${this.#bytes} 0 -`);
+    return readLog(
+      Buffer.concat([this.#facts(offset, 1, CHANGES_NOTHING), Buffer.alloc(16), Buffer.from('run\0')]),
+    );
+  }
+
+  #facts(offset: number, order: number, expires: number): Buffer {
+    const numbers = Buffer.from(
+      Float64Array.of(offset, this.#lasting, this.#own, order, expires, this.#bytes).buffer,
+    );
+    return Buffer.concat([Buffer.from('epoch001'), numbers]);
   }
 }
 

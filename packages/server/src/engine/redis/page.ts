@@ -1,14 +1,22 @@
 /** Puts together what was read of several channels: in the order of publishing, and never past what is not read yet. */
 import type { HistoryPage, LogState } from '../../core/engine.ts';
 import type { Message, Place, Publication } from '../../core/message.ts';
-import { decodeMessage, type EntryFacts, type LogLine, lostBefore, parseFacts, stateOf } from './codec.ts';
+import {
+  type EntryFacts,
+  FACTS_BYTES,
+  type LogFacts,
+  lostBefore,
+  messageOf,
+  readFacts,
+  stateOf,
+} from './codec.ts';
 
 /** What a script has read of one channel after an offset. */
 export interface ChannelRead {
   readonly channel: string;
   readonly after: number;
-  readonly log: LogLine | undefined;
-  /** Facts and message in turn. */
+  readonly log: LogFacts | undefined;
+  /** Entries as they stand in the history. */
   readonly list: readonly Buffer[];
   readonly nowMs: number;
   /** The list was cut at so many bytes. */
@@ -77,16 +85,15 @@ function readChannel({ after, log, list, nowMs, maxBytes, unborn }: ChannelRead)
   let bytes = 0;
   let previous = after;
   let lastOrder = 0;
-  for (let i = 0; i < list.length; i += 2) {
-    const facts = parseFacts((list[i] as Buffer).toString('latin1'));
-    const blob = list[i + 1] as Buffer;
-    bytes += blob.length;
+  for (const entry of list) {
+    const facts = readFacts(entry);
+    bytes += entry.length - FACTS_BYTES;
     if (facts.offset > previous + 1) {
       const lost = lostBefore(log, facts, nowMs);
       if (lost > previous) lostTo = lost;
     }
     const isExpired = facts.expiresMs !== 0 && facts.expiresMs <= nowMs;
-    if (!isExpired) entries.push({ facts, message: decodeMessage(blob) });
+    if (!isExpired) entries.push({ facts, message: messageOf(entry) });
     else if (!facts.hasOwnTtl) lostTo = facts.offset;
     previous = facts.offset;
     lastOrder = facts.order;

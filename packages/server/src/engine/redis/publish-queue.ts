@@ -45,12 +45,21 @@ export interface PartResult {
   readonly runId: string;
 }
 
+/** A connection, and the name on the bus of its node. */
+interface DirectChannel {
+  readonly channel: string;
+  readonly bus: string;
+}
+
 /** The channels of a draft that may share a call. */
-interface Part {
-  readonly draft: Draft;
+interface SlotChannels {
+  readonly slot: number;
   readonly logs: readonly string[];
-  /** Connections: the name on the bus of each one's node. */
-  readonly direct: readonly { readonly channel: string; readonly bus: string }[];
+  readonly direct: readonly DirectChannel[];
+}
+
+interface Part extends Omit<SlotChannels, 'slot'> {
+  readonly draft: Draft;
   /** In a cluster, where the publisher chose the id: whether it belongs to this message. */
   readonly claim: Promise<boolean> | undefined;
   readonly queuedMs: number;
@@ -68,6 +77,8 @@ interface Group {
 /** One call stays below a few ms of the server, and of its buffers. */
 const MAX_PARTS = 200;
 const MAX_BYTES = 1024 * 1024;
+/** Of `META` in `lua/publish.lua`, before the numbers of the channels. */
+const META_BYTES = 21;
 /** The deadline that a server is given is so much earlier than the one that a publisher sees: clocks are not equal. */
 const CLOCK_MARGIN_MS = 100;
 /** Whom a connection belongs to that no node can have. */
@@ -95,7 +106,10 @@ export class PublishQueue {
     this.bytes += size;
     this.messages++;
     try {
-      return await Promise.all(this.#split(draft).map((part) => this.#enqueue(draft, part, claim)));
+      const parts = this.#split(draft);
+      const [only] = parts;
+      if (parts.length === 1 && only !== undefined) return [await this.#enqueue(draft, only, claim)];
+      return await Promise.all(parts.map((part) => this.#enqueue(draft, part, claim)));
     } finally {
       this.bytes -= size;
       if (--this.messages === 0) this.#onIdle?.();
@@ -110,13 +124,14 @@ export class PublishQueue {
     });
   }
 
-  #split(draft: Draft): { slot: number; logs: string[]; direct: { channel: string; bus: string }[] }[] {
+  #split({ message: { channels } }: Draft): readonly SlotChannels[] {
     const { router, keys } = this.#options;
-    const parts = new Map<
-      number,
-      { slot: number; logs: string[]; direct: { channel: string; bus: string }[] }
-    >();
-    for (const channel of draft.message.channels) {
+    const [only] = channels;
+    if (channels.length === 1 && only !== undefined && !isTransientChannel(only)) {
+      return [{ slot: router.groupOf(keys.log(only)), logs: channels, direct: [] }];
+    }
+    const parts = new Map<number, { slot: number; logs: string[]; direct: DirectChannel[] }>();
+    for (const channel of channels) {
       const isDirect = isTransientChannel(channel);
       const bus = isDirect ? keys.nodeBus(nodeOfConnectionChannel(channel) ?? NO_NODE) : '';
       const slot = router.groupOf(isDirect ? bus : keys.log(channel));
@@ -133,7 +148,7 @@ export class PublishQueue {
 
   #enqueue(
     draft: Draft,
-    { slot, logs, direct }: { slot: number; logs: string[]; direct: { channel: string; bus: string }[] },
+    { slot, logs, direct }: SlotChannels,
     claim: Promise<boolean> | undefined,
   ): Promise<PartResult> {
     return new Promise((resolve, reject) => {
@@ -183,7 +198,7 @@ export class PublishQueue {
     if (first === undefined) return;
     const startedMs = performance.now();
     const untilMs = first.queuedMs + timeoutMs;
-    const { keys, args } = this.#arguments(parts);
+    const { keys, args, channels } = this.#arguments(parts);
     const isReplicated = group.ack === 'replicated';
     try {
       const { reply, replicas, shard } = await router.call(
@@ -195,7 +210,7 @@ export class PublishQueue {
       );
       if (isReplicated && replicas < ackReplicas) throw notReplicated(replicas, ackReplicas, timeoutMs);
       this.#options.onCommitted(parts.length, (performance.now() - startedMs) / 1000);
-      this.#resolve(parts, reply as string[], shard.runId);
+      this.#resolve(parts, channels, reply as Reply, shard.runId);
     } catch (error) {
       const problem = publishError(error);
       // What waits behind it fails too: a batch must not be stored without its first half, nor be sent again behind it.
@@ -219,10 +234,20 @@ export class PublishQueue {
     ];
   }
 
-  #arguments(parts: readonly Part[]): { keys: string[]; args: Argument[] } {
+  /** What the messages of a call share is named once; see `lua/publish.lua`. */
+  #arguments(parts: readonly Part[]): {
+    keys: string[];
+    args: Argument[];
+    channels: ReadonlyMap<string, number>;
+  } {
     const { keys: names, router } = this.#options;
     const keys: string[] = [];
-    const args: Argument[] = [];
+    const channels = new Map<string, number>();
+    for (const { logs } of parts) {
+      for (const channel of logs) if (!channels.has(channel)) channels.set(channel, channels.size + 1);
+    }
+    const nodes = new Map<string, number>();
+    const messages: Argument[] = [];
     for (const { draft, logs, direct } of parts) {
       const { message, fingerprint = '', ttlMs = 0, hasOwnTtl } = draft;
       if (fingerprint !== '') {
@@ -230,47 +255,69 @@ export class PublishQueue {
         const home = logs[0] ?? nodeOfConnectionChannel(direct[0]?.channel ?? '') ?? NO_NODE;
         keys.push(router.isCluster ? names.receipt(message.id, home) : names.receipt(message.id));
       }
-      args.push(
-        encodeMessage(message),
-        String(ttlMs),
-        hasOwnTtl ? '1' : '0',
-        fingerprint,
-        String(message.timeMs),
-        String(logs.length),
-        String(direct.length),
-      );
-      for (const channel of logs) {
-        keys.push(names.log(channel), names.history(channel), names.audience(channel));
-        args.push(names.bus(channel));
+      const buses = logs.length + direct.length;
+      const meta = Buffer.allocUnsafe(META_BYTES + 2 * buses + fingerprint.length);
+      meta.writeDoubleLE(ttlMs, 0);
+      meta.writeDoubleLE(message.timeMs, 8);
+      meta[16] = hasOwnTtl ? 1 : 0;
+      meta.writeUInt16LE(logs.length, 17);
+      meta.writeUInt16LE(buses, 19);
+      let at = META_BYTES;
+      for (const channel of logs) at = meta.writeUInt16LE(channels.get(channel) as number, at);
+      for (const { bus } of direct) {
+        if (!nodes.has(bus)) nodes.set(bus, channels.size + nodes.size + 1);
+        at = meta.writeUInt16LE(nodes.get(bus) as number, at);
       }
-      for (const { bus } of direct) args.push(bus);
+      meta.write(fingerprint, at, 'latin1');
+      messages.push(encodeMessage(message), meta);
     }
-    return { keys, args };
+    const counts = [keys.length, channels.size, channels.size + nodes.size];
+    const buses: string[] = [];
+    for (const channel of channels.keys()) {
+      keys.push(names.log(channel));
+      buses.push(names.bus(channel));
+    }
+    for (const channel of channels.keys()) keys.push(names.history(channel));
+    for (const channel of channels.keys()) keys.push(names.audience(channel));
+    return { keys, args: [...counts.map(String), ...buses, ...nodes.keys(), ...messages], channels };
   }
 
-  #resolve(parts: readonly Part[], reply: readonly string[], runId: string): void {
+  #resolve(parts: readonly Part[], channels: ReadonlyMap<string, number>, reply: Reply, runId: string): void {
+    const epochs: string[] = [];
+    const audiences: Audience[] = [];
+    for (let at = parts.length; at < reply.length; at += 2) {
+      epochs.push(reply[at] as string);
+      audiences.push(parseAudience(reply[at + 1] as string));
+    }
     parts.forEach((part, i) => {
-      const [sign, ...words] = (reply[2 * i] as string).split(' ');
-      const isRepeat = sign === '=';
-      const timeMs = isRepeat ? Number(words.shift()) : part.draft.message.timeMs;
-      const places = part.logs.map(
-        (channel, j): Place => ({
-          channel,
-          epoch: words[2 * j] ?? '',
-          offset: Number(words[2 * j + 1] ?? 0),
-        }),
-      );
+      const result = reply[i] as Reply[number];
+      const [sign, timeMs, ...known] = typeof result === 'string' ? result.split(' ') : [];
+      const places: Place[] = [];
+      const heard: Audience[] = [];
+      part.logs.forEach((channel, j) => {
+        const index = (channels.get(channel) as number) - 1;
+        heard.push(audiences[index] as Audience);
+        if (sign === undefined) {
+          const offset = typeof result === 'number' ? result : (result[j] as number);
+          places.push({ channel, epoch: epochs[index] as string, offset });
+        } else {
+          places.push({ channel, epoch: known[2 * j] ?? '', offset: Number(known[2 * j + 1] ?? 0) });
+        }
+      });
       for (const { channel } of part.direct) places.push({ channel, epoch: '', offset: 0 });
       part.resolve({
-        outcome: sign === '!' ? 'conflict' : isRepeat ? 'repeat' : 'stored',
+        outcome: sign === undefined ? 'stored' : sign === '!' ? 'conflict' : 'repeat',
         places,
-        timeMs,
-        audiences: (reply[2 * i + 1] as string).split('|').map(parseAudience),
+        timeMs: sign === '=' ? Number(timeMs) : part.draft.message.timeMs,
+        audiences: heard,
         runId,
       });
     });
   }
 }
+
+/** Of `lua/publish.lua`. */
+type Reply = readonly (number | readonly number[] | string)[];
 
 /**
  * The parts whose ids are theirs; the others are settled. Where it cannot be known, later parts of the same channels

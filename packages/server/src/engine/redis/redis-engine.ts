@@ -24,12 +24,13 @@ import type { Draft, Place, Publication, Receipt } from '../../core/message.ts';
 import { type Acknowledged, AcknowledgedPositions } from './acknowledged.ts';
 import {
   decodeAnnouncement,
-  decodeMessage,
+  type EntryFacts,
   lostBefore,
+  messageOf,
   NODE_ID_CHARS,
   nodeOfConnectionChannel,
-  parseFacts,
-  parseLog,
+  readFacts,
+  readLog,
   stateOf,
 } from './codec.ts';
 import { Keys } from './keys.ts';
@@ -339,18 +340,14 @@ export class RedisEngine implements Engine {
     const reply = await this.#call('range', keys, () => args, true).catch((error: Error) => {
       throw unavailable('history could not be read', error);
     });
-    const [now, line, first, list] = reply as [Buffer, Buffer, Buffer, Buffer[]];
-    const log = parseLog(line.toString('latin1'));
+    const [now, bytes, first, list] = reply as [Buffer, Buffer, Buffer, Buffer[]];
+    const log = readLog(bytes);
     if (log === undefined) return { state: this.#unborn(), publications: [] };
-    const head = first.length === 0 ? undefined : parseFacts(first.toString('latin1'));
-    const state = stateOf(log, lostBefore(log, head, Number(now.toString('latin1'))));
-    const publications: Publication[] = [];
-    for (let i = 0; i < list.length; i += 2) {
-      const { offset, order } = parseFacts((list[i] as Buffer).toString('latin1'));
-      const places = [{ channel, epoch: log.epoch, offset }];
-      publications.push({ message: decodeMessage(list[i + 1] as Buffer), places, order });
-    }
-    return { state, publications };
+    const publications = list.map((entry): Publication => {
+      const { offset, order } = readFacts(entry);
+      return { message: messageOf(entry), places: [{ channel, epoch: log.epoch, offset }], order };
+    });
+    return { state: stateOf(log, lostBefore(log, factsOf(first), numberOf(now))), publications };
   }
 
   async channels({ prefix, after, limit }: { prefix: string; after: string; limit: number }): Promise<{
@@ -594,17 +591,13 @@ export class RedisEngine implements Engine {
     const states: LogState[] = Array.from({ length: channels.length }, () => this.#unborn());
     await this.#perGroup(channels, async (indexes) => {
       const keys = indexes.flatMap((i) => this.#logKeys(channels[i] as string));
-      const [now, ...rest] = (await this.#call('states', keys, () => [
-        String(this.#options.maxMessagesPerChannel),
-      ])) as string[];
+      const args = [String(this.#options.maxMessagesPerChannel)];
+      const [now, ...rest] = (await this.#call('states', keys, () => args, true)) as [Buffer, ...Buffer[]];
       indexes.forEach((index, i) => {
-        const log = parseLog(rest[2 * i] as string);
+        const log = readLog(rest[2 * i] as Buffer);
         if (log === undefined) return;
-        const facts = rest[2 * i + 1] as string;
-        states[index] = stateOf(
-          log,
-          lostBefore(log, facts === '' ? undefined : parseFacts(facts), Number(now)),
-        );
+        const first = factsOf(rest[2 * i + 1] as Buffer);
+        states[index] = stateOf(log, lostBefore(log, first, numberOf(now)));
       });
     });
     return states;
@@ -630,9 +623,9 @@ export class RedisEngine implements Engine {
           reads[index] = {
             channel,
             after: offset,
-            log: parseLog((rest[2 * i] as Buffer).toString('latin1')),
+            log: readLog(rest[2 * i] as Buffer),
             list: rest[2 * i + 1] as Buffer[],
-            nowMs: Number(now.toString('latin1')),
+            nowMs: numberOf(now),
             maxBytes: share,
             unborn,
           };
@@ -646,22 +639,21 @@ export class RedisEngine implements Engine {
     const summaries: (ChannelSummary | undefined)[] = [];
     await this.#perGroup(channels, async (indexes) => {
       const keys = indexes.flatMap((i) => this.#logKeys(channels[i] as string));
-      const [now, ...rest] = (await this.#call('summary', keys, () => [
-        String(this.#options.maxMessagesPerChannel),
-      ])) as (string | number)[];
+      const args = [String(this.#options.maxMessagesPerChannel)];
+      const [now, ...rest] = (await this.#call('summary', keys, () => args, true)) as [Buffer, ...unknown[]];
       indexes.forEach((index, i) => {
-        const [line, facts, size, messages] = rest.slice(4 * i, 4 * i + 4) as [
-          string,
-          string,
+        const [bytes, facts, size, messages] = rest.slice(4 * i, 4 * i + 4) as [
+          Buffer,
+          Buffer,
           number,
           number,
         ];
-        const log = parseLog(line);
-        if (log === undefined || facts === '') return;
-        const first = parseFacts(facts);
+        const log = readLog(bytes);
+        const first = factsOf(facts);
+        if (log === undefined || first === undefined) return;
         summaries[index] = {
           channel: channels[index] as string,
-          ...stateOf(log, lostBefore(log, first, Number(now))),
+          ...stateOf(log, lostBefore(log, first, numberOf(now))),
           messages,
           bytes: log.bytes - first.bytes + size,
           lastPublishedMs: Math.floor(log.order / 1000),
@@ -729,6 +721,14 @@ export class RedisEngine implements Engine {
 }
 
 const AT_SIGN = 0x40;
+
+function factsOf(first: Buffer): EntryFacts | undefined {
+  return first.length === 0 ? undefined : readFacts(first);
+}
+
+function numberOf(text: Buffer): number {
+  return Number(text.toString('latin1'));
+}
 
 /** Whether what was announced reaches as far as the log; both as `epoch offset`. */
 function isSeen(position: string, known: string): boolean {
