@@ -19,6 +19,7 @@ import type { Engine } from './core/engine.ts';
 import { RequestError } from './core/errors.ts';
 import { createAccess } from './create-access.ts';
 import { createEngine } from './create-engine.ts';
+import { createTracer } from './create-tracer.ts';
 import { createViews } from './create-views.ts';
 import { isTrustedOrigin } from './http/cors.ts';
 import { createApi } from './http/create-api.ts';
@@ -65,6 +66,8 @@ const HISTORY_PAGE_BYTES = 8 * 1024 * 1024;
 const DRAIN_SHARE = 0.8;
 /** For connections of HTTP/2 to go once their streams have ended. */
 const CLOSING_MS = 1000;
+/** For the spans that wait, at the end: a collector that is dead must not hold up a stop. */
+const TRACE_FLUSH_MS = 2000;
 /** Below this the socket itself does not say when it has drained. */
 const MIN_OUTBOX_BYTES = 16 * 1024;
 
@@ -72,6 +75,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
   const now = Date.now;
   const startedAtMs = now();
   const engine = createEngine({ config, log, metrics, onFatal });
+  const tracer = await createTracer({ config, engineKind: engine.kind, log, counters: metrics.traces });
   const views = createViews({ config, engine, local: (): LocalDirectory => core.directory });
   const cors = { origins: config.http.allowedOrigins, allowsCredentials: config.http.allowsCredentials };
   const transportHeaders = hstsHeaders(config.http.hstsSeconds);
@@ -89,6 +93,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
   const core: StreamCore = createStreamCore({
     engine,
     counters: metrics.streams,
+    tracer,
     limits: {
       maxConnections: config.streams.maxConnections,
       maxConnectionsPerUser: config.streams.maxConnectionsPerUser ?? 0,
@@ -123,6 +128,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
       ackLevel: config.publishing.ackLevel,
       ackLevels: engine.kind === 'redis' ? ['stored', 'replicated'] : ['stored'],
       now,
+      tracer,
       observer: {
         onPublished: ({ message }, { isRepeat }) => {
           metrics.publish.results[isRepeat ? 'repeat' : 'stored']++;
@@ -269,6 +275,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
       gate: access.gate,
       clientIp,
       serviceName: config.service.name,
+      isTracing: tracer !== undefined,
       onAnswered: (kind, status, seconds) => publishRoutes[kind].record(status, seconds),
       onFault: (error, requestId) => log.error({ err: error, requestId }, 'a publish failed'),
     }),
@@ -315,6 +322,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     access.close();
     await views.close();
     await engine.close();
+    await tracer?.close(0);
     throw error;
   }
   // A server that does not listen itself does not look after its connections' deadlines unless it is told so.
@@ -342,6 +350,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
       access.close();
       await views.close();
       await engine.close();
+      await tracer?.close(TRACE_FLUSH_MS);
       await metricsServer?.close();
       metrics.close();
     },

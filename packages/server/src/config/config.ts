@@ -13,6 +13,15 @@ import type { Environment } from './setting.ts';
 import { tlsPaths } from './tls-checks.ts';
 import type { TlsPaths } from './tls-files.ts';
 
+export interface TracingConfig {
+  /** Where OTLP is posted to. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly serviceName: string;
+  /** Of publishes that come without a trace, 0 to 1. */
+  readonly sampleRatio: number;
+}
+
 export interface Config {
   readonly service: {
     readonly name: string;
@@ -91,6 +100,8 @@ export interface Config {
     readonly host: string;
     readonly port: number;
   };
+  /** undefined: off. */
+  readonly tracing: TracingConfig | undefined;
   readonly log: {
     readonly level: Values['LOG_LEVEL'];
     readonly format: Values['LOG_FORMAT'];
@@ -171,6 +182,7 @@ export function toConfig(values: Values, rootDir: string): Config {
       host: values.METRICS_HOST,
       port: values.METRICS_PORT,
     },
+    tracing: toTracingConfig(values),
     log: {
       level: values.DEBUG ? 'DEBUG' : values.LOG_LEVEL,
       format: values.LOG_FORMAT,
@@ -179,6 +191,18 @@ export function toConfig(values: Values, rootDir: string): Config {
       maxBytes: values.LOG_MAX_SIZE,
       backups: values.LOG_BACKUP_COUNT,
     },
+  };
+}
+
+function toTracingConfig(values: Values): TracingConfig | undefined {
+  if (!values.ENABLE_TRACING) return undefined;
+  const base = values.OTEL_EXPORTER_OTLP_ENDPOINT ?? 'http://127.0.0.1:4318';
+  return {
+    // [spec] OTLP exporter: the path is added to the endpoint of all signals, and not to that of traces.
+    url: values.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? `${base.replace(/\/+$/, '')}/v1/traces`,
+    headers: values.OTEL_EXPORTER_OTLP_HEADERS ?? {},
+    serviceName: values.OTEL_SERVICE_NAME ?? values.SERVICE_NAME,
+    sampleRatio: values.OTEL_TRACES_SAMPLER_ARG,
   };
 }
 

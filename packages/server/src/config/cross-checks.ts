@@ -18,11 +18,6 @@ export const NOT_IN_THIS_VERSION: readonly {
   readonly isAsked: (values: Values) => boolean;
   readonly problem: string;
 }[] = [
-  {
-    variable: 'ENABLE_TRACING',
-    isAsked: (v) => v.ENABLE_TRACING,
-    problem: `tracing ${NOT_YET}; must be false`,
-  },
   { variable: 'PROFILING', isAsked: (v) => v.PROFILING, problem: `profiling ${NOT_YET}; must be false` },
   {
     variable: 'GATEWAY_SERVICE_URL',

@@ -174,13 +174,53 @@ describe('problems', () => {
 
 describe('what this version cannot honour stops the start by name', () => {
   test.each([
-    ['ENABLE_TRACING', 'true', 'tracing is not part of this version'],
     ['PROFILING', 'true', 'profiling is not part of this version'],
     ['GATEWAY_SERVICE_URL', 'http://gateway', 'registration at a gateway is not part of this version'],
   ])('%s=%s', (variable, value, problem) => {
     const found = problemOf({ [variable]: value });
     expect(found).toMatchObject({ variable, value });
     expect(found.problem).toContain(problem);
+  });
+});
+
+describe('tracing', () => {
+  test('is off, and goes to a collector on this machine once it is on', () => {
+    expect(load({}).config.tracing).toBeUndefined();
+    expect(load({ ENABLE_TRACING: 'true' }).config.tracing).toEqual({
+      url: 'http://127.0.0.1:4318/v1/traces',
+      headers: {},
+      serviceName: 'message-push-service',
+      sampleRatio: 1,
+    });
+  });
+
+  test('takes the variables of OpenTelemetry and shows no credentials', () => {
+    const { config, settings } = load({
+      ENABLE_TRACING: 'true',
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'https://otel.example/base/',
+      OTEL_EXPORTER_OTLP_HEADERS: 'Authorization=Bearer%20abc, x-tenant=7',
+      OTEL_SERVICE_NAME: 'push',
+      OTEL_TRACES_SAMPLER_ARG: '0.01',
+    });
+    expect(config.tracing).toEqual({
+      url: 'https://otel.example/base/v1/traces',
+      headers: { authorization: 'Bearer abc', 'x-tenant': '7' },
+      serviceName: 'push',
+      sampleRatio: 0.01,
+    });
+    expect(settings.find((s) => s.variable === 'OTEL_EXPORTER_OTLP_HEADERS')?.shown).toBe('***');
+    const whole = { ENABLE_TRACING: 'true', OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://c:1/x' };
+    expect(load(whole).config.tracing?.url).toBe('http://c:1/x');
+  });
+
+  test.each([
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'no-value'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'a=%0d%0a'],
+    ['OTEL_TRACES_SAMPLER_ARG', '1.5'],
+    ['OTEL_TRACES_SAMPLER_ARG', 'always'],
+  ])('refuses %s=%s', (variable, value) => {
+    expect(problemOf({ ENABLE_TRACING: 'true', [variable]: value }).variable).toBe(variable);
   });
 });
 

@@ -108,6 +108,10 @@ const EXAMPLES: Readonly<Record<Environment, Partial<Record<Variable, string>>>>
 
 /** Values that make a comment clearer than an empty default does. */
 const PLACEHOLDERS: Partial<Record<Variable, string>> = {
+  OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318',
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://127.0.0.1:4318/v1/traces',
+  OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20TOKEN',
+  OTEL_SERVICE_NAME: 'message-push-service',
   SERVICE_VERSION: '1.0.0',
   REDIS_URL: 'redis://localhost:6379/5',
   REDIS_NODES: 'redis-1.example.com:6379,redis-2.example.com:6379',

@@ -11,6 +11,7 @@ import { REDIS_SETTINGS } from './settings/redis.ts';
 import { SECURITY_SETTINGS } from './settings/security.ts';
 import { SERVICE_SETTINGS } from './settings/service.ts';
 import { STREAM_SETTINGS } from './settings/streams.ts';
+import { TRACING_SETTINGS } from './settings/tracing.ts';
 
 export const GROUPS = [
   { title: 'Service', settings: SERVICE_SETTINGS },
@@ -18,7 +19,8 @@ export const GROUPS = [
   { title: 'Publishing', settings: PUBLISHING_SETTINGS },
   { title: 'Streams', settings: STREAM_SETTINGS },
   { title: 'HTTP', settings: HTTP_SETTINGS },
-  { title: 'Metrics and tracing', settings: METRICS_SETTINGS },
+  { title: 'Metrics', settings: METRICS_SETTINGS },
+  { title: 'Tracing', settings: TRACING_SETTINGS },
   { title: 'Logging and debugging', settings: LOG_SETTINGS },
   { title: 'Security', settings: SECURITY_SETTINGS },
   { title: 'Redis', settings: REDIS_SETTINGS },
@@ -31,6 +33,7 @@ export const SETTINGS = {
   ...STREAM_SETTINGS,
   ...HTTP_SETTINGS,
   ...METRICS_SETTINGS,
+  ...TRACING_SETTINGS,
   ...LOG_SETTINGS,
   ...SECURITY_SETTINGS,
   ...REDIS_SETTINGS,

@@ -29,6 +29,7 @@ describe('a publish on the fast lane', () => {
     },
     clientIp: () => '127.0.0.1',
     serviceName: 'push',
+    isTracing: false,
     onAnswered: (...answer) => asked.push(answer.slice(0, 2)),
     onFault: () => {},
   });

@@ -5,6 +5,7 @@ import { demandPublish, demandPublishOf } from '../access/decisions.ts';
 import type { Gate, GateAnswer } from '../access/gate.ts';
 import { type RateResult, rateHeaders } from '../access/rate-limiter.ts';
 import type { RequestError } from '../core/errors.ts';
+import type { TraceFields } from '../observe/trace-context.ts';
 import type { Publisher, PublishKind } from '../publish/publisher.ts';
 import { errorResponse } from './error-response.ts';
 import type { FrontOptions } from './front.ts';
@@ -18,6 +19,8 @@ export interface FrontPublishOptions {
   readonly gate: Pick<Gate, 'isOpen' | 'ask'>;
   readonly clientIp: (socket: Socket, forwardedFor: string | undefined) => string;
   readonly serviceName: string;
+  /** Whether the trace that a publisher names is of interest. */
+  readonly isTracing: boolean;
   /** Told of every answer. */
   readonly onAnswered: (kind: PublishKind, status: number, seconds: number) => void;
   /** Told of faults of ours, which are answered without a word of their own. */
@@ -28,7 +31,7 @@ export interface FrontPublishOptions {
 const REQUEST_ID = /^[\w.:/-]{1,128}$/;
 
 export function createFrontPublish(options: FrontPublishOptions): Pick<FrontOptions, 'admit' | 'publish'> {
-  const { publisher, gate, clientIp, serviceName, onAnswered, onFault } = options;
+  const { publisher, gate, clientIp, serviceName, isTracing, onAnswered, onFault } = options;
 
   const refusalText = (
     kind: PublishKind,
@@ -73,8 +76,9 @@ export function createFrontPublish(options: FrontPublishOptions): Pick<FrontOpti
       const startedMs = performance.now();
       let rate: RateResult | undefined;
       try {
+        const caller = isTracing ? traceFieldsOf(head.headers) : undefined;
         if (admission === undefined) {
-          const { json } = await publisher.handle(kind, body, ack);
+          const { json } = await publisher.handle(kind, body, ack, undefined, caller);
           onAnswered(kind, 200, (performance.now() - startedMs) / 1000);
           return responseText(200, json, head, undefined, '');
         }
@@ -85,7 +89,7 @@ export function createFrontPublish(options: FrontPublishOptions): Pick<FrontOpti
         const demand = principal.channels.isAll
           ? undefined
           : (channels: readonly string[]) => demandPublish(principal, channels);
-        const { json } = await publisher.handle(kind, body, ack, demand);
+        const { json } = await publisher.handle(kind, body, ack, demand, caller);
         onAnswered(kind, 200, (performance.now() - startedMs) / 1000);
         return responseText(200, json, head, rate, '');
       } catch (error) {
@@ -132,6 +136,11 @@ function responseText(
 /** Names are written as people know them: `Retry-After`. */
 function headerLine(name: string, value: string): string {
   return `${name.replace(/(?:^|-)[a-z]/g, (start) => start.toUpperCase())}: ${value}\r\n`;
+}
+
+function traceFieldsOf(headers: ReadonlyMap<string, string>): TraceFields | undefined {
+  const traceparent = headers.get('traceparent');
+  return traceparent === undefined ? undefined : { traceparent, tracestate: headers.get('tracestate') };
 }
 
 function requestIdOf({ headers }: PlainHead): string | undefined {

@@ -79,8 +79,13 @@ export function registerPublishRoutes(api: Api, options: ApiOptions): void {
         const { ack } = request.query as { readonly ack?: string | readonly string[] };
         // A repeated one is no level, whatever its parts are.
         const queryAck = Array.isArray(ack) ? ack.join() : (ack as string | undefined);
-        const { status, json } = await publisher.handle(kind, bytes, queryAck, (channels) =>
-          demandPublish(request.principal, channels),
+        const { traceparent, tracestate } = request.headers;
+        const { status, json } = await publisher.handle(
+          kind,
+          bytes,
+          queryAck,
+          (channels) => demandPublish(request.principal, channels),
+          typeof traceparent === 'string' ? { traceparent, tracestate: tracestate?.toString() } : undefined,
         );
         return reply.code(status).type('application/json; charset=utf-8').send(json);
       },

@@ -3,18 +3,22 @@
  * that needs it; nearly always there is one style, which costs no Map.
  */
 import type { Message } from '../core/message.ts';
+import type { DeliveryTrace } from '../observe/tracer.ts';
 import type { HubChannel } from './hub-channel.ts';
 
 export class Delivery {
   readonly message: Message;
   readonly channel: HubChannel;
+  /** undefined: nobody follows it. */
+  readonly trace: DeliveryTrace | undefined;
   #style: object | undefined;
   #bytes: Uint8Array | undefined;
   #others: Map<object, Uint8Array> | undefined;
 
-  constructor(message: Message, channel: HubChannel) {
+  constructor(message: Message, channel: HubChannel, trace: DeliveryTrace | undefined) {
     this.message = message;
     this.channel = channel;
+    this.trace = trace;
   }
 
   /** The bytes for `style`, which must not be changed. `encode` depends on the message, the position and the style alone. */

@@ -6,6 +6,7 @@
 import { isUnborn, unbornPosition } from '@message-push/protocol';
 import type { Engine, EngineListener, LogState } from '../core/engine.ts';
 import type { Message, Place, Publication } from '../core/message.ts';
+import type { DeliveryTrace, Tracer } from '../observe/tracer.ts';
 import { Delivery } from './delivery.ts';
 import { HubChannel } from './hub-channel.ts';
 import type { Subscriber } from './subscriber.ts';
@@ -15,6 +16,8 @@ export interface HubOptions {
   readonly findConnection: (connectionId: string) => Subscriber | undefined;
   /** A channel that the last session has left is watched this much longer: reloads come back to it. */
   readonly lingerMs: number;
+  /** undefined: tracing is off. */
+  readonly tracer?: Pick<Tracer, 'startDelivery'> | undefined;
   /** Called after every turn's publications, when all sessions have been handed theirs. */
   readonly onTurnEnd: (publications: readonly Publication[]) => void;
 }
@@ -100,7 +103,12 @@ export class Hub implements EngineListener {
   }
 
   onPublications(publications: readonly Publication[]): void {
-    for (const publication of publications) this.#receive(publication);
+    const { tracer } = this.#options;
+    for (const publication of publications) {
+      const trace = tracer?.startDelivery(publication.message);
+      this.#receive(publication, trace);
+      trace?.handedOut();
+    }
     this.#options.onTurnEnd(publications);
   }
 
@@ -169,7 +177,7 @@ export class Hub implements EngineListener {
     for (const channel of fresh) channel.opening = opening;
   }
 
-  #receive({ message, places }: Publication): void {
+  #receive({ message, places }: Publication, trace: DeliveryTrace | undefined): void {
     // First those that cannot follow: their positions are the channels' as they are before this publication.
     let fresh = 0;
     for (const place of places) {
@@ -185,11 +193,13 @@ export class Hub implements EngineListener {
     if (fresh === 1 && places.length === 1 && message.channels.length === 1) {
       const channel = this.#channels.get((places[0] as Place).channel) as HubChannel;
       channel.moveTo((places[0] as Place).epoch, (places[0] as Place).offset);
-      this.#fanOut(new Delivery(message, channel));
+      this.#fanOut(new Delivery(message, channel, trace));
       return;
     }
-    if (fresh > 0) this.#receiveAtSeveral(message, places);
-    for (const place of places) if (place.offset === 0) this.#deliverDirectly(message, place.channel);
+    if (fresh > 0) this.#receiveAtSeveral(message, places, trace);
+    for (const place of places) {
+      if (place.offset === 0) this.#deliverDirectly(message, place.channel, trace);
+    }
   }
 
   #relationOf({ channel: name, epoch, offset }: Place): 'unknown' | 'unopened' | 'next' | 'repeat' | 'hole' {
@@ -205,7 +215,7 @@ export class Hub implements EngineListener {
   }
 
   /** All places move before anything is shown, so that the frame's cursor already has passed its other channels. */
-  #receiveAtSeveral(message: Message, places: readonly Place[]): void {
+  #receiveAtSeveral(message: Message, places: readonly Place[], trace: DeliveryTrace | undefined): void {
     const moved: HubChannel[] = [];
     for (const place of places) {
       if (this.#relationOf(place) !== 'next') continue;
@@ -214,7 +224,7 @@ export class Hub implements EngineListener {
       moved.push(channel);
     }
     for (const channel of moved) for (const subscriber of channel.subscribers) subscriber.pass(channel);
-    for (const channel of moved) this.#fanOut(new Delivery(message, channel));
+    for (const channel of moved) this.#fanOut(new Delivery(message, channel, trace));
   }
 
   #fanOut(delivery: Delivery): void {
@@ -232,10 +242,10 @@ export class Hub implements EngineListener {
     }
   }
 
-  #deliverDirectly(message: Message, channelName: string): void {
+  #deliverDirectly(message: Message, channelName: string, trace: DeliveryTrace | undefined): void {
     const subscriber = this.#options.findConnection(channelName.slice(channelName.indexOf(':') + 1));
     if (subscriber === undefined || !isShown(subscriber, message.channels, message)) return;
-    subscriber.deliverDirectly(message);
+    subscriber.deliverDirectly(message, trace);
   }
 }
 

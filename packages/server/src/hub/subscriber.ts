@@ -1,6 +1,7 @@
 /** What the hub knows of a session. */
 import type { Message } from '../core/message.ts';
 import type { CatchUpCause } from '../observe/counters.ts';
+import type { DeliveryTrace } from '../observe/tracer.ts';
 import type { Delivery } from './delivery.ts';
 import type { HubChannel } from './hub-channel.ts';
 
@@ -16,7 +17,7 @@ export interface Subscriber {
   /** The channel has moved to a publication that this subscriber does not show. */
   pass(channel: HubChannel): void;
   /** A message for this connection alone. False when it could not be taken. */
-  deliverDirectly(message: Message): boolean;
+  deliverDirectly(message: Message, trace: DeliveryTrace | undefined): boolean;
   /** What comes next is not to be relied on: read history from the channels' positions as they are now. */
   fallBehind(cause: CatchUpCause): void;
 }

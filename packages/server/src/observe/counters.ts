@@ -133,6 +133,12 @@ export class ServiceCounters {
   certificateExpiresAtMs: number | undefined;
 }
 
+export const SPAN_RESULTS = ['exported', 'failed', 'dropped'] as const;
+
+export class TraceCounters {
+  readonly spans: Record<(typeof SPAN_RESULTS)[number], number> = zeros(SPAN_RESULTS);
+}
+
 export class LogCounters {
   lostLines = 0;
 }

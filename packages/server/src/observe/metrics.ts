@@ -10,6 +10,7 @@ import {
   PublishCounters,
   ServiceCounters,
   StreamCounters,
+  TraceCounters,
 } from './counters.ts';
 import { EventLoopDelay } from './event-loop-delay.ts';
 import type { Histogram } from './histogram.ts';
@@ -23,6 +24,7 @@ export interface Metrics {
   readonly http: HttpCounters;
   readonly service: ServiceCounters;
   readonly log: LogCounters;
+  readonly traces: TraceCounters;
   /** The content type that `text` answers with. */
   readonly contentType: string;
   /** All metrics in Prometheus' text format. */
@@ -37,6 +39,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   const http = new HttpCounters();
   const service = new ServiceCounters();
   const log = new LogCounters();
+  const traces = new TraceCounters();
   const loopDelay = new EventLoopDelay();
 
   const registry = new Registry();
@@ -68,6 +71,11 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     },
   );
   counter('log_lines_lost_total', 'Log lines that could not be written.', () => log.lostLines);
+  counter(
+    'trace_spans_total',
+    'Spans of traces by result: taken by the collector, refused by it, or too many.',
+    () => samplesOf('result', traces.spans),
+  );
   registerScraped(registry, {
     name: `${PREFIX}event_loop_delay_seconds`,
     help: 'How late the event loop is; quantiles since the last scrape.',
@@ -178,6 +186,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     http,
     service,
     log,
+    traces,
     contentType: registry.contentType,
     text: () => registry.metrics(),
     close: () => loopDelay.close(),

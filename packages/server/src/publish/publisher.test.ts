@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { RequestError } from '../core/errors.ts';
 import type { Draft } from '../core/message.ts';
+import { carriedTraceparent } from '../observe/trace-context.ts';
 import { Publisher, type PublisherOptions, type PublishKind } from './publisher.ts';
 
 const NOW = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
@@ -558,4 +559,46 @@ test('any data that is JSON arrives as it was', async () => {
       expect(published().text).toContain(`"data":{"value":${text}}`);
     }),
   );
+});
+
+describe('tracing', () => {
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+  let carried: { traceparent: string } | undefined;
+  const ended: unknown[][] = [];
+  const traced = new Publisher({
+    ...options,
+    tracer: {
+      startPublish: () => ({
+        carry: () => carried,
+        startStore: () => undefined,
+        end: (...how) => ended.push(how),
+      }),
+    },
+  });
+  const publish = (body: object) => traced.handle('send', Buffer.from(JSON.stringify(body)));
+
+  test('puts the trace where every node finds it, and no part of it into the fingerprint', async () => {
+    const body = { ...base, id: 'a', metadata: { traceparent: 'malformed', note: 1 } };
+    carried = undefined;
+    await publish(body);
+    carried = { traceparent };
+    await publish(body);
+    await publisher.handle('send', Buffer.from(JSON.stringify({ ...body, metadata: { note: 1 } })));
+    const [untraced, withTrace, without] = drafts;
+    expect(JSON.parse(Buffer.from(untraced?.message.json ?? []).toString()).metadata).toEqual({
+      priority: 'normal',
+      ttl: 3600,
+      traceparent: 'malformed',
+      note: 1,
+    });
+    expect(carriedTraceparent(withTrace?.message.json ?? Buffer.alloc(0))?.spanId).toBe('b7ad6b7169203331');
+    expect(withTrace?.fingerprint).toBe(without?.fingerprint);
+    expect(untraced?.fingerprint).toBe(without?.fingerprint);
+  });
+
+  test('ends also for what is refused', async () => {
+    ended.length = 0;
+    await expect(publish({ ...base, type: 'x' })).rejects.toThrow();
+    expect(ended).toEqual([[1, expect.objectContaining({ code: 'validation_failed' })]]);
+  });
 });

@@ -11,6 +11,8 @@ import type { Audience } from '../core/directory.ts';
 import type { Engine } from '../core/engine.ts';
 import { ERROR_KINDS, RequestError, validationFailed } from '../core/errors.ts';
 import type { AckLevel, Draft, Receipt } from '../core/message.ts';
+import type { TraceFields } from '../observe/trace-context.ts';
+import type { PublishTrace, Tracer } from '../observe/tracer.ts';
 import { ackOfQuery } from './ack-level.ts';
 import { hasSuspiciousNumber, parseExactly } from './exact-numbers.ts';
 import { isoTime } from './iso-time.ts';
@@ -53,6 +55,8 @@ export interface PublisherOptions {
   readonly ackLevels?: readonly AckLevel[];
   readonly now: () => number;
   readonly observer?: PublishObserver;
+  /** undefined: tracing is off. */
+  readonly tracer?: Pick<Tracer, 'startPublish'> | undefined;
 }
 
 export class Publisher {
@@ -72,26 +76,56 @@ export class Publisher {
    * rejects when it is no array of messages, or when the engine could take none of them.
    *
    * `queryAck` is the `ack` of the request's query, for messages that name none themselves. `demand` is asked of
-   * each message with a target; who may broadcast is known without its body, and is its caller's to ask.
+   * each message with a target; who may broadcast is known without its body, and is its caller's to ask. `caller`
+   * is the trace that the request names, which counts while tracing is on.
    */
   async handle(
     kind: PublishKind,
     body: Uint8Array,
     queryAck?: string,
     demand?: DemandChannels,
+    caller?: TraceFields,
   ): Promise<PublishAnswer> {
-    if (kind === 'batch') return { status: 200, json: await this.#publishBatch(body, queryAck, demand) };
+    const trace = this.#options.tracer?.startPublish(kind, caller);
+    if (kind === 'batch') return this.#answerBatch(body, queryAck, demand, trace);
     try {
-      const draft = this.#readSingle(kind, body, queryAck);
+      const draft = this.#readSingle(kind, body, queryAck, trace);
       if (kind === 'send') demand?.(draft.message.channels);
-      return { status: 200, json: publishedJson(await this.#publish(draft)) };
+      const json = publishedJson(await this.#publish(draft, trace));
+      trace?.end(1);
+      return { status: 200, json };
     } catch (error) {
       this.#options.observer?.onFailed(error);
+      trace?.end(1, error);
       throw error;
     }
   }
 
-  #readSingle(kind: 'send' | 'broadcast', body: Uint8Array, queryAck: string | undefined): Draft {
+  async #answerBatch(
+    body: Uint8Array,
+    queryAck: string | undefined,
+    demand: DemandChannels | undefined,
+    trace: PublishTrace | undefined,
+  ): Promise<PublishAnswer> {
+    let messages = 0;
+    try {
+      const inputs = this.#readBatch(body, this.#ackOf(queryAck), trace);
+      messages = inputs.length;
+      const json = await this.#publishBatch(inputs, demand, trace);
+      trace?.end(messages);
+      return { status: 200, json };
+    } catch (error) {
+      trace?.end(messages, error);
+      throw error;
+    }
+  }
+
+  #readSingle(
+    kind: 'send' | 'broadcast',
+    body: Uint8Array,
+    queryAck: string | undefined,
+    trace: PublishTrace | undefined,
+  ): Draft {
     const { maxJsonDepth, maxMessageBytes, now } = this.#options;
     const ack = this.#ackOf(queryAck);
     checkSize(body, maxMessageBytes, 'MAX_MESSAGE_SIZE');
@@ -99,35 +133,50 @@ export class Publisher {
     const problem = findJsonProblem(value, maxJsonDepth, '');
     if (problem !== undefined) throw validationFailed([problem.detail]);
     const exact = hasSuspiciousNumber(text) ? parseExactly(text) : value;
-    return readMessage(kind, { value, exact, root: '', ack, nowMs: now() }, this.#defaults);
+    return readMessage(kind, { value, exact, root: '', ack, nowMs: now(), trace }, this.#defaults);
   }
 
   #ackOf(queryAck: string | undefined): AckLevel {
     return ackOfQuery(queryAck, this.#ackLevel, this.#defaults.ackLevels);
   }
 
-  async #publish(draft: Draft): Promise<Published> {
+  async #publish(draft: Draft, trace: PublishTrace | undefined): Promise<Published> {
     const { engine, audience, observer } = this.#options;
-    const receipt = await engine.publish(draft);
+    const receipt = await (trace === undefined ? engine.publish(draft) : this.#store(draft, trace));
     observer?.onPublished(draft, receipt);
     const count = audience.countStreams(receipt, draft.message);
     return { receipt, sentTo: typeof count === 'number' ? count : await count };
   }
 
+  async #store(draft: Draft, trace: PublishTrace): Promise<Receipt> {
+    const store = trace.startStore(draft);
+    try {
+      const receipt = await this.#options.engine.publish(draft);
+      store?.stored(receipt);
+      return receipt;
+    } catch (error) {
+      store?.failed(error);
+      throw error;
+    }
+  }
+
   async #publishBatch(
-    body: Uint8Array,
-    queryAck: string | undefined,
+    inputs: readonly (MessageInput | RequestError)[],
     demand: DemandChannels | undefined,
+    trace: PublishTrace | undefined,
   ): Promise<string> {
-    const inputs = this.#readBatch(body, this.#ackOf(queryAck));
-    const outcomes = await Promise.all(inputs.map((input) => this.#publishItem(input, demand)));
+    const outcomes = await Promise.all(inputs.map((input) => this.#publishItem(input, demand, trace)));
     // When none of it went as asked and all of it may be repeated, that is the answer for the whole request.
     const first = outcomes[0];
     if (first instanceof Failure && outcomes.every(isOutage)) throw first.error;
     return batchJson(outcomes);
   }
 
-  #readBatch(body: Uint8Array, ack: AckLevel): (MessageInput | RequestError)[] {
+  #readBatch(
+    body: Uint8Array,
+    ack: AckLevel,
+    trace: PublishTrace | undefined,
+  ): (MessageInput | RequestError)[] {
     const { maxBatchBytes, maxBatchSize, maxJsonDepth, now } = this.#options;
     checkSize(body, maxBatchBytes, 'MAX_BATCH_BYTES');
     const { text, value } = parseJson(body);
@@ -150,13 +199,14 @@ export class Publisher {
     return value.map((item, i) => {
       const problem = problems[i];
       if (problem !== undefined) return validationFailed([problem.detail]);
-      return { value: item, exact: exact[i], root: `[${i}]`, ack, nowMs };
+      return { value: item, exact: exact[i], root: `[${i}]`, ack, nowMs, trace };
     });
   }
 
   async #publishItem(
     input: MessageInput | RequestError,
     demand: DemandChannels | undefined,
+    trace: PublishTrace | undefined,
   ): Promise<Outcome> {
     const { maxMessageBytes, observer } = this.#options;
     try {
@@ -164,7 +214,7 @@ export class Publisher {
       const draft = readMessage('send', input, this.#defaults);
       checkSize(draft.message.json, maxMessageBytes, 'MAX_MESSAGE_SIZE');
       demand?.(draft.message.channels);
-      return await this.#publish(draft);
+      return await this.#publish(draft, trace);
     } catch (error) {
       observer?.onFailed(error);
       return new Failure(error);

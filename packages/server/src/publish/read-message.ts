@@ -8,6 +8,7 @@ import { Ajv } from 'ajv';
 import type { TSchema } from 'typebox';
 import { type FieldProblem, shownValue, validationFailed } from '../core/errors.ts';
 import type { AckLevel, Draft } from '../core/message.ts';
+import type { PublishTrace } from '../observe/tracer.ts';
 import { ackProblem } from './ack-level.ts';
 import { isoTime } from './iso-time.ts';
 import {
@@ -39,6 +40,8 @@ export interface MessageInput {
   /** For a message that names none. */
   readonly ack: AckLevel;
   readonly nowMs: number;
+  /** Says which trace the message carries on; undefined while tracing is off. */
+  readonly trace?: Pick<PublishTrace, 'carry'> | undefined;
 }
 
 type JsonObject = Record<string, unknown>;
@@ -86,6 +89,7 @@ export function readMessage(
   // Ours, whatever the publisher's metadata says; above they only take the first places.
   metadata.priority = priority;
   metadata.ttl = ttl;
+  if (input.trace !== undefined) carryTrace(input.trace, metadata);
 
   const { type, service } = body;
   const source = body.source ?? defaults.serviceName;
@@ -112,7 +116,7 @@ export function readMessage(
             source,
             target,
             exact.data,
-            withoutAck(passedOn),
+            withoutRequestFields(passedOn),
             body.priority,
             body.ttl,
             exclude,
@@ -209,10 +213,20 @@ function withoutNullsIn(body: RawBody, field: string, fields: readonly string[])
   return cleaned === inner ? body : { ...body, [field]: cleaned };
 }
 
-/** `ack` asks for how this publish is answered: a repeat that asks otherwise is the same message. */
-function withoutAck(metadata: JsonObject | undefined): JsonObject | undefined {
+/** `traceparent` comes last, where `observe/trace-context.ts` finds it. */
+function carryTrace(trace: Pick<PublishTrace, 'carry'>, metadata: JsonObject): void {
+  const carried = trace.carry(metadata);
+  if (carried === undefined) return;
+  delete metadata['traceparent'];
+  delete metadata['tracestate'];
+  if (carried.tracestate !== undefined) metadata['tracestate'] = carried.tracestate;
+  metadata['traceparent'] = carried.traceparent;
+}
+
+/** How this publish is answered, and in which trace it stands: a repeat that differs in these is the same message. */
+function withoutRequestFields(metadata: JsonObject | undefined): JsonObject | undefined {
   if (metadata === undefined) return undefined;
-  const { ack: _, ...rest } = metadata;
+  const { ack: _, traceparent: _parent, tracestate: _state, ...rest } = metadata;
   return Object.keys(rest).length === 0 ? undefined : rest;
 }
 

@@ -14,6 +14,7 @@ import type { Delivery } from '../hub/delivery.ts';
 import type { HubChannel } from '../hub/hub-channel.ts';
 import type { Subscriber } from '../hub/subscriber.ts';
 import type { CatchUpCause } from '../observe/counters.ts';
+import type { DeliveryTrace } from '../observe/tracer.ts';
 import { CatchUp, type CatchUpContext, type StreamPosition } from './catch-up.ts';
 import type { Flusher } from './flusher.ts';
 import { encodeFrame, type FrameStyle, type FrameStyles } from './frame.ts';
@@ -76,6 +77,8 @@ export class Session implements Subscriber {
   #isReleased = false;
   #catchUp: CatchUp | undefined;
   #endReason: StreamEnd | undefined;
+  /** Of what is pending; nearly always there are none. */
+  #traces: DeliveryTrace[] | undefined;
 
   constructor(socket: StreamSocket, options: SessionOptions, context: SessionContext) {
     this.socket = socket;
@@ -147,6 +150,7 @@ export class Session implements Subscriber {
       this.#idPrefix = undefined;
       outbox.push(this.#idLine(), delivery.shared(last, encodeEvent));
     }
+    if (delivery.trace !== undefined) this.#follow(delivery.trace);
     this.#markDirty();
   }
 
@@ -155,7 +159,7 @@ export class Session implements Subscriber {
     else if (channel !== this.channels[this.channels.length - 1]) this.#idPrefix = undefined;
   }
 
-  deliverDirectly({ type, json }: Message): boolean {
+  deliverDirectly({ type, json }: Message, trace: DeliveryTrace | undefined): boolean {
     if (this.#state === 'opening' || this.#state === 'ended') return false;
     if (this.#state === 'catching_up' && this.outbox.unsentBytes > this.#context.maxOutboxBytes) {
       this.#catchUp?.loseDirectMessage();
@@ -164,6 +168,7 @@ export class Session implements Subscriber {
     const { first, last } = this.#styles;
     if (first !== undefined) this.outbox.push('', encodeFrame(type, json, first));
     this.outbox.push('', encodeFrame(type, json, last));
+    if (trace !== undefined) this.#follow(trace);
     this.#markDirty();
     return true;
   }
@@ -260,10 +265,22 @@ export class Session implements Subscriber {
     const frames = this.outbox.pendingFrames;
     if (frames === 0) return;
     const bytes = this.outbox.flush(nowMs);
+    if (this.#traces !== undefined) this.#endTraces(this.#traces);
     const { counters } = this.#context;
     counters.deliveries += this.#styles.first === undefined ? frames : frames / 2;
     counters.deliveryBytes += bytes;
     this.#noteUnsent();
+  }
+
+  #follow(trace: DeliveryTrace): void {
+    trace.handedTo();
+    if (this.#traces === undefined) this.#traces = [trace];
+    else this.#traces.push(trace);
+  }
+
+  #endTraces(traces: readonly DeliveryTrace[]): void {
+    this.#traces = undefined;
+    for (const trace of traces) trace.written();
   }
 
   #noteUnsent(): void {

@@ -6,6 +6,7 @@ import type { StreamCredential } from '../core/stream-credential.ts';
 import type { StreamEnd } from '../core/stream-ends.ts';
 import { Hub } from '../hub/hub.ts';
 import type { StreamCounters } from '../observe/counters.ts';
+import type { Tracer } from '../observe/tracer.ts';
 import { ExpiryClock } from './expiry-clock.ts';
 import { Flusher } from './flusher.ts';
 import { ReadGate } from './read-gate.ts';
@@ -17,6 +18,7 @@ import { type StreamLimits, Streams, type StreamsObserver } from './streams.ts';
 export interface StreamCoreOptions {
   readonly engine: Pick<Engine, 'watch' | 'unwatch' | 'states' | 'locate' | 'read' | 'newConnectionId'>;
   readonly counters: StreamCounters;
+  readonly tracer?: Pick<Tracer, 'startDelivery'> | undefined;
   readonly limits: StreamLimits;
   readonly heartbeatMs: number;
   readonly stallMs: number;
@@ -76,6 +78,7 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     engine,
     lingerMs: LINGER_MS,
     onTurnEnd,
+    tracer: options.tracer,
     findConnection: (connectionId) => registry.sessionOf(connectionId),
   });
   const expiry: ExpiryClock = new ExpiryClock({

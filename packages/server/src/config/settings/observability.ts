@@ -21,7 +21,6 @@ export const METRICS_SETTINGS = {
     about:
       'Port of the metrics, of all processes of WORKER_THREADS together. Instance i of a PM2 cluster takes METRICS_PORT + i.',
   }),
-  ENABLE_TRACING: boolean({ default: false, about: 'Sends OpenTelemetry traces.' }),
 } as const;
 
 export const LOG_SETTINGS = {

@@ -1,0 +1,79 @@
+/** Variables of tracing: the names that OpenTelemetry gives them, so that what sets them elsewhere sets them here. */
+import { optionalUrl } from '../network-settings.ts';
+import { boolean, Default, optionalText, Refused, type Setting, setting } from '../setting.ts';
+
+const TRACING = 'ENABLE_TRACING=true';
+
+type Headers = Readonly<Record<string, string>>;
+
+function headerList(about: string): Setting<Headers | undefined> {
+  return setting<Headers | undefined>(
+    {
+      type: 'list',
+      allowed: 'comma-separated name=value, values percent-encoded, as in authorization=Bearer%20abc',
+      parse: (text) => {
+        const headers: Record<string, string> = {};
+        for (const entry of text.split(',')) {
+          const [, name, value] = /^\s*([!#$%&'*+.^_`|~\w-]+)\s*=(.*)$/.exec(entry) ?? [];
+          const decoded = decodedValue(value?.trim());
+          if (name === undefined || decoded === undefined) return new Refused();
+          headers[name.toLowerCase()] = decoded;
+        }
+        return headers;
+      },
+      show: (headers) =>
+        Object.entries(headers ?? {})
+          .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+          .join(),
+    },
+    { about, needs: TRACING, isSecret: true, default: new Default<Headers | undefined>('', () => undefined) },
+  );
+}
+
+/** undefined: no value that may stand in a header. */
+function decodedValue(value: string | undefined): string | undefined {
+  try {
+    const text = decodeURIComponent(value ?? '');
+    return /^[\t\x20-\x7e]+$/.test(text) ? text : undefined;
+  } catch {
+    // A % that encodes nothing: the caller says what is allowed.
+    return undefined;
+  }
+}
+
+function ratio(about: string, fallback: number): Setting<number> {
+  return setting(
+    {
+      type: 'number',
+      allowed: 'a number from 0 to 1',
+      parse: (text) => (/^(?:0(?:\.\d+)?|1(?:\.0+)?|\.\d+)$/.test(text) ? Number(text) : new Refused()),
+    },
+    { about, needs: TRACING, default: fallback },
+  );
+}
+
+export const TRACING_SETTINGS = {
+  ENABLE_TRACING: boolean({
+    default: false,
+    about: 'Sends OpenTelemetry traces by OTLP over HTTP (JSON), and carries `traceparent` to subscribers.',
+  }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: optionalUrl(['http', 'https'], {
+    needs: TRACING,
+    about: 'The collector; `/v1/traces` is added. Default: `http://127.0.0.1:4318`.',
+  }),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: optionalUrl(['http', 'https'], {
+    needs: TRACING,
+    about: 'The whole URL for traces, where it is another one; nothing is added.',
+  }),
+  OTEL_EXPORTER_OTLP_HEADERS: headerList('Sent to the collector with each export, for its credentials.'),
+  OTEL_SERVICE_NAME: optionalText({
+    allowed: 'up to 128 characters on one line',
+    pattern: /^[^\p{C}]{1,128}$/u,
+    needs: TRACING,
+    about: 'Name of the service in traces. Default: SERVICE_NAME.',
+  }),
+  OTEL_TRACES_SAMPLER_ARG: ratio(
+    'Share of the publishes without a `traceparent` that begin a trace. Those with one follow its sampled flag.',
+    1,
+  ),
+} as const;
