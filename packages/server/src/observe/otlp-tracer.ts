@@ -265,8 +265,8 @@ class OtlpPublishTrace implements PublishTrace {
     this.#isDecided = true;
     const parent = parseTraceparent(parentFields?.traceparent);
     const state = parent === undefined ? undefined : stateOf(parentFields?.tracestate);
-    if (parent !== undefined && !parent.isSampled) {
-      this.#carried = fieldsOf(formatTraceparent(parent), state);
+    if (parentFields !== undefined && parent?.isSampled === false) {
+      this.#carried = fieldsOf(parentFields.traceparent, state);
       return;
     }
     if (parent === undefined && !this.#tracer.samples()) return;

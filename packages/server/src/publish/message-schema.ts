@@ -105,7 +105,7 @@ export const metadataSchema = Type.Object(
   {
     additionalProperties: true,
     description:
-      'Passed on to subscribers, further fields included. Top-level `priority` and `ttl` win; `ack` wins over that of the query.',
+      'Passed on to subscribers, further fields included, such as `traceparent` and `tracestate` of the trace that the message belongs to. Top-level `priority` and `ttl` win; `ack` wins over that of the query.',
   },
 );
 
