@@ -13,6 +13,7 @@ export interface CollectedSpan {
   readonly endTimeUnixNano: string;
   readonly traceState?: string;
   readonly status: { readonly code?: number };
+  readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
   readonly attributes: Readonly<Record<string, unknown>>;
   /** Of the process that sent it. */
   readonly resource: Readonly<Record<string, unknown>>;

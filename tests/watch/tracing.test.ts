@@ -129,6 +129,30 @@ it('a repeat in another trace is a repeat, and a conflict is named', async () =>
   expect(outcomes).toEqual(['stored', 'repeat', 'conflict']);
 });
 
+it('a batch is one publish, and a message of it may stand in a trace of its own', async () => {
+  const collector = await startCollector();
+  const server = await startServer({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+  const stream = await openStream(server);
+  const [ofRequest, ofMessage] = [newTrace(), newTrace()];
+  const own = `00-${ofMessage}-${PARENT}-01`;
+  const message = { type: 'info', service: 'test', target: { user_id: 'u' }, data: {} };
+  await requestJson(`${server.url}/sse/api/v1/messages/batch`, {
+    headers: { traceparent: `00-${ofRequest}-${PARENT}-01` },
+    body: [
+      { ...message, id: 'plain' },
+      { ...message, id: 'other', metadata: { traceparent: own, note: 1 } },
+    ],
+  });
+  const [deliver] = await collector.trace(ofMessage, ['deliver']);
+  expect(deliver).toMatchObject({ parentSpanId: PARENT, attributes: { 'messaging.message.id': 'other' } });
+  const [request] = await collector.trace(ofRequest, ['publish', 'deliver']);
+  expect(request?.attributes['messaging.batch.message_count']).toBe(2);
+  const stores = collector.spans.filter(({ name }) => name === 'store');
+  expect(stores.map(({ parentSpanId }) => parentSpanId)).toEqual([request?.spanId, request?.spanId]);
+  expect(stores.map(({ links }) => links?.map(({ traceId }) => traceId) ?? [])).toEqual([[], [ofMessage]]);
+  expect(await metadataAt(stream, '"other"')).toMatchObject({ traceparent: own, note: 1 });
+});
+
 it('a caller that is not sampled is carried and not recorded, and what is malformed counts as absent', async () => {
   const collector = await startCollector();
   const server = await startServer({
