@@ -5,12 +5,25 @@ import { dirname, join, relative, sep } from 'node:path';
 import process from 'node:process';
 
 const ROOT = 'packages/server/src';
-const ORDER = ['config', 'core', 'observe', 'access', 'engine', 'hub', 'sse', 'publish', 'http', 'workers'];
+const ORDER = [
+  'config',
+  'core',
+  'observe',
+  'access',
+  'gateway',
+  'engine',
+  'hub',
+  'sse',
+  'publish',
+  'http',
+  'workers',
+];
 // Siblings that must not know each other although one stands before the other.
 const APART = [
   ['config', 'core'],
   ['access', 'config'],
   ['engine', 'access'],
+  ['gateway', 'config'],
   ['publish', 'hub'],
   ['publish', 'sse'],
   ['hub', 'engine'],

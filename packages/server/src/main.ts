@@ -5,8 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startApp } from './app.ts';
 import { checkConfig } from './config/check-config.ts';
+import type { Config } from './config/config.ts';
 import { ConfigError } from './config/config-error.ts';
 import { type ConfigInput, type LoadedConfig, loadConfig } from './config/load-config.ts';
+import { createRegistrar } from './gateway/create-registrar.ts';
+import type { GatewayRegistrar } from './gateway/gateway-registrar.ts';
+import type { Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { placeConfig } from './workers/place-config.ts';
 import { linkToPrimary } from './workers/primary-link.ts';
@@ -53,6 +57,7 @@ async function serve(input: ConfigInput): Promise<void> {
       warnings: loaded.warnings,
       program: fileURLToPath(import.meta.url),
       stopGraceMs: 2 * STOP_GRACE_MS,
+      registrarOf: (port, log) => registrarOf(loaded.config, port, log),
     });
   } else await serveHere(loaded);
 }
@@ -76,10 +81,15 @@ async function serveHere(loaded: LoadedConfig): Promise<void> {
     onFatal: (message) => void fail(undefined, message),
   }).catch((error: unknown) => fail(error, error instanceof Error ? error.message : String(error)));
 
+  // The primary process does it for its workers, and the first of PM2's instances for all.
+  const isRegistering = place.kind === 'alone' || (place.kind === 'instance' && place.index === 0);
+  const registrar = isRegistering ? registrarOf(config, app.port, log) : undefined;
+
   let isStopping = false;
   const stop = (cause: string): void => {
     if (isStopping) return;
     isStopping = true;
+    registrar?.stop();
     log.info({ cause }, 'stopping: streams are told to reconnect; a second signal ends at once');
     const overdue = setTimeout(() => {
       log.error('stopping took too long; the process ends');
@@ -96,11 +106,12 @@ async function serveHere(loaded: LoadedConfig): Promise<void> {
   };
   onStopSignals(stop, end);
 
-  const url = `${config.http.tls === undefined ? 'http' : 'https'}://localhost:${app.port}`;
+  const url = `${schemeOf(config)}://localhost:${app.port}`;
   log.info(
     { port: app.port, metricsPort: app.metricsPort, pid: process.pid, node: process.version },
     `ready: API documentation ${url}/docs, health ${url}/sse/health, a stream ${url}/sse/user/123`,
   );
+  registrar?.start();
   if (place.kind === 'worker') {
     linkToPrimary({
       onStop: () => stop('the primary process'),
@@ -111,6 +122,15 @@ async function serveHere(loaded: LoadedConfig): Promise<void> {
     // PM2 and others that wait for it.
     process.send?.('ready');
   }
+}
+
+function schemeOf({ http }: Config): 'http' | 'https' {
+  return http.tls === undefined ? 'http' : 'https';
+}
+
+function registrarOf(config: Config, port: number, log: Log): GatewayRegistrar | undefined {
+  const { gateway, service } = config;
+  return createRegistrar({ gateway, service, scheme: schemeOf(config), port, log });
 }
 
 run().catch((error: unknown) => {

@@ -95,6 +95,16 @@ export interface Config {
     readonly hstsSeconds: number | undefined;
   };
   readonly access: AccessConfig;
+  /** undefined: the service registers nowhere. */
+  readonly gateway:
+    | {
+        readonly url: string;
+        /** undefined: made of host and port. */
+        readonly publicUrl: string | undefined;
+        /** undefined: once. */
+        readonly intervalMs: number | undefined;
+      }
+    | undefined;
   readonly metrics: {
     readonly isEnabled: boolean;
     readonly host: string;
@@ -177,6 +187,14 @@ export function toConfig(values: Values, rootDir: string): Config {
       hstsSeconds: values.ENABLE_SSL ? unlessZero(values.HSTS_MAX_AGE) : undefined,
     },
     access: toAccessConfig(values, rootDir),
+    gateway:
+      values.GATEWAY_SERVICE_URL === undefined
+        ? undefined
+        : {
+            url: values.GATEWAY_SERVICE_URL,
+            publicUrl: values.SERVICE_PUBLIC_URL,
+            intervalMs: unlessZero(values.GATEWAY_REGISTER_INTERVAL * SECOND_MS),
+          },
     metrics: {
       isEnabled: values.ENABLE_METRICS,
       host: values.METRICS_HOST,

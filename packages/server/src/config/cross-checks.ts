@@ -19,11 +19,6 @@ export const NOT_IN_THIS_VERSION: readonly {
   readonly problem: string;
 }[] = [
   { variable: 'PROFILING', isAsked: (v) => v.PROFILING, problem: `profiling ${NOT_YET}; must be false` },
-  {
-    variable: 'GATEWAY_SERVICE_URL',
-    isAsked: (v) => v.GATEWAY_SERVICE_URL !== undefined,
-    problem: `registration at a gateway ${NOT_YET}; must not be set`,
-  },
 ];
 
 /** Pairs of which the first must not be larger than the second, and why. */
@@ -113,6 +108,12 @@ export function crossWarnings({ values, sourceOf, needsOf, variables }: WarningI
     if (sourceOf(variable) === 'default') continue;
     const needs = unmetNeed(variable, values, needsOf);
     if (needs !== undefined) warnings.push(`${variable} is set but has no effect without ${needs}`);
+  }
+  if (values.GATEWAY_SERVICE_URL === undefined) {
+    for (const variable of ['SERVICE_PUBLIC_URL', 'GATEWAY_REGISTER_INTERVAL'] as const) {
+      if (sourceOf(variable) === 'default') continue;
+      warnings.push(`${variable} is set but has no effect without GATEWAY_SERVICE_URL`);
+    }
   }
   warnings.push(...redisWarnings(values, (variable) => sourceOf(variable) !== 'default'));
   warnings.push(...accessWarnings(values));

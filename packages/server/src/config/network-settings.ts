@@ -20,6 +20,25 @@ export function optionalUrl(
   );
 }
 
+/** An address to which paths are appended; kept without the last slash. */
+export function optionalBaseUrl(
+  about: Omit<About<string | undefined>, 'default'>,
+): Setting<string | undefined> {
+  return setting<string | undefined>(
+    {
+      type: 'URL',
+      allowed: 'a URL that starts with http:// or https://, without user, query and fragment',
+      parse: (value) => {
+        if (!URL.canParse(value)) return new Refused();
+        const { protocol, username, password, search, hash } = new URL(value);
+        const isPlain = `${username}${password}${search}${hash}` === '';
+        return isPlain && /^https?:$/.test(protocol) ? value.replace(/\/+$/, '') : new Refused();
+      },
+    },
+    { ...about, default: NOTHING },
+  );
+}
+
 /** What a server may be called. */
 export const NODE_HOST = {
   type: 'address',

@@ -139,7 +139,8 @@ const PLACEHOLDERS: Partial<Record<Variable, string>> = {
   SSL_CERT_PATH: '/app/ssl/cert.pem',
   SSL_KEY_PATH: '/app/ssl/key.pem',
   SSL_CA_PATH: '/app/ssl/ca.pem',
-  GATEWAY_SERVICE_URL: 'http://gateway.example.com',
+  GATEWAY_SERVICE_URL: 'http://gateway.example.com/services',
+  SERVICE_PUBLIC_URL: 'https://push.example.com',
 };
 
 /** `config/{environment}.env.example` */

@@ -1,5 +1,6 @@
 /** Health, probes, and the page that says what runs here. */
 import type { Static } from 'typebox';
+import { ENDPOINTS } from '../core/endpoints.ts';
 import type { EngineHealth } from '../core/engine.ts';
 import { healthSchema, probeSchema, rootSchema } from './answer-schemas.ts';
 import type { Api, ApiOptions } from './api-options.ts';
@@ -113,25 +114,6 @@ const FEATURES = [
   'views of all nodes',
   'API keys, tokens and tickets',
 ];
-
-const ENDPOINTS = {
-  user_stream: '/sse/user/{user_id}',
-  stream: '/sse/stream',
-  service_stream: '/sse/service/{service_name}',
-  task_stream: '/sse/task/{task_id}',
-  send: '/sse/api/v1/messages/send',
-  broadcast: '/sse/api/v1/messages/broadcast',
-  batch: '/sse/api/v1/messages/batch',
-  connections: '/sse/api/v1/connections',
-  stats: '/sse/api/v1/connections/stats',
-  channels: '/sse/api/v1/channels',
-  history: '/sse/api/v1/channels/{channel}/history',
-  presence: '/sse/api/v1/channels/{channel}/presence',
-  tickets: '/sse/api/v1/tickets',
-  revocations: '/sse/api/v1/revocations',
-  renewal: '/sse/api/v1/connections/{connection_id}/renew',
-  health: '/sse/health',
-};
 
 function overallStatus(engine: EngineHealth['status'], isServing: boolean): EngineHealth['status'] {
   return engine === 'healthy' && !isServing ? 'degraded' : engine;

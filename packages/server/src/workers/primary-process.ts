@@ -1,8 +1,11 @@
 /**
- * The primary process of `WORKER_THREADS` > 1: forks the workers, writes their log, answers scrapes for all of them
- * and hands signals on. It serves no streams and knows no engine; each worker is a node of its own.
+ * The primary process of `WORKER_THREADS` > 1: forks the workers, writes their log, answers scrapes for all of them,
+ * hands signals on and registers the service at a gateway. It serves no streams and knows no engine; each worker is a
+ * node of its own.
  */
 import type { Config } from '../config/config.ts';
+import type { GatewayRegistrar } from '../gateway/gateway-registrar.ts';
+import type { Log } from '../observe/log.ts';
 import { mergeMetrics } from '../observe/merge-metrics.ts';
 import { type MetricsServer, openMetricsServer } from '../observe/metrics-server.ts';
 import { createPrimaryMetrics } from '../observe/primary-metrics.ts';
@@ -21,6 +24,8 @@ export interface PrimaryProcessOptions {
   readonly program: string;
   /** A worker that has not ended this long after the drain window hangs. */
   readonly stopGraceMs: number;
+  /** Registers the service, which listens on `port`; undefined: nowhere. */
+  readonly registrarOf: (port: number, log: Log) => Pick<GatewayRegistrar, 'start' | 'stop'> | undefined;
 }
 
 /** Below the 10 s that Prometheus waits. */
@@ -28,7 +33,7 @@ const SCRAPE_TIMEOUT_MS = 3000;
 
 /** Resolves when the workers are on their way. */
 export async function runPrimaryProcess(options: PrimaryProcessOptions): Promise<void> {
-  const { config, warnings, program, stopGraceMs } = options;
+  const { config, warnings, program, stopGraceMs, registrarOf } = options;
   const { service } = config;
   const workerMetrics = new WorkerMetrics(SCRAPE_TIMEOUT_MS);
   const metrics = createPrimaryMetrics(() =>
@@ -47,6 +52,7 @@ export async function runPrimaryProcess(options: PrimaryProcessOptions): Promise
 
   const address = { host: service.host, port: service.port, backlog: service.listenBacklog };
   const { port, sharing } = await tryPort(address).catch((error: Error) => fail(error, error.message));
+  const registrar = registrarOf(port, log);
   setWorkerProgram(program);
   const supervisor = new Supervisor<ForkedWorker>({
     count: service.workers,
@@ -66,6 +72,7 @@ export async function runPrimaryProcess(options: PrimaryProcessOptions): Promise
           { port, metricsPort: metricsServer?.port, workers: service.workers, sharing, pid: process.pid },
           `ready: all workers serve port ${port}`,
         );
+        registrar?.start();
         // PM2 and others that wait for it.
         process.send?.('ready');
       },
@@ -111,6 +118,7 @@ export async function runPrimaryProcess(options: PrimaryProcessOptions): Promise
         supervisor.kill();
         void end(1);
       }, service.drainMs + stopGraceMs).unref();
+      registrar?.stop();
       supervisor.stop();
     },
     (status) => {

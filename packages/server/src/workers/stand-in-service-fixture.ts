@@ -88,6 +88,7 @@ async function runPrimary({ workers, logFile, stopMs }: StandInOptions): Promise
     warnings: ['something has no effect'],
     program: fileURLToPath(import.meta.url),
     stopGraceMs: 5000,
+    registrarOf: () => undefined,
   });
 }
 

@@ -220,6 +220,16 @@ export const SECURITY_SETTINGS = {
     about: 'Requests, and streams, beyond its limit that a client may make within ten windows.',
   }),
   GATEWAY_SERVICE_URL: optionalUrl(['http', 'https'], {
-    about: 'Gateway at which the service registers itself.',
+    about:
+      'Where the service registers itself: its name, URL, health URL and endpoints go there as JSON, by POST to exactly this URL. A user and password in it are sent as Basic. Never keeps the service from starting.',
+  }),
+  GATEWAY_REGISTER_INTERVAL: integer({
+    default: 60,
+    min: 0,
+    max: 86_400,
+    unit: 'seconds',
+    zero: 'once',
+    about:
+      'Time after which the registration is repeated, so that a gateway that was restarted knows it again.',
   }),
 } as const;

@@ -1,4 +1,5 @@
 /** Variables of the process: its name, its port, how it starts and stops. */
+import { optionalBaseUrl } from '../network-settings.ts';
 import { boolean, choice, Default, ENVIRONMENTS, integer, optionalText, PATH, text } from '../setting.ts';
 
 const NAME = { allowed: '1 to 64 printable characters', pattern: /^[^\p{C}]{1,64}$/u } as const;
@@ -37,6 +38,10 @@ export const SERVICE_SETTINGS = {
     max: 65535,
     zero: 'any free port',
     about: 'Port of the service.',
+  }),
+  SERVICE_PUBLIC_URL: optionalBaseUrl({
+    about:
+      'URL under which others reach the service, where that is not its host and port: behind a proxy, in a container. Told to the gateway of GATEWAY_SERVICE_URL.',
   }),
   LISTEN_BACKLOG: integer({
     default: 4096,
