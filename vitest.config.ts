@@ -23,11 +23,12 @@ export default defineConfig({
         },
       },
       {
-        // Scratch machines in namespaces, as root: `npm run test:deploy`.
+        // Scratch machines in namespaces, as root: alone by `npm run test:deploy`, else after all others.
         extends: true,
         test: {
           name: 'deploy',
           include: ['tests/deploy/**/*.test.ts'],
+          sequence: { groupOrder: 1 },
           fileParallelism: false,
           testTimeout: 300_000,
           hookTimeout: 120_000,

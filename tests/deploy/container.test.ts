@@ -110,7 +110,18 @@ describe('the Dockerfile', () => {
   });
 });
 
+/** Why the compose file can not be read as Docker Compose reads it; undefined when it can. */
+function composeProblem(): string | undefined {
+  const { stdout, error } = spawnSync('docker-compose', ['--version'], { encoding: 'utf8' });
+  // Version 2 leaves out what is under a profile, and writes volumes in another form.
+  if (error === undefined && /version v?1\./.test(stdout)) return undefined;
+  const problem = `needs docker-compose 1.x, found ${error === undefined ? stdout.trim() : 'none'}`;
+  console.warn(`Skipped, the contents of the compose file: ${problem}`);
+  return problem;
+}
+
 describe('the compose file', () => {
+  const unread = composeProblem() !== undefined;
   const file = 'docker-compose.yml';
   interface Service {
     readonly command?: readonly string[];
@@ -151,31 +162,34 @@ describe('the compose file', () => {
     expect(messages.filter((m) => m.type === 'error' && !allowed.includes(m.rule))).toEqual([]);
   });
 
-  it('starts the service and Redis, and the rest when it is asked for; bounds them all', () => {
-    const { services, volumes } = composed();
-    const profiles = Object.entries(services).map(([name, { profiles = [] }]) =>
-      [name, ...profiles].join(' '),
-    );
-    expect(profiles.sort()).toEqual([
-      'grafana monitoring',
-      'message-push-service',
-      'nginx proxy',
-      'prometheus monitoring',
-      'redis',
-    ]);
-    for (const service of Object.values(services)) {
-      expect(service.deploy?.resources?.limits).toHaveProperty('memory');
-      expect(service.restart).toBe('unless-stopped');
-    }
-    expect(Object.keys(volumes).sort()).toEqual(['grafana', 'messages', 'prometheus', 'redis']);
-    for (const path of Object.values(services).flatMap((s) => s.volumes ?? [])) {
-      // `/folder/of/the/copy/config/x:/…`: what is mounted from this checkout is there.
-      const mounted = /^\/.*?\/(config\/[^:]+):/.exec(path)?.[1];
-      if (mounted !== undefined) expect(existsSync(join(ROOT, mounted)), mounted).toBe(true);
-    }
-  });
+  it.skipIf(unread)(
+    'starts the service and Redis, and the rest when it is asked for; bounds them all',
+    () => {
+      const { services, volumes } = composed();
+      const profiles = Object.entries(services).map(([name, { profiles = [] }]) =>
+        [name, ...profiles].join(' '),
+      );
+      expect(profiles.sort()).toEqual([
+        'grafana monitoring',
+        'message-push-service',
+        'nginx proxy',
+        'prometheus monitoring',
+        'redis',
+      ]);
+      for (const service of Object.values(services)) {
+        expect(service.deploy?.resources?.limits).toHaveProperty('memory');
+        expect(service.restart).toBe('unless-stopped');
+      }
+      expect(Object.keys(volumes).sort()).toEqual(['grafana', 'messages', 'prometheus', 'redis']);
+      for (const path of Object.values(services).flatMap((s) => s.volumes ?? [])) {
+        // `/folder/of/the/copy/config/x:/…`: what is mounted from this checkout is there.
+        const mounted = /^\/.*?\/(config\/[^:]+):/.exec(path)?.[1];
+        if (mounted !== undefined) expect(existsSync(join(ROOT, mounted)), mounted).toBe(true);
+      }
+    },
+  );
 
-  it('its nginx is that of a machine, in front of the service by its name', () => {
+  it.skipIf(unread)('its nginx is that of a machine, in front of the service by its name', () => {
     const folder = mkdtempSync(join(tmpdir(), 'message-push-compose-nginx-'));
     try {
       const [, , script = ''] = composed().services['nginx']?.command ?? [];
@@ -193,7 +207,7 @@ describe('the compose file', () => {
     }
   });
 
-  it.each(['', 'a "secret" $HOME'])(
+  it.skipIf(unread).each(['', 'a "secret" $HOME'])(
     'its Redis runs with our configuration and the password <%s>',
     async (password) => {
       const { services } = composed();

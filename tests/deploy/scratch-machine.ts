@@ -38,6 +38,7 @@ ip link set lo up
 echo up
 read -r _ || true
 `;
+const OWN_NAMESPACES = ['--mount', '--net', '--pid', '--fork', '--kill-child=KILL'];
 const START_TIMEOUT_MS = 20_000;
 const COMMAND_TIMEOUT_MS = 120_000;
 const running = new Set<ChildProcess>();
@@ -55,8 +56,7 @@ export class ScratchMachine {
   private constructor() {
     this.folder = mkdtempSync(join(tmpdir(), 'message-push-machine-'));
     this.#layers = mkdtempSync(join(tmpdir(), 'message-push-layers-'));
-    const own = ['--mount', '--net', '--pid', '--fork', '--kill-child=KILL'];
-    this.#child = spawn('unshare', [...own, 'bash', '-c', BOOT, 'bash', this.#layers], {
+    this.#child = spawn('unshare', [...OWN_NAMESPACES, 'bash', '-c', BOOT, 'bash', this.#layers], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     running.add(this.#child);
@@ -126,15 +126,24 @@ export class ScratchMachine {
   }
 }
 
-/** Why there can be no such machine here; undefined when there can. */
+/** Why there can be no such machine here, which is also printed; undefined when there can. */
 export function scratchMachineProblem(): string | undefined {
+  const layers = mkdtempSync(join(tmpdir(), 'message-push-layers-'));
   try {
-    execFileSync('unshare', ['--mount', '--net', '--pid', '--fork', 'true'], {
+    // All of it: a container may permit the namespaces and yet refuse the mounts. It ends with its empty input.
+    execFileSync('unshare', [...OWN_NAMESPACES, 'bash', '-c', BOOT, 'bash', layers], {
+      input: '',
       stdio: 'pipe',
-      timeout: 5000,
+      timeout: START_TIMEOUT_MS,
     });
     return undefined;
   } catch (error) {
-    return `namespaces are not to be had here: ${(error as Error).message.trim()}`;
+    // The last line is what the program itself says; those before it are the command.
+    const said = (error as Error).message.trim().split('\n').at(-1);
+    const problem = `no scratch machine is to be had here, which takes root and namespaces: ${said}`;
+    console.warn(`Skipped, ${problem}`);
+    return problem;
+  } finally {
+    rmSync(layers, { recursive: true, force: true });
   }
 }
