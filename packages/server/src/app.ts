@@ -157,9 +157,10 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     access,
     serviceName: config.service.name,
     onRefused: (error, ip) => {
-      if (error instanceof RequestError)
-        log.info({ code: error.code, reason: error.message, clientIp: ip }, 'stream refused');
-      else log.error({ err: error, clientIp: ip }, 'a stream could not be opened');
+      const isFault = !(error instanceof RequestError);
+      metrics.streams.errors[isFault ? 'internal_error' : error.code]++;
+      if (isFault) log.error({ err: error, clientIp: ip }, 'a stream could not be opened');
+      else log.info({ code: error.code, reason: error.message, clientIp: ip }, 'stream refused');
     },
     now,
   });

@@ -95,7 +95,7 @@ export function createStreamOpener(options: StreamOpenerOptions): OpenStream {
       responseHead(wish.socket, 200, streamHeaders(wish.request, connectionId, headers, now()));
   };
 
-  const refuse = (wish: Wish, { error, rate }: Refused): void => {
+  const refuse = (wish: Wish, { error, rate }: Refused, cause: unknown = error): void => {
     const { socket, incoming } = wish;
     const reason = TURNED_AWAY[error.code];
     if (reason !== undefined) {
@@ -103,6 +103,7 @@ export function createStreamOpener(options: StreamOpenerOptions): OpenStream {
       streams.turnAway(socket, planOf(wish, undefined), headOf(wish, rate), { reason, waitMs, cause: error });
       return;
     }
+    options.onRefused(cause, incoming.clientIp);
     const response = errorResponse(error, pathOf(incoming.target), options.serviceName);
     const headers = { ...SECURITY_HEADERS, ...headersOf(wish, rate) };
     socket.on('error', ignore);
@@ -136,15 +137,11 @@ export function createStreamOpener(options: StreamOpenerOptions): OpenStream {
     streams.open(wish.socket, planOf(wish, principal), headOf(wish, rate));
   const fail = (wish: Wish, error: unknown): void => {
     if (error instanceof RefusedStream) {
-      options.onRefused(error.answer.error, wish.incoming.clientIp);
       refuse(wish, error.answer);
       return;
     }
-    options.onRefused(error, wish.incoming.clientIp);
-    refuse(wish, {
-      error: new RequestError('internal_error', 'an internal error occurred'),
-      rate: undefined,
-    });
+    const fault = new RequestError('internal_error', 'an internal error occurred');
+    refuse(wish, { error: fault, rate: undefined }, error);
   };
   const startWhenAdmitted = async (wish: Wish, asked: Promise<Admitted>): Promise<void> => {
     try {

@@ -49,6 +49,8 @@ export class StreamCounters {
   opened = 0;
   readonly closed: Record<StreamEnd, number> = zeros(Object.keys(STREAM_ENDS) as StreamEnd[]);
   readonly refused: Record<StreamRefusal, number> = zeros(STREAM_REFUSALS);
+  /** Refused with a status, by the code of the error: who asks is not allowed to, or it is a fault of ours. */
+  readonly errors: Record<ErrorCode, number> = zeros(Object.keys(ERROR_KINDS) as ErrorCode[]);
 
   /** Publications written to a stream, summed over streams, and their bytes on the wire. */
   deliveries = 0;

@@ -94,6 +94,11 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   counter('connections_refused_total', 'Streams that were turned away, by reason.', () =>
     samplesOf('reason', streams.refused),
   );
+  counter(
+    'stream_errors_total',
+    'Requests for a stream that were refused with a status, by the code of their error.',
+    () => samplesOf('code', streams.errors),
+  );
   gauge('channels_joined', 'Channels with at least one stream.', () => streams.channelsJoined);
   gauge('outbox_bytes', 'Unsent bytes of all streams.', () => streams.outboxBytes);
 
