@@ -10,6 +10,8 @@ const SEND = '/sse/api/v1/messages/send';
 const post = (body: string, headers = '', target = SEND): string =>
   `POST ${target} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 const reply = (text: string): string => `HTTP/1.1 200 OK\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
+/** Whoever takes the body waits for this; nobody here does. */
+const NOT_ASKED: Promise<never> = new Promise(() => {});
 /** What an answer says of the body that it answers, so that it can be told from another's. */
 const answerOf = (body: string): string => reply(`published ${body}`);
 
@@ -22,6 +24,7 @@ describe('the front', () => {
   let streams: { incoming: IncomingStream; socket: Socket }[];
   let handedOver: string[];
   let publish: (body: string) => Promise<string>;
+  let refusal: () => Promise<(() => string) | undefined>;
   const peers: Socket[] = [];
 
   beforeEach(async () => {
@@ -31,6 +34,7 @@ describe('the front', () => {
     streams = [];
     handedOver = [];
     publish = async (body) => answerOf(body);
+    refusal = async () => undefined;
     http = createServer((request, response) => {
       const parts: Buffer[] = [];
       request.on('data', (part: Buffer) => parts.push(part));
@@ -48,7 +52,7 @@ describe('the front', () => {
         streams.push({ incoming, socket: socket as Socket });
         socket.write('stream');
       },
-      admit: () => undefined,
+      admit: () => ({ answer: NOT_ASKED, refusal: () => refusal() }),
       publish: (kind, body, _head, ack) => {
         const text = Buffer.from(body).toString();
         published.push(text);
@@ -279,6 +283,34 @@ describe('the front', () => {
     await vi.waitFor(() => expect(text()).toContain('from http'));
     expect(text().startsWith(answerOf('1'))).toBe(true);
     expect(handedOver).toEqual(['GET / ']);
+  });
+
+  it('refuses before its body comes what it will not take, and takes the body of what it may', async () => {
+    const body = 'x'.repeat(500);
+    const half = post(body).slice(0, -250);
+    refusal = async () => () => 'HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
+    const refused = open();
+    refused.socket.write(half);
+    await refused.closed;
+    expect(refused.text()).toMatch(/^HTTP\/1\.1 401 /);
+    expect(published).toEqual([]);
+
+    // Whatever is found out about it once it is whole is in its answer.
+    const late = Promise.withResolvers<(() => string) | undefined>();
+    const isAsked = Promise.withResolvers<void>();
+    refusal = () => {
+      isAsked.resolve();
+      return late.promise;
+    };
+    const whole = open();
+    whole.socket.write(half);
+    await isAsked.promise;
+    whole.socket.write(post(body).slice(-250));
+    await vi.waitFor(() => expect(whole.text()).toContain(`published ${body}`));
+    late.resolve(() => 'HTTP/1.1 401 No\r\n\r\n');
+    whole.socket.write(post('next'));
+    await vi.waitFor(() => expect(whole.text()).toContain('published next'));
+    expect(whole.text()).not.toContain('401');
   });
 
   it('refuses a head beyond its bound', async () => {
