@@ -10,7 +10,8 @@
 --       8 `publish` or `spublish`
 --       9 1: a repeat is written again, so that WAIT waits for what it repeats
 --       10 receipts   11 channels with history   12 bus channels: those of these, in the same order, then those without history
---       then the bus channels, then per message: the message, and `META` with the numbers of its bus channels and its fingerprint
+--       then the bus channels, and in one string per message: `META`, the numbers of its bus channels, its fingerprint, its bytes
+--       (unsigned, four bytes) and as many
 -- Returns per message: its offset, or a list of its offsets where it has not just one channel with history: stored;
 --      `= time epoch offset …`: stored before; `!`: its id was used for another message
 --      then per channel with history: epoch, and `node count …`: the streams that had joined it
@@ -22,10 +23,9 @@ local publish, renews = ARGV[8], ARGV[9] == '1'
 local receipt_count, channel_count, bus_count = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local log_keys, histories, audiences = receipt_count, receipt_count + channel_count, receipt_count + 2 * channel_count
 
--- ttl in ms (0: none), time in ms (of the receipt), 1 when its publisher chose the ttl, channels with history, bus
--- channels in all, the number of the first of them
-local META = '<ddBHHH'
-local META_BYTES = 23
+-- ttl in ms (0: none), time in ms (of the receipt), 1 when its publisher chose the ttl, channels with history, bus channels
+-- in all, bytes of the fingerprint (0: none)
+local META = '<ddBHHB'
 
 local start_us = now_us()
 if deadline > 0 and start_us > deadline then return redis.error_reply('LATE the deadline has passed') end
@@ -156,18 +156,24 @@ end
 
 local results = {}
 local k, r = 0, 0
-for a = 13 + bus_count, #ARGV, 2 do
-  local message, meta = ARGV[a], ARGV[a + 1]
-  local ttl, time, is_own, with_history, buses, first = unstruct(META, meta)
+local messages, at = ARGV[13 + bus_count], 1
+while at <= #messages do
+  local ttl, time, is_own, with_history, buses, fingerprint_bytes
+  ttl, time, is_own, with_history, buses, fingerprint_bytes, at = unstruct(META, messages, at)
   local order = start_us + r
-  local numbers = { first }
-  for i = 2, buses do numbers[i] = unstruct('<H', meta, META_BYTES + 2 * i - 3) end
+  local numbers = {}
+  for i = 1, buses do numbers[i], at = unstruct('<H', messages, at) end
+  local fingerprint = sub(messages, at, at + fingerprint_bytes - 1)
+  at = at + fingerprint_bytes
+  -- With its length, as it is kept.
+  local next_at = at + 4 + unstruct('<I4', messages, at)
+  local message = sub(messages, at, next_at - 1)
+  at = next_at
   for i = 1, with_history do
     local log = logs[numbers[i]] or load(numbers[i])
     if log.order >= order then order = log.order + 1 end
   end
   local known
-  local fingerprint = sub(meta, META_BYTES + 2 * buses - 1)
   if fingerprint ~= '' then
     local receipt = pack('<Hd', with_history, time)
     for i = 1, with_history do

@@ -24,18 +24,34 @@ const RUN_AT = FACTS_BYTES + 16;
 /** Of the number before a message: how many bytes it has. */
 const LENGTH_BYTES = 4;
 
-export function encodeMessage({ id, type, channels, exclude, timeMs, json }: Message): Buffer {
+/** A message that is about to be written; its head is made once. */
+export interface MessageForm {
+  readonly head: string;
+  readonly headBytes: number;
+  readonly json: Uint8Array;
+  /** Of all of it. */
+  readonly bytes: number;
+}
+
+export function formOf({ id, type, channels, exclude, timeMs, json }: Message): MessageForm {
   const head = JSON.stringify(
     exclude === undefined ? [id, type, timeMs, channels] : [id, type, timeMs, channels, exclude],
   );
   const headBytes = Buffer.byteLength(head);
-  const length = headBytes + 1 + json.length;
-  const bytes = Buffer.allocUnsafe(LENGTH_BYTES + length);
-  bytes.writeUInt32LE(length);
-  bytes.write(head, LENGTH_BYTES);
-  bytes[LENGTH_BYTES + headBytes] = NEWLINE;
-  bytes.set(json, LENGTH_BYTES + headBytes + 1);
-  return bytes;
+  return { head, headBytes, json, bytes: LENGTH_BYTES + headBytes + 1 + json.length };
+}
+
+/** Returns where it ends. */
+export function writeMessage(
+  target: Buffer,
+  at: number,
+  { head, headBytes, json, bytes }: MessageForm,
+): number {
+  const headAt = target.writeUInt32LE(bytes - LENGTH_BYTES, at);
+  target.write(head, headAt);
+  target[headAt + headBytes] = NEWLINE;
+  target.set(json, headAt + headBytes + 1);
+  return at + bytes;
 }
 
 function decodeMessage(bytes: Buffer): Message {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeMessage, FACTS_BYTES, readLog } from './codec.ts';
+import { FACTS_BYTES, formOf, readLog, writeMessage } from './codec.ts';
 import { assemblePage, type ChannelRead } from './page.ts';
 
 const NOW = 1_800_000_000_000;
@@ -31,7 +31,7 @@ class FakeLog {
     entries.forEach(({ order, ttl, isExpired }, i) => {
       const offset = i + 1;
       const expires = ttl === 'none' ? 0 : isExpired ? NOW - 1 : NOW + 1000;
-      const blob = encodeMessage({
+      const form = formOf({
         id: `${order}`,
         type: 'info',
         channels: [channel],
@@ -39,6 +39,8 @@ class FakeLog {
         timeMs: NOW,
         json: Buffer.alloc(20, 0x20),
       });
+      const blob = Buffer.alloc(form.bytes);
+      writeMessage(blob, 0, form);
       this.#bytes += blob.length;
       const facts = this.#facts(offset, order, ttl === 'own' ? -expires : expires);
       this.entries.push({ bytes: Buffer.concat([facts, blob]), offset, order });

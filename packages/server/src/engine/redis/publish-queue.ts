@@ -9,7 +9,7 @@
 import { isTransientChannel } from '@message-push/protocol';
 import { RequestError } from '../../core/errors.ts';
 import type { AckLevel, Draft, Place } from '../../core/message.ts';
-import { encodeMessage, nodeOfConnectionChannel } from './codec.ts';
+import { formOf, type MessageForm, nodeOfConnectionChannel, writeMessage } from './codec.ts';
 import { type Argument, ReplyError } from './connection.ts';
 import type { Keys } from './keys.ts';
 import type { Router } from './router.ts';
@@ -77,8 +77,8 @@ interface Group {
 /** One call stays below a few ms of the server, and of its buffers. */
 const MAX_PARTS = 200;
 const MAX_BYTES = 1024 * 1024;
-/** Of `META` in `lua/publish.lua`, before the numbers of the channels. */
-const META_BYTES = 21;
+/** Of `META` in `lua/publish.lua`. */
+const META_BYTES = 22;
 /** The deadline that a server is given is so much earlier than the one that a publisher sees: clocks are not equal. */
 const CLOCK_MARGIN_MS = 100;
 /** Whom a connection belongs to that no node can have. */
@@ -247,30 +247,38 @@ export class PublishQueue {
       for (const channel of logs) if (!channels.has(channel)) channels.set(channel, channels.size + 1);
     }
     const nodes = new Map<string, number>();
-    const messages: Argument[] = [];
+    for (const { direct } of parts) {
+      for (const { bus } of direct) if (!nodes.has(bus)) nodes.set(bus, channels.size + nodes.size + 1);
+    }
+    const forms: MessageForm[] = [];
+    let bytes = 0;
     for (const { draft, logs, direct } of parts) {
-      const { message, fingerprint = '', ttlMs = 0, hasOwnTtl } = draft;
+      const { message, fingerprint = '' } = draft;
       if (fingerprint !== '') {
         // Where there is one keyspace an id is one key, whatever the message's channels.
         const home = logs[0] ?? nodeOfConnectionChannel(direct[0]?.channel ?? '') ?? NO_NODE;
         keys.push(router.isCluster ? names.receipt(message.id, home) : names.receipt(message.id));
       }
-      const buses = logs.length + direct.length;
-      const meta = Buffer.allocUnsafe(META_BYTES + 2 * buses + fingerprint.length);
-      meta.writeDoubleLE(ttlMs, 0);
-      meta.writeDoubleLE(message.timeMs, 8);
-      meta[16] = hasOwnTtl ? 1 : 0;
-      meta.writeUInt16LE(logs.length, 17);
-      meta.writeUInt16LE(buses, 19);
-      let at = META_BYTES;
-      for (const channel of logs) at = meta.writeUInt16LE(channels.get(channel) as number, at);
-      for (const { bus } of direct) {
-        if (!nodes.has(bus)) nodes.set(bus, channels.size + nodes.size + 1);
-        at = meta.writeUInt16LE(nodes.get(bus) as number, at);
-      }
-      meta.write(fingerprint, at, 'latin1');
-      messages.push(encodeMessage(message), meta);
+      const form = formOf(message);
+      forms.push(form);
+      bytes += META_BYTES + 2 * (logs.length + direct.length) + fingerprint.length + form.bytes;
     }
+    // One argument for all of them: each more would cost this process and Redis an allocation.
+    const messages = Buffer.allocUnsafe(bytes);
+    let at = 0;
+    parts.forEach(({ draft, logs, direct }, i) => {
+      const { message, fingerprint = '', ttlMs = 0, hasOwnTtl } = draft;
+      at = messages.writeDoubleLE(ttlMs, at);
+      at = messages.writeDoubleLE(message.timeMs, at);
+      at = messages.writeUInt8(hasOwnTtl ? 1 : 0, at);
+      at = messages.writeUInt16LE(logs.length, at);
+      at = messages.writeUInt16LE(logs.length + direct.length, at);
+      at = messages.writeUInt8(fingerprint.length, at);
+      for (const channel of logs) at = messages.writeUInt16LE(channels.get(channel) as number, at);
+      for (const { bus } of direct) at = messages.writeUInt16LE(nodes.get(bus) as number, at);
+      at += messages.write(fingerprint, at, 'latin1');
+      at = writeMessage(messages, at, forms[i] as MessageForm);
+    });
     const counts = [keys.length, channels.size, channels.size + nodes.size];
     const buses: string[] = [];
     for (const channel of channels.keys()) {
@@ -279,7 +287,7 @@ export class PublishQueue {
     }
     for (const channel of channels.keys()) keys.push(names.history(channel));
     for (const channel of channels.keys()) keys.push(names.audience(channel));
-    return { keys, args: [...counts.map(String), ...buses, ...nodes.keys(), ...messages], channels };
+    return { keys, args: [...counts.map(String), ...buses, ...nodes.keys(), messages], channels };
   }
 
   #resolve(parts: readonly Part[], channels: ReadonlyMap<string, number>, reply: Reply, runId: string): void {
