@@ -10,6 +10,7 @@ import {
 } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
 import type { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
 import { compile as compileTrust, default as proxyAddress } from '@fastify/proxy-addr';
 import type { RequestParts } from './access/authorizer.ts';
 import type { Config } from './config/config.ts';
@@ -35,6 +36,7 @@ import { STREAM_REFUSALS } from './observe/counters.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { type MetricsServer, openMetricsServer } from './observe/metrics-server.ts';
+import { Profiler } from './observe/profiler.ts';
 import { type PublishAnswer, Publisher, type PublishKind } from './publish/publisher.ts';
 import { createStreamCore, type StreamCore } from './sse/stream-core.ts';
 import type { StreamsObserver } from './sse/streams.ts';
@@ -165,6 +167,13 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     now,
   });
   const clientIp = clientIpOf(config.http.trustProxy);
+  const profiler = config.allowsProfiling
+    ? new Profiler({
+        folder: engine.kind === 'embedded' ? config.engine.dataDir : tmpdir(),
+        name: `message-push${place.kind === 'alone' ? '' : `-${place.kind}${place.index}`}-pid${process.pid}`,
+        now,
+      })
+    : undefined;
   let isReady = false;
 
   const refusal = (error: RequestError): string =>
@@ -240,6 +249,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
       // A peer may close its side after its last request and still read the answer.
       return Object.assign(httpServer, { httpAllowHalfOpen: true });
     },
+    profiler,
     observeRequest: (method, route, status, seconds) =>
       metrics.http.route(method, route).record(status, seconds),
     startedAtMs,
@@ -340,7 +350,8 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     stop: async () => {
       metrics.service.isDraining = true;
       const deadlineMs = now() + config.service.drainMs;
-      await core.streams.drain(config.service.drainMs * DRAIN_SHARE);
+      const drainMs = config.service.drainMs * DRAIN_SHARE;
+      await Promise.all([core.streams.drain(drainMs), profiler?.stop(drainMs)]);
       front.close();
       httpServer?.closeIdleConnections();
       await tls?.close(CLOSING_MS);

@@ -14,7 +14,7 @@ export function accessProblems(values: Values): Finding[] {
   if (values.ENABLE_AUTH) problems.push(...userProblems(values));
   if (values.ENABLE_API_KEY_AUTH) problems.push(...keyProblems(values));
   if (values.ENVIRONMENT === 'production') {
-    problems.push(...secretProblems(values), ...opennessProblems(values));
+    problems.push(...secretProblems(values), ...opennessProblems(values), ...profilingProblems(values));
   }
   return problems;
 }
@@ -107,6 +107,14 @@ function opennessProblems(values: Values): Finding[] {
   const who = values.ENABLE_AUTH ? 'anybody could publish' : 'anybody could publish and read every stream';
   const problem = `must be true in production, or ${who}; set it with API_KEY, or say that this is meant by ALLOW_ANONYMOUS=true`;
   return [{ variable: 'ENABLE_API_KEY_AUTH', problem }];
+}
+
+/** Also where `ALLOW_ANONYMOUS=true` means the rest. */
+function profilingProblems(values: Values): Finding[] {
+  if (!values.PROFILING || values.ENABLE_API_KEY_AUTH) return [];
+  const problem =
+    'must be false in production without ENABLE_API_KEY_AUTH=true, or anybody could take a heap snapshot, which holds messages and secrets';
+  return [{ variable: 'PROFILING', other: 'ENABLE_API_KEY_AUTH', problem }];
 }
 
 /** What starts, and is perhaps not what was meant. */

@@ -183,6 +183,13 @@ describe('production does not start', () => {
     ]);
   });
 
+  test('while anybody could take a heap snapshot, even where the rest is meant', () => {
+    const open = { ALLOW_ANONYMOUS: 'true', PROFILING: 'true' };
+    expectFinding({ ...PRODUCTION, ...open }, 'PROFILING', /without ENABLE_API_KEY_AUTH=true/);
+    expect(findingsOf({ ...PRODUCTION, ...KEYS, PROFILING: 'true' })).toEqual([]);
+    expect(findingsOf(open)).toEqual([]);
+  });
+
   test('and secrets that are not used may be examples', () => {
     const env = { API_KEY: 'changeme', JWT_SECRET: 'changeme', REDIS_PASSWORD: 'changeme' };
     expect(findingsOf({ ...PRODUCTION, ALLOW_ANONYMOUS: 'true', ...env })).toEqual([]);

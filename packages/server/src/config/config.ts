@@ -1,7 +1,6 @@
 /**
  * The configuration as the service uses it: grouped by who takes it, units in the names, nothing to interpret.
- * `app.ts` hands each part on; no other code reads variables. Variables of what this version refuses to switch
- * on are not here.
+ * `app.ts` hands each part on; no other code reads variables.
  */
 import path from 'node:path';
 import type { EventMode } from '@message-push/protocol';
@@ -112,6 +111,7 @@ export interface Config {
   };
   /** undefined: off. */
   readonly tracing: TracingConfig | undefined;
+  readonly allowsProfiling: boolean;
   readonly log: {
     readonly level: Values['LOG_LEVEL'];
     readonly format: Values['LOG_FORMAT'];
@@ -201,6 +201,7 @@ export function toConfig(values: Values, rootDir: string): Config {
       port: values.METRICS_PORT,
     },
     tracing: toTracingConfig(values),
+    allowsProfiling: values.PROFILING,
     log: {
       level: values.DEBUG ? 'DEBUG' : values.LOG_LEVEL,
       format: values.LOG_FORMAT,

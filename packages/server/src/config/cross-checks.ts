@@ -1,6 +1,6 @@
 /**
- * Rules between settings, and what this version does not have yet. A setting that cannot be honoured stops the
- * start by name: an operator who asked for TLS or for a password must never get a service without it.
+ * Rules between settings. A setting that cannot be honoured stops the start by name: an operator who asked for TLS or
+ * for a password must never get a service without it.
  */
 
 import { accessProblems, accessWarnings } from './access-checks.ts';
@@ -9,17 +9,6 @@ import type { Finding } from './finding.ts';
 import { redisProblems, redisWarnings } from './redis-checks.ts';
 import { usesTls } from './redis-config.ts';
 import type { Values, Variable } from './schema.ts';
-
-const NOT_YET = 'is not part of this version';
-
-/** What is not built yet. A version that brings it deletes its line. */
-export const NOT_IN_THIS_VERSION: readonly {
-  readonly variable: Variable;
-  readonly isAsked: (values: Values) => boolean;
-  readonly problem: string;
-}[] = [
-  { variable: 'PROFILING', isAsked: (v) => v.PROFILING, problem: `profiling ${NOT_YET}; must be false` },
-];
 
 /** Pairs of which the first must not be larger than the second, and why. */
 const ORDERED: readonly (readonly [smaller: NumberVariable, larger: NumberVariable, why: string])[] = [
@@ -40,7 +29,7 @@ export function crossProblems(
   isSet: (variable: Variable) => boolean,
   needsOf: NeedsOf,
 ): Finding[] {
-  const problems: Finding[] = NOT_IN_THIS_VERSION.filter((entry) => entry.isAsked(values));
+  const problems: Finding[] = [];
   for (const [smaller, larger, why] of ORDERED) {
     if (values[smaller] <= values[larger]) continue;
     if (unmetNeed(smaller, values, needsOf) ?? unmetNeed(larger, values, needsOf)) continue;

@@ -172,17 +172,6 @@ describe('problems', () => {
   });
 });
 
-describe('what this version cannot honour stops the start by name', () => {
-  test.each([['PROFILING', 'true', 'profiling is not part of this version']])(
-    '%s=%s',
-    (variable, value, problem) => {
-      const found = problemOf({ [variable]: value });
-      expect(found).toMatchObject({ variable, value });
-      expect(found.problem).toContain(problem);
-    },
-  );
-});
-
 describe('tracing', () => {
   test('is off, and goes to a collector on this machine once it is on', () => {
     expect(load({}).config.tracing).toBeUndefined();

@@ -2,7 +2,6 @@
  * The texts that are made from the schema: the reference of all variables and the example env files. Written by
  * `write-reference.ts`; a test keeps the committed files equal to them.
  */
-import { NOT_IN_THIS_VERSION } from './cross-checks.ts';
 import { GROUPS, SETTINGS, type Variable } from './schema.ts';
 import type { DefaultContext, Environment, Setting } from './setting.ts';
 
@@ -14,8 +13,8 @@ The service reads environment variables, and a file of them: \`config/developmen
 \`config/production.env\`, chosen by \`ENVIRONMENT\`. Copy the \`.example\` beside it to begin. The process
 environment wins over the file, an empty value counts as unset, and the file may be absent.
 
-A value that is not allowed, a name in the file that is not listed here, and a switch that this version cannot
-honour stop the start. All of them are reported at once, each with the variable, its value and what is allowed.
+A value that is not allowed and a name in the file that is not listed here stop the start. All of them are reported at
+once, each with the variable, its value and what is allowed.
 \`npm start -- --check-config\` prints the configuration as it counts, with the source of every value and secrets
 masked, and starts nothing.
 
@@ -55,12 +54,7 @@ function isLiteral(defaultText: string): boolean {
 
 function sentences(variable: Variable): string[] {
   const setting: Setting<unknown> = SETTINGS[variable];
-  const isMissing = NOT_IN_THIS_VERSION.some((entry) => entry.variable === variable);
-  return [
-    setting.about,
-    ...(setting.needs === undefined ? [] : [`Only with \`${setting.needs}\`.`]),
-    ...(isMissing ? ['Not part of this version.'] : []),
-  ];
+  return [setting.about, ...(setting.needs === undefined ? [] : [`Only with \`${setting.needs}\`.`])];
 }
 
 function variablesOf(group: (typeof GROUPS)[number]): Variable[] {

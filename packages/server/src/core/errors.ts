@@ -21,6 +21,8 @@ export const ERROR_KINDS = {
   request_timeout: { status: 408, retry: true },
   /** The same message id was used for another body. */
   id_conflict: { status: 409, retry: false },
+  /** One profile of a process is taken at a time. */
+  profile_running: { status: 409, retry: true },
   message_too_large: { status: 413, retry: false },
   expectation_failed: { status: 417, retry: false },
   unsupported_media_type: { status: 415, retry: false },

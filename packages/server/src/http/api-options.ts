@@ -15,6 +15,7 @@ import type { Revocations } from '../access/revocations.ts';
 import type { TicketOffice } from '../access/ticket-office.ts';
 import type { Directory, StreamTotals } from '../core/directory.ts';
 import type { Engine } from '../core/engine.ts';
+import type { Profiler } from '../observe/profiler.ts';
 import type { Publisher } from '../publish/publisher.ts';
 import type { CorsRules } from './cors.ts';
 
@@ -65,6 +66,8 @@ export interface ApiOptions {
   readonly streamHandler: (request: IncomingMessage, response: ServerResponse) => void;
   readonly logger?: FastifyBaseLogger;
   readonly serverFactory?: FastifyServerFactory;
+  /** Without it nothing can be profiled. */
+  readonly profiler?: Pick<Profiler, 'begin'> | undefined;
   /** Called after each answer; `route` is the pattern, so that it can be a label. */
   readonly observeRequest?: (method: string, route: string, status: number, seconds: number) => void;
   readonly startedAtMs: number;

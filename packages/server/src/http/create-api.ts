@@ -21,6 +21,7 @@ import { registerHealthRoutes } from './health-routes.ts';
 import { localUrl } from './local-url.ts';
 import { MethodTable } from './method-table.ts';
 import { addDocumentSchemas, openApiDocument } from './openapi.ts';
+import { registerProfileRoutes } from './profile-routes.ts';
 import { registerPublishRoutes } from './publish-routes.ts';
 import { registerReferenceRoutes } from './reference-routes.ts';
 import { requestErrorOf } from './request-error-of.ts';
@@ -77,7 +78,7 @@ export function createApi(options: ApiOptions): Api {
 
   if (options.enableDocs) {
     addDocumentSchemas(api);
-    api.register(swagger, openApiDocument(info, options.access.cookieName));
+    api.register(swagger, openApiDocument(info, options));
     api.register(swaggerUi, {
       routePrefix: '/docs',
       staticCSP: DOCS_CSP,
@@ -97,6 +98,7 @@ export function createApi(options: ApiOptions): Api {
     registerConnectionRoutes(routes, options);
     registerChannelRoutes(routes, options);
     registerAccessRoutes(routes, options);
+    if (options.profiler !== undefined) registerProfileRoutes(routes, options.profiler);
     registerHealthRoutes(routes, options);
     if (options.enableDocs) registerReferenceRoutes(routes, localUrl(info));
   });

@@ -1,11 +1,16 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { createTestApi } from './api-fixture.ts';
+import { Profiler } from '../observe/profiler.ts';
+import { createTestApi, NOW } from './api-fixture.ts';
 import { renderReference } from './reference-page.ts';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 interface JsonObject {
   [key: string]: Json;
+}
+interface Media {
+  schema: JsonObject;
+  example?: Json;
 }
 interface Operation {
   operationId: string;
@@ -13,8 +18,8 @@ interface Operation {
   description?: string;
   tags: string[];
   parameters?: { name: string; in: string; required?: boolean; schema: JsonObject; example?: Json }[];
-  requestBody?: { content: Record<string, { schema: JsonObject; example?: Json }> };
-  responses: Record<string, { description: string; content?: Record<string, { schema: JsonObject }> }>;
+  requestBody?: { content: Record<string, Media> };
+  responses: Record<string, { description: string; content?: Record<string, Media> }>;
 }
 type Component = JsonObject & { examples?: Json[] };
 interface Document {
@@ -29,7 +34,8 @@ let document: Document;
 let ajv: Ajv2020;
 
 beforeAll(async () => {
-  const { api } = createTestApi();
+  const profiler = new Profiler({ folder: '/nowhere', name: 'push', now: () => NOW });
+  const { api } = createTestApi({ profiler });
   document = (await api.inject('/openapi.json')).json();
   ajv = new Ajv2020({ strict: false, formats: { 'date-time': isDateTime } });
   ajv.addSchema(document, 'document');
@@ -74,6 +80,8 @@ test('the document is OpenAPI 3.1 and has every route', () => {
     '/sse/api/v1/messages/batch',
     '/sse/api/v1/messages/broadcast',
     '/sse/api/v1/messages/send',
+    '/sse/api/v1/profiles/cpu',
+    '/sse/api/v1/profiles/heap',
     '/sse/api/v1/revocations',
     '/sse/api/v1/tickets',
     '/sse/health',
@@ -84,6 +92,13 @@ test('the document is OpenAPI 3.1 and has every route', () => {
     '/sse/task/{task_id}',
     '/sse/user/{user_id}',
   ]);
+});
+
+test('what is switched off is not in it', async () => {
+  const { api } = createTestApi();
+  const without = (await api.inject('/openapi.json')).json<Document>();
+  expect(JSON.stringify(without)).not.toContain('/profiles');
+  expect(without.tags.map(({ name }) => name)).not.toContain('Profiles');
 });
 
 test('every operation has a name, a summary, a known tag, its path parameters and described answers', () => {
@@ -145,6 +160,14 @@ describe('examples', () => {
     for (const schema of Object.values(document.components.schemas)) {
       expect(schema.examples?.length).toBeGreaterThan(0);
       for (const example of schema.examples ?? []) expectValid(schema, example);
+    }
+  });
+
+  test('of files that are downloaded fit their schema', () => {
+    for (const path of ['/sse/api/v1/profiles/cpu', '/sse/api/v1/profiles/heap']) {
+      const media = document.paths[path]?.post?.responses['200']?.content?.['application/json'];
+      expect(media?.example).toBeDefined();
+      expectValid(media?.schema ?? {}, media?.example);
     }
   });
 

@@ -24,6 +24,11 @@ const TAGS = [
   { name: 'Health', description: 'For load balancers and people.' },
 ];
 
+const PROFILES_TAG = {
+  name: 'Profiles',
+  description: 'What the process spends its time and memory on. For operators.',
+};
+
 /** Components that routes refer to by name, and the events, which no route can refer to. */
 export function documentSchemas(): TSchema[] {
   return Object.entries({ Error: errorSchema, ...eventSchemas }).map(([name, schema]) => ({
@@ -38,7 +43,7 @@ export function addDocumentSchemas(api: Api): void {
 
 export function openApiDocument(
   info: ApiOptions['info'],
-  cookieName: string | undefined,
+  { access, profiler }: Pick<ApiOptions, 'access' | 'profiler'>,
 ): FastifyDynamicSwaggerOptions {
   return {
     mode: 'dynamic',
@@ -51,8 +56,8 @@ export function openApiDocument(
         description: description(localUrl(info)),
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
-      tags: TAGS,
-      components: { securitySchemes: securitySchemes(cookieName) },
+      tags: profiler === undefined ? TAGS : [...TAGS, PROFILES_TAG],
+      components: { securitySchemes: securitySchemes(access.cookieName) },
     },
     refResolver: { buildLocalReference: ({ $id }) => (typeof $id === 'string' ? $id : '') },
   };

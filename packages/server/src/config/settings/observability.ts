@@ -59,5 +59,9 @@ export const LOG_SETTINGS = {
     about: 'Rotated files that are kept, as LOG_FILE.1, LOG_FILE.2 …',
   }),
   DEBUG: boolean({ default: false, about: '`true` means LOG_LEVEL=DEBUG.' }),
-  PROFILING: boolean({ default: false, about: 'Records CPU profiles.' }),
+  PROFILING: boolean({
+    default: false,
+    about:
+      'Lets operators take CPU profiles and heap snapshots, at `/sse/api/v1/profiles`. A snapshot holds messages and secrets; production needs `ENABLE_API_KEY_AUTH=true` for it.',
+  }),
 } as const;

@@ -1,0 +1,121 @@
+/**
+ * CPU profiles and heap snapshots of this process, for Chrome DevTools. One at a time: two would measure each other.
+ * Who may take one, and how it is answered, is the route's matter. Of the threads only the main one is seen.
+ */
+import { createReadStream, fstatSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { Session } from 'node:inspector/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { writeHeapSnapshot } from 'node:v8';
+import { RequestError } from '../core/errors.ts';
+
+export interface ProfilerOptions {
+  /** Where a heap snapshot lies for as long as it is written. */
+  readonly folder: string;
+  /** Beginning of the names of files, before the time. */
+  readonly name: string;
+  readonly now: () => number;
+}
+
+export interface HeapSnapshot {
+  readonly bytes: number;
+  readonly json: Readable;
+}
+
+export class Profiler {
+  readonly #options: ProfilerOptions;
+  #run: ProfileRun | undefined;
+  #isStopped = false;
+  #onReleased: (() => void) | undefined;
+
+  constructor(options: ProfilerOptions) {
+    this.#options = options;
+  }
+
+  /** Nobody else gets a run before this one is released. Throws `profile_running` and `draining`. */
+  begin(): ProfileRun {
+    if (this.#isStopped)
+      throw new RequestError('draining', 'the process stops; nothing is profiled any more');
+    if (this.#run !== undefined) {
+      throw new RequestError('profile_running', 'another profile of this process is being taken');
+    }
+    const { folder, name, now } = this.#options;
+    const time = new Date(now()).toISOString().replace(/[:.]/g, '-');
+    const run = new ProfileRun(folder, `${name}-${time}`, () => {
+      this.#run = undefined;
+      this.#onReleased?.();
+    });
+    this.#run = run;
+    return run;
+  }
+
+  /** Ends what runs, and waits until its answer is out, for at most `timeoutMs`. No other begins from now on. */
+  async stop(timeoutMs: number): Promise<void> {
+    this.#isStopped = true;
+    if (this.#run === undefined) return;
+    const released = new Promise<void>((resolve) => {
+      this.#onReleased = resolve;
+    });
+    this.#run.end();
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, timeoutMs);
+    });
+    await Promise.race([released, timeout]);
+    clearTimeout(timer);
+  }
+}
+
+export class ProfileRun {
+  /** Of the file, without its extension. */
+  readonly name: string;
+  readonly #folder: string;
+  readonly #onReleased: () => void;
+  readonly #ended = Promise.withResolvers<void>();
+
+  constructor(folder: string, name: string, onReleased: () => void) {
+    this.#folder = folder;
+    this.name = name;
+    this.#onReleased = onReleased;
+  }
+
+  /** What was sampled within `durationMs`, or until `end`, as the JSON of a `.cpuprofile`. */
+  async cpuProfile(durationMs: number): Promise<Buffer> {
+    const session = new Session();
+    session.connect();
+    const timer = setTimeout(this.#ended.resolve, durationMs);
+    try {
+      await session.post('Profiler.enable');
+      await session.post('Profiler.start');
+      await this.#ended.promise;
+      const { profile } = await session.post('Profiler.stop');
+      return Buffer.from(JSON.stringify(profile));
+    } finally {
+      clearTimeout(timer);
+      session.disconnect();
+    }
+  }
+
+  /** The process stands still until it is written. */
+  heapSnapshot(): HeapSnapshot {
+    // Ours alone, so that nobody finds or forges the file; nothing has its name when the process goes on.
+    const folder = mkdtempSync(join(this.#folder, 'heap-snapshot-'));
+    try {
+      const fd = openSync(writeHeapSnapshot(join(folder, 'heap')), 'r');
+      return { bytes: fstatSync(fd).size, json: createReadStream('', { fd }) };
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  /** Ends the sampling. */
+  end(): void {
+    this.#ended.resolve();
+  }
+
+  /** Its answer is out, or nobody wants it any more. */
+  release(): void {
+    this.end();
+    this.#onReleased();
+  }
+}
