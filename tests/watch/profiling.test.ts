@@ -1,5 +1,5 @@
 /** Operators take profiles of a service that goes on meanwhile; nobody else does, and none outlives who asked for it. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -53,6 +53,18 @@ function take(path: string, headers: Readonly<Record<string, string>> = OPERATOR
 
 function codeOf({ status, text: body }: Answer): [number, string] {
   return [status, (JSON.parse(body) as { code: string }).code];
+}
+
+function openFiles(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch (error) {
+      // Closed while they were listed.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
+  });
 }
 
 function secondsOf({ startTime, endTime }: CpuProfile): number {
@@ -151,9 +163,24 @@ test.each(['is cut off', 'closes its side'] as const)(
     } else asked.resetAndDestroy();
     await waitFor('the end of the profile', async () => (await take(`${CPU}?seconds=1`)).status === 200);
     expect((await take(HEAP)).status).toBe(200);
+    expect(running.output).not.toContain('"level":"ERROR"');
     asked.destroy();
   },
 );
+
+test('a snapshot that is not read to its end is let go of', async () => {
+  const running = await start();
+  const asked = connect({ port: running.port, host: '127.0.0.1' });
+  asked.write(`POST ${HEAP} HTTP/1.1\r\nHost: h\r\nX-API-Key: ${MASTER_KEY}\r\n\r\n`);
+  const openSnapshots = (): string[] => openFiles(running.pid).filter((file) => /heap-snapshot/.test(file));
+  await new Promise((resolve) => asked.once('readable', resolve));
+  expect(openSnapshots()).toHaveLength(1);
+  expect(codeOf(await take(CPU))).toEqual([409, 'profile_running']);
+  asked.resetAndDestroy();
+  await waitFor('the end of the answer', () => openSnapshots().length === 0);
+  expect((await take(`${CPU}?seconds=1`)).status).toBe(200);
+  expect(running.output).not.toContain('"level":"ERROR"');
+});
 
 test('a process that stops answers with what was sampled until then', async () => {
   const running = await start();
@@ -180,6 +207,7 @@ test('over HTTP/2 too, where a stream that is closed ends it', async () => {
     const body = JSON.parse(await text(ask(`${CPU}?seconds=1`))) as { code?: string; nodes?: unknown[] };
     return body.nodes !== undefined;
   });
+  expect(running.output).not.toContain('"level":"ERROR"');
   session.destroy();
 });
 
