@@ -16,7 +16,7 @@ export interface ProbeAnswer {
   readonly text: string;
 }
 
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 30_000;
 
 export function probe(port: number, { method, path, headers = {}, body }: Probe): Promise<ProbeAnswer> {
   const bytes = body === undefined ? undefined : JSON.stringify(body);

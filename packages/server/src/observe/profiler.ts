@@ -66,6 +66,8 @@ export class Profiler {
   }
 }
 
+const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+
 export class ProfileRun {
   /** Of the file, without its extension. */
   readonly name: string;
@@ -96,13 +98,19 @@ export class ProfileRun {
     }
   }
 
-  /** The process stands still until it is written. */
+  /** The process stands still until it is written. Throws `storage_full`. */
   heapSnapshot(): HeapSnapshot {
     // Ours alone, so that nobody finds or forges the file; nothing has its name when the process goes on.
     const folder = mkdtempSync(join(this.#folder, 'heap-snapshot-'));
     try {
       const fd = openSync(writeHeapSnapshot(join(folder, 'heap')), 'r');
       return { bytes: fstatSync(fd).size, json: createReadStream('', { fd }) };
+    } catch (error) {
+      const { code = '', message } = error as NodeJS.ErrnoException;
+      if (!NO_ROOM.has(code)) throw error;
+      throw new RequestError('storage_full', `the snapshot could not be written: ${message}`, {
+        cause: error,
+      });
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
