@@ -246,6 +246,7 @@ const ROUTES: readonly Route[] = [
     showsAll: true,
     isAllowed: (r) => covers(r.manage, ''),
   },
+  { name: 'a backup', method: 'POST', path: `${API}/backups`, isAllowed: (r) => covers(r.manage, '') },
   ...['/sse/health', '/sse/health/live', '/sse/health/ready', '/', '/docs/', '/redoc', '/openapi.json'].map(
     (path): Route => ({ name: path, method: 'GET', path, isOpen: true, isAllowed: () => true }),
   ),

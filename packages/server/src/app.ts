@@ -185,6 +185,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
   const api = createApi({
     publisher,
     engine,
+    backups: engine.kind === 'embedded' ? engine : undefined,
     directory: views.directory,
     ownTotals: () => core.directory.totals(),
     info: {

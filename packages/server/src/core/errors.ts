@@ -23,6 +23,10 @@ export const ERROR_KINDS = {
   id_conflict: { status: 409, retry: false },
   /** One profile of a process is taken at a time. */
   profile_running: { status: 409, retry: true },
+  /** One backup of the store at a time. */
+  backup_under_way: { status: 409, retry: true },
+  /** The messages are kept elsewhere: there is no store here to look after. */
+  no_embedded_store: { status: 409, retry: false },
   message_too_large: { status: 413, retry: false },
   expectation_failed: { status: 417, retry: false },
   unsupported_media_type: { status: 415, retry: false },

@@ -105,6 +105,17 @@ export const batchAnswerSchema = Type.Object(
   { description: 'What became of each message.' },
 );
 
+export const backupSchema = Type.Object(
+  {
+    success: isSuccess,
+    path: Type.String({ description: 'Of the copy, on the machine of the service.' }),
+    bytes: count,
+    seconds: Type.Number({ minimum: 0 }),
+    timestamp: time,
+  },
+  { description: 'The copy is whole and on disk.' },
+);
+
 export const connectionSchema = Type.Object({
   connection_id: id,
   user_id: nullable(id),

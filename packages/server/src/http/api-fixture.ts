@@ -183,6 +183,7 @@ export function createTestApi(changes: Partial<ApiOptions> = {}): ApiFixture {
   const api = createApi({
     publisher,
     engine,
+    backups: undefined,
     directory: sole,
     ownTotals: directory.totals,
     info: { serviceName: 'push', version: '1.2.3', environment: 'development', port: 8089 },

@@ -13,6 +13,7 @@ import type { Authorizer } from '../access/authorizer.ts';
 import type { Gate } from '../access/gate.ts';
 import type { Revocations } from '../access/revocations.ts';
 import type { TicketOffice } from '../access/ticket-office.ts';
+import type { BackupMaker } from '../core/backups.ts';
 import type { Directory, StreamTotals } from '../core/directory.ts';
 import type { Engine } from '../core/engine.ts';
 import type { Profiler } from '../observe/profiler.ts';
@@ -22,6 +23,8 @@ import type { CorsRules } from './cors.ts';
 export interface ApiOptions {
   readonly publisher: Pick<Publisher, 'handle'>;
   readonly engine: Pick<Engine, 'kind' | 'range' | 'channels' | 'health'>;
+  /** undefined: the engine's store is not of this process. */
+  readonly backups: BackupMaker | undefined;
   readonly directory: Directory;
   /** Figures of this process, for its health. */
   readonly ownTotals: () => Pick<StreamTotals, 'connections' | 'channels'>;

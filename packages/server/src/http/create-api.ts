@@ -11,6 +11,7 @@ import { RequestError } from '../core/errors.ts';
 import { registerAccessRoutes } from './access-routes.ts';
 import { addRouteAccess } from './access-schemas.ts';
 import type { Api, ApiOptions } from './api-options.ts';
+import { registerBackupRoutes } from './backup-routes.ts';
 import { registerChannelRoutes } from './channel-routes.ts';
 import { answerClientError } from './client-error.ts';
 import { registerConnectionRoutes } from './connection-routes.ts';
@@ -99,6 +100,7 @@ export function createApi(options: ApiOptions): Api {
     registerChannelRoutes(routes, options);
     registerAccessRoutes(routes, options);
     if (options.profiler !== undefined) registerProfileRoutes(routes, options.profiler);
+    registerBackupRoutes(routes, options);
     registerHealthRoutes(routes, options);
     if (options.enableDocs) registerReferenceRoutes(routes, localUrl(info));
   });

@@ -69,6 +69,7 @@ test('the document is OpenAPI 3.1 and has every route', () => {
   expect(document.openapi).toMatch(/^3\.1\./);
   expect(Object.keys(document.paths).toSorted()).toEqual([
     '/',
+    '/sse/api/v1/backups',
     '/sse/api/v1/channels',
     '/sse/api/v1/channels/{channel}/connections',
     '/sse/api/v1/channels/{channel}/history',

@@ -21,6 +21,7 @@ const TAGS = [
   { name: 'Channels', description: 'Named logs that streams join.' },
   { name: 'Connections', description: 'Open streams.' },
   { name: 'Access', description: 'Tickets, renewal, revocation.' },
+  { name: 'Care', description: 'Looking after the store.' },
   { name: 'Health', description: 'For load balancers and people.' },
 ];
 

@@ -3,9 +3,9 @@
  * there. It changes only when the store has said that a change is on disk, so a reader never sees an offset that
  * a crash could take back.
  */
-import { randomBytes } from 'node:crypto';
 import { unbornPosition } from '@message-push/protocol';
-import type { ChannelSummary, LogState } from '../../core/engine.ts';
+import type { Ancestor, ChannelSummary, LogState } from '../../core/engine.ts';
+import { newEpoch } from './epoch.ts';
 import type { Deletion, OpenReply } from './store-protocol.ts';
 
 export interface ChannelLog {
@@ -23,16 +23,13 @@ export interface ChannelLog {
   rows: number;
   bytes: number;
   lastPublishedMs: number;
+  /** Of a store that was put back. */
+  readonly ancestors?: readonly Ancestor[];
 }
 
 export interface ChannelBounds {
   readonly maxMessages: number;
   readonly maxBytes: number;
-}
-
-/** 41 bits and more: two lives of a log never share one. */
-function newEpoch(): string {
-  return randomBytes(6).readUIntBE(0, 6).toString(36).padStart(8, '0').slice(-8);
 }
 
 /** Deleting a row at a time would cost a transaction's work per publish; a few more rows than the bound may stay. */
@@ -132,7 +129,8 @@ export class ChannelLogs {
     const log = this.#byName.get(name);
     if (log === undefined || log.offset === 0) return { ...unbornPosition(nowMs), floor: 0 };
     const floor = Math.max(log.floor, log.offset - this.#bounds.maxMessages);
-    return { epoch: log.epoch, offset: log.offset, floor };
+    const { epoch, offset, ancestors } = log;
+    return ancestors === undefined ? { epoch, offset, floor } : { epoch, offset, floor, ancestors };
   }
 
   /** The offset up to which rows are to be deleted now, or 0: bounded, so that one commit does not stall. */

@@ -7,6 +7,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Position } from '@message-push/protocol';
+import type { Backup, BackupMaker } from '../../core/backups.ts';
 import { compareNames } from '../../core/compare-names.ts';
 import type {
   ChannelSummary,
@@ -67,7 +68,7 @@ const SWEEP_ROWS = 500;
 const SWEEP_CHANNELS = 2000;
 const RANGE_MAX_BYTES = 8 * 1024 * 1024;
 
-export class EmbeddedEngine implements Engine {
+export class EmbeddedEngine implements Engine, BackupMaker {
   readonly kind = 'embedded';
   readonly #options: EmbeddedEngineOptions;
   readonly #logs: ChannelLogs;
@@ -89,6 +90,7 @@ export class EmbeddedEngine implements Engine {
   #sweepTimer: NodeJS.Timeout | undefined;
   #isSweeping = false;
   #sweepPlace: Iterator<{ id: number }> | undefined;
+  #isCopying = false;
   #writeFailure: string | undefined;
   #fault: string | undefined;
   #setAside: string | undefined;
@@ -232,7 +234,7 @@ export class EmbeddedEngine implements Engine {
         undoBatch(batch, this.#logs);
         this.#writeFailure = error.message;
         this.#options.observer?.commitFailed(error.failure, error.message);
-        for (const { reject } of waiting) reject(publishError(error));
+        for (const { reject } of waiting) reject(storeError('the message could not be stored', error));
         done();
       },
       [request.numbers.buffer, request.bodies.buffer],
@@ -411,6 +413,20 @@ export class EmbeddedEngine implements Engine {
     return Promise.resolve({ total, channels: summaries });
   }
 
+  makeBackup(): Promise<Backup> {
+    if (this.#isCopying) {
+      return Promise.reject(new RequestError('backup_under_way', 'a backup is being made; one at a time'));
+    }
+    this.#isCopying = true;
+    return new Promise<Backup>((resolve, reject) => {
+      this.#storeOrFail().send({ op: 'backup', nowMs: this.#options.now() }, resolve, (error) =>
+        reject(storeError('the backup could not be made', error)),
+      );
+    }).finally(() => {
+      this.#isCopying = false;
+    });
+  }
+
   health(): EngineHealth {
     const details = {
       history_messages: this.#logs.rows,
@@ -505,16 +521,12 @@ export class EmbeddedEngine implements Engine {
   }
 }
 
-function publishError(error: StoreError): RequestError {
-  return error.failure === 'full'
-    ? new RequestError('storage_full', `the message could not be stored: ${error.message}`, {
-        retryAfterSeconds: 5,
-        cause: error,
-      })
-    : new RequestError('engine_unavailable', `the message could not be stored: ${error.message}`, {
-        retryAfterSeconds: 1,
-        cause: error,
-      });
+function storeError(what: string, error: StoreError): RequestError {
+  const isFull = error.failure === 'full';
+  return new RequestError(isFull ? 'storage_full' : 'engine_unavailable', `${what}: ${error.message}`, {
+    retryAfterSeconds: isFull ? 5 : 1,
+    cause: error,
+  });
 }
 
 function readError(error: StoreError): RequestError {

@@ -3,6 +3,9 @@
  * that changes hands: a structured clone of one object per row would cost more than storing the row.
  */
 
+import type { Backup } from '../../core/backups.ts';
+import type { Ancestor } from '../../core/engine.ts';
+
 /** Numbers per row in `CommitRequest.numbers`. */
 export const ROW_NUMBERS = 7;
 /** seq · channel id · offset · time ms · expires ms (0: never) · own ttl (1 or 0) · bytes of body */
@@ -104,6 +107,11 @@ export interface SweepReply {
   readonly hasMore: boolean;
 }
 
+export interface BackupRequest {
+  readonly op: 'backup';
+  readonly nowMs: number;
+}
+
 export interface OpenReply {
   readonly channels: readonly {
     id: number;
@@ -117,6 +125,7 @@ export interface OpenReply {
     /** Lowest offset in history; 0 when there is none. */
     first: number;
     lastPublishedMs: number;
+    ancestors?: readonly Ancestor[];
   }[];
   readonly lastSeq: number;
   readonly receipts: readonly StoredReceipt[];
@@ -124,7 +133,13 @@ export interface OpenReply {
   readonly setAside: string | undefined;
 }
 
-export type StoreRequest = CommitRequest | ReadRequest | RangeRequest | LocateRequest | SweepRequest;
+export type StoreRequest =
+  | CommitRequest
+  | ReadRequest
+  | RangeRequest
+  | LocateRequest
+  | SweepRequest
+  | BackupRequest;
 
 export interface StoreReplies {
   commit: CommitReply;
@@ -132,6 +147,7 @@ export interface StoreReplies {
   range: PageReply;
   locate: number;
   sweep: SweepReply;
+  backup: Backup;
 }
 
 /** Failures that the engine treats differently; anything else is `failed`. */

@@ -4,6 +4,7 @@
  * whose replies came before it.
  */
 import { parentPort, workerData } from 'node:worker_threads';
+import { makeBackupFile } from './backup-file.ts';
 import { isBusy, isCorrupt, isFull, openStore } from './store.ts';
 import type { StoreFailure, StoreRequest } from './store-protocol.ts';
 
@@ -46,14 +47,21 @@ function serve(port: NonNullable<typeof parentPort>): void {
     post({ id: OPEN_ID, failure: failureOf(error), message });
     return;
   }
+  let isStopping = false;
+  let copying = Promise.resolve();
   port.on('message', (message: ThreadRequest | 'close') => {
     if (message === 'close') {
-      store.close();
-      post({ id: CLOSE_ID, reply: undefined });
-      port.close();
+      isStopping = true;
+      void copying.then(() => {
+        store.close();
+        post({ id: CLOSE_ID, reply: undefined });
+        port.close();
+      });
       return;
     }
     const { id, request } = message;
+    const fail = (error: unknown): void =>
+      post({ id, failure: failureOf(error), message: (error as Error).message });
     try {
       switch (request.op) {
         case 'commit':
@@ -67,9 +75,15 @@ function serve(port: NonNullable<typeof parentPort>): void {
           return post({ id, reply: store.locate(request) });
         case 'sweep':
           return post({ id, reply: store.sweep(request) });
+        case 'backup':
+          // The one that takes its time: other requests have their turn meanwhile.
+          copying = makeBackupFile(directory, request.nowMs, (file) =>
+            store.copyTo(file, () => isStopping),
+          ).then((reply) => post({ id, reply }), fail);
+          return;
       }
     } catch (error) {
-      post({ id, failure: failureOf(error), message: (error as Error).message });
+      fail(error);
     }
   });
 }

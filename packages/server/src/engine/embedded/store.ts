@@ -5,6 +5,7 @@
  *     channel      id · name · epoch · offset, floor as of its last deletion
  *     publication  seq (order of the whole store) · channel · offset · … · body
  *     receipt      answers to publishes that may be repeated, by seq
+ *     ancestor     epochs that a store that was put back continues (lineage.ts)
  *
  * The table is log-shaped, so that appending touches its last page only; the index on (channel, offset) holds
  * the size too, which makes the sums at opening cheap. `channel.offset` is written by deletions alone: while a
@@ -12,7 +13,8 @@
  */
 import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
+import { ANCESTOR_TABLE, beginNewEpochs, isCopy, readAncestors } from './lineage.ts';
 import {
   type CommitReply,
   type CommitRequest,
@@ -29,7 +31,7 @@ import {
   type SweepRequest,
 } from './store-protocol.ts';
 
-const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 1;
 const SCHEMA = `
   CREATE TABLE channel (
     id INTEGER PRIMARY KEY,
@@ -253,7 +255,11 @@ export class Store {
         )
         .run(receiptsBeforeMs, maxRows);
       const forget = this.#db.prepare('DELETE FROM channel WHERE id = ?');
-      for (const id of forgetChannels) forget.run(id);
+      const forgetAncestors = this.#db.prepare('DELETE FROM ancestor WHERE channel = ?');
+      for (const id of forgetChannels) {
+        forget.run(id);
+        forgetAncestors.run(id);
+      }
       return {
         expired,
         evicted,
@@ -275,6 +281,7 @@ export class Store {
            FROM publication GROUP BY channel) p ON p.channel = c.id`,
       )
       .all() as unknown as OpenReply['channels'];
+    const ancestors = readAncestors(this.#db, channels);
     const lastSeq = this.#db
       .prepare(
         `SELECT max(coalesce((SELECT max(seq) FROM publication), 0),
@@ -284,7 +291,26 @@ export class Store {
     const receipts = this.#db
       .prepare('SELECT seq, time_ms AS timeMs, id, fingerprint, places FROM receipt WHERE time_ms >= ?')
       .all(receiptsSinceMs) as unknown as StoredReceipt[];
-    return { channels, lastSeq: lastSeq.seq, receipts };
+    return {
+      channels: channels.map((channel) => {
+        const own = ancestors.get(channel.id);
+        return own === undefined ? channel : { ...channel, ancestors: own };
+      }),
+      lastSeq: lastSeq.seq,
+      receipts,
+    };
+  }
+
+  /**
+   * Copies the store into an empty file, a few pages at a time, while it goes on: what is committed meanwhile is
+   * in the copy too. Ends with an error soon after `isStopped` says so.
+   */
+  async copyTo(file: string, isStopped: () => boolean): Promise<void> {
+    await backup(this.#db, file, {
+      progress: () => {
+        if (isStopped()) throw new Error('the service is stopping');
+      },
+    });
   }
 
   close(): void {
@@ -369,7 +395,7 @@ class PageBuilder {
   }
 }
 
-const FILE_NAME = 'messages.db';
+export const FILE_NAME = 'messages.db';
 
 /**
  * Opens the store in `directory`. A file that SQLite cannot read is set aside under another name, never
@@ -382,16 +408,21 @@ export function openStore(directory: string, receiptsSinceMs: number): { store: 
     return openFile(file, receiptsSinceMs, undefined);
   } catch (error) {
     if (!isCorrupt(error)) throw error;
-    const setAside = `${file}.unreadable-${new Date().toISOString().replaceAll(':', '-')}`;
-    for (const suffix of ['', '-wal']) {
-      try {
-        renameSync(file + suffix, setAside + suffix);
-      } catch (cause) {
-        if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
-      }
-    }
-    return openFile(file, receiptsSinceMs, setAside);
+    return openFile(file, receiptsSinceMs, setStoreAside(file, 'unreadable'));
   }
+}
+
+/** Renames the file, with what it left in its log, and returns its new name. */
+export function setStoreAside(file: string, why: string): string {
+  const setAside = `${file}.${why}-${new Date().toISOString().replaceAll(':', '-')}`;
+  for (const suffix of ['', '-wal']) {
+    try {
+      renameSync(file + suffix, setAside + suffix);
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
+    }
+  }
+  return setAside;
 }
 
 function openFile(file: string, receiptsSinceMs: number, setAside: string | undefined) {
@@ -401,10 +432,12 @@ function openFile(file: string, receiptsSinceMs: number, setAside: string | unde
     db.exec(`PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
              PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;`);
     const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
-    if (version === 0) db.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT;`);
+    if (version === 0) db.exec(`BEGIN IMMEDIATE; ${SCHEMA} ${ANCESTOR_TABLE} COMMIT;`);
     else if (version !== SCHEMA_VERSION) {
       throw new Error(`${file} has schema version ${version}; this program reads version ${SCHEMA_VERSION}`);
-    } else db.exec('BEGIN IMMEDIATE; COMMIT;');
+    } else db.exec(`BEGIN IMMEDIATE; ${ANCESTOR_TABLE} COMMIT;`);
+    // Put here by hand: what it does not have is not known.
+    if (isCopy(db)) beginNewEpochs(db, () => true);
     const store = new Store(db);
     return { store, opened: { ...store.load(receiptsSinceMs), setAside } };
   } catch (error) {
