@@ -102,7 +102,6 @@ it('a backup put back loses nothing that it has, and each stream is told once of
   const before = acknowledged;
   const answers = await Promise.all([backUp(), backUp()]);
   const during = acknowledged - before;
-  expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 409]);
   const backup = answers.find(({ status }) => status === 200)?.json;
   if (backup === undefined) throw new Error('no backup was made');
   expect(answers.find(({ status }) => status === 409)?.json.code).toBe('backup_under_way');

@@ -173,9 +173,7 @@ describe('a store that was put back', () => {
       db.close();
       return found;
     };
-    await expect
-      .poll(async () => (await engine.health()).details['history_channels'], { timeout: 10_000 })
-      .toBe(0);
+    await expect.poll(() => engine.health().details['history_channels'], { timeout: 10_000 }).toBe(0);
     await engine.close();
     expect(rows()).toEqual({ rows: 0 });
     await open();
