@@ -16,9 +16,21 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['tests/**/*.test.ts'],
-          exclude: ['tests/deploy/**', '**/node_modules/**'],
+          exclude: ['tests/deploy/**', 'tests/upgrade/**', '**/node_modules/**'],
           fileParallelism: false,
           testTimeout: 300_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        // A fleet under load, for minutes: by `npm run test:upgrade`.
+        extends: true,
+        test: {
+          name: 'upgrade',
+          include: ['tests/upgrade/**/*.test.ts'],
+          sequence: { groupOrder: 2 },
+          fileParallelism: false,
+          testTimeout: 600_000,
           hookTimeout: 120_000,
         },
       },

@@ -117,6 +117,32 @@ describe('a service that is told to stop', () => {
     expect(history.json.last_offset).toBe(answered + 2);
   });
 
+  it('sends newcomers to the next node with 503, through a trusted proxy that says it goes there, and nobody else', async () => {
+    server = await TestServer.start({ env: { DRAIN_TIMEOUT: '4', TRUST_PROXY: '127.0.0.2' } });
+    const streams = Array.from({ length: 20 }, () => open('/sse/stream?channels=c'));
+    await Promise.all(streams.map((s) => s.opened()));
+    const ask = (localAddress: string, claim: Record<string, string>): Promise<StreamClient> => {
+      const client = new StreamClient({
+        port: server.port,
+        path: '/sse/stream?channels=c',
+        headers: claim,
+        localAddress,
+        reconnects: false,
+      });
+      clients.push(client);
+      return waitFor('an answer', () => client.status !== undefined && client);
+    };
+    const claim = { 'X-Retry-Upstream': '1' };
+    // While it does not stop, the header changes nothing.
+    expect((await ask('127.0.0.2', claim)).status).toBe(200);
+    server.signal('SIGTERM');
+    await waitFor('readiness to end', async () => (await server.readiness()) === 503, { timeoutMs: 2000 });
+    expect((await ask('127.0.0.2', claim)).status).toBe(503);
+    expect((await ask('127.0.0.2', {})).status).toBe(200);
+    expect((await ask('127.0.0.3', claim)).status).toBe(200);
+    expect(await server.exited()).toEqual({ code: 0, signal: null });
+  });
+
   it('ends soon when there are no streams', async () => {
     server = await TestServer.start({ env: { DRAIN_TIMEOUT: '20' } });
     const sinceMs = performance.now();

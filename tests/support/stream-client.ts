@@ -20,6 +20,8 @@ export interface StreamClientOptions {
   /** Called for every event instead of keeping it in `events`. */
   readonly onEvent?: (type: string, data: string, lastEventId: string, client: StreamClient) => void;
   readonly headers?: Readonly<Record<string, string>>;
+  /** What it comes from; by default what the kernel chooses. */
+  readonly localAddress?: string;
   /** False: one connection and no other. */
   readonly reconnects?: boolean;
   /** The server's `retry:` counts up to this, so that a test need not wait. */
@@ -129,7 +131,7 @@ export class StreamClient {
   }
 
   #connect(): void {
-    const { port, path, headers = {} } = this.#options;
+    const { port, path, headers = {}, localAddress } = this.#options;
     const parser = new EventParser((type, data, id) => this.#take(type, data, id), this.lastEventId);
     let head = '';
     let isInBody = false;
@@ -156,6 +158,7 @@ export class StreamClient {
     const socket = connect({
       port,
       host: '127.0.0.1',
+      ...(localAddress !== undefined && { localAddress }),
       // Reads no more than this from the kernel at a time, which is what makes a slow reader slow.
       onread: { buffer, callback: (size, into) => onBytes(Buffer.from(into.subarray(0, size))) },
     });

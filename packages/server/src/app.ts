@@ -9,9 +9,7 @@ import {
   type RequestListener,
 } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
-import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { compile as compileTrust, default as proxyAddress } from '@fastify/proxy-addr';
 import type { RequestParts } from './access/authorizer.ts';
 import type { Config } from './config/config.ts';
 import { readTlsFiles } from './config/tls-files.ts';
@@ -29,6 +27,7 @@ import { Front } from './http/front.ts';
 import { createFrontPublish } from './http/front-publish.ts';
 import { partsOf } from './http/guard.ts';
 import { createStreamOpener } from './http/open-stream.ts';
+import { createProxyTrust } from './http/proxy-trust.ts';
 import { streamSocketOf } from './http/response-head.ts';
 import { hstsHeaders } from './http/security-headers.ts';
 import { TlsLane } from './http/tls-lane.ts';
@@ -166,7 +165,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     },
     now,
   });
-  const clientIp = clientIpOf(config.http.trustProxy);
+  const { clientIp, retriesElsewhere } = createProxyTrust(config.http.trustProxy);
   const profiler = config.allowsProfiling
     ? new Profiler({
         folder: engine.kind === 'embedded' ? config.engine.dataDir : tmpdir(),
@@ -226,6 +225,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
         lastEventId: headers['last-event-id'] as string | undefined,
         origin: headers.origin,
         clientIp: clientIp(socket, headers['x-forwarded-for'] as string | undefined),
+        isRetriedElsewhere: retriesElsewhere(socket, headers['x-retry-upstream'] as string | undefined),
         parts: (): RequestParts => partsOf(request),
       });
     },
@@ -293,6 +293,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     }),
     refusal,
     clientIp,
+    retriesElsewhere,
     maxBodyBytes: {
       send: config.publishing.maxMessageBytes,
       broadcast: config.publishing.maxMessageBytes,
@@ -352,6 +353,8 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
       metrics.service.isDraining = true;
       const deadlineMs = now() + config.service.drainMs;
       const drainMs = config.service.drainMs * DRAIN_SHARE;
+      // PM2's other instances have the same port, and are better places for newcomers.
+      front.drain({ keepsListening: place.kind !== 'instance' });
       await Promise.all([core.streams.drain(drainMs), profiler?.stop(drainMs)]);
       front.close();
       httpServer?.closeIdleConnections();
@@ -408,20 +411,6 @@ function readGauges(
 function publishRouteCounters(metrics: Metrics) {
   const route = (kind: PublishKind) => metrics.http.route('POST', `/sse/api/v1/messages/${kind}`);
   return { send: route('send'), broadcast: route('broadcast'), batch: route('batch') };
-}
-
-/** Whose address counts: the peer's, or where the peer is a trusted proxy, the nearest one that is not. */
-function clientIpOf(
-  trustProxy: Config['http']['trustProxy'],
-): (socket: Socket, forwardedFor: string | undefined) => string {
-  const plain = (address: string | undefined): string => (address ?? '').replace(/^::ffff:/, '');
-  if (trustProxy === false) return (socket) => plain(socket.remoteAddress);
-  const trust = trustProxy === true ? () => true : compileTrust([...trustProxy]);
-  return (socket, forwardedFor) => {
-    if (forwardedFor === undefined) return plain(socket.remoteAddress);
-    const request = { socket, headers: { 'x-forwarded-for': forwardedFor } };
-    return plain(proxyAddress(request as never, trust));
-  };
 }
 
 /** Knows how many publishes are under way, so that stopping can wait for their answers. */

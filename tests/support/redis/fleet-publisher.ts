@@ -39,6 +39,8 @@ const MAY_PASS: ReadonlySet<string | undefined> = new Set([
 export class FleetPublisher {
   /** Requests that got no answer, or one that asks to come back. */
   retries = 0;
+  /** Those of them that were answered, with 502, 503 or 504. */
+  refusals = 0;
   /** Messages that were answered as repeats. */
   repeats = 0;
   /** The longest that a batch waited to be acknowledged. */
@@ -93,7 +95,11 @@ export class FleetPublisher {
       if (error instanceof Error) return undefined;
       throw error;
     }
-    if (answer.status === 503) return undefined;
+    // The first and last are what a proxy says of a node that does not answer.
+    if ([502, 503, 504].includes(answer.status)) {
+      this.refusals++;
+      return undefined;
+    }
     if (answer.status !== 200) throw new Error(`a batch was answered with ${answer.status}: ${answer.text}`);
     const { results } = JSON.parse(answer.text) as { results: PublishedAnswer[] };
     if (results.length !== bodies.length)

@@ -4,7 +4,6 @@
  */
 import type { ChannelGap } from '@message-push/protocol';
 import type { Random } from '../random.ts';
-import type { TestServer } from '../server.ts';
 import { StreamClient } from '../stream-client.ts';
 import { waitFor, waitWhileMoving } from '../wait.ts';
 import type { FleetMessages } from './fleet-messages.ts';
@@ -16,7 +15,23 @@ export interface FleetStream extends StreamRecord {
   readonly markers: ReadonlySet<number>;
 }
 
+/** Where streams and publishers go: a node, or what is in front of all. */
+export interface Entrance {
+  readonly port: number;
+  readonly url: string;
+}
+
+export interface FleetStreamsOptions {
+  readonly count: number;
+  readonly entrances: readonly Entrance[];
+  readonly isPatient: boolean;
+  readonly messages: FleetMessages;
+  readonly random: Random;
+}
+
 const MAX_CHANNELS = 2;
+/** Loopback addresses that streams come from: a proxy may limit those of one. */
+const ADDRESSES = 16;
 const CUTS_PER_BATCH = 2;
 const MAX_BYTES_UNTIL_CUT = 20_000;
 /** Of the cut streams, those that stay away. */
@@ -31,9 +46,10 @@ export class FleetStreams {
   /** Who is away, and until which batch. */
   readonly #away = new Map<FleetStream, number>();
 
-  constructor(count: number, nodes: readonly TestServer[], messages: FleetMessages, random: Random) {
-    this.list = Array.from({ length: count }, () =>
-      openStream(nodes, random.sample(messages.channels, random.between(1, MAX_CHANNELS)), messages, random),
+  constructor(options: FleetStreamsOptions) {
+    const { count, messages, random } = options;
+    this.list = Array.from({ length: count }, (_, i) =>
+      openStream(options, random.sample(messages.channels, random.between(1, MAX_CHANNELS)), i),
     );
   }
 
@@ -104,10 +120,9 @@ export class FleetStreams {
 
 /** `channels` must be reachable by `?channels=`. */
 function openStream(
-  nodes: readonly TestServer[],
+  { entrances, isPatient, messages, random }: FleetStreamsOptions,
   channels: readonly string[],
-  messages: FleetMessages,
-  random: Random,
+  index: number,
 ): FleetStream {
   const told: number[] = [];
   const gaps: ToldGap[] = [];
@@ -115,10 +130,11 @@ function openStream(
   const client = new StreamClient({
     // Read at every connect: the balancer in front of a fleet promises no node.
     get port() {
-      return random.pick(nodes).port;
+      return random.pick(entrances).port;
     },
     path: `/sse/stream?channels=${channels.join(',')}`,
-    maxRetryMs: random.between(10, 200),
+    maxRetryMs: isPatient ? Number.POSITIVE_INFINITY : random.between(10, 200),
+    ...(isPatient && { localAddress: `127.0.1.${1 + (index % ADDRESSES)}` }),
     onEvent: (type, data) => {
       if (type === 'gap') {
         const gap = JSON.parse(data) as { data: { channels: ChannelGap[] } };

@@ -12,7 +12,7 @@ import { type FleetVerdict, type Judgement, judgeFleet } from './fleet-judge.ts'
 import { FleetMessages } from './fleet-messages.ts';
 import { FleetPublisher, type PublishedAnswer } from './fleet-publisher.ts';
 import type { ChannelLog } from './fleet-record.ts';
-import { type FleetStream, FleetStreams } from './fleet-streams.ts';
+import { type Entrance, type FleetStream, FleetStreams } from './fleet-streams.ts';
 
 export interface FleetSize {
   /** At least; publishers go on until the faults are over. */
@@ -21,11 +21,18 @@ export interface FleetSize {
   readonly streams: number;
   readonly publishers: number;
   readonly messagesPerSecond: number;
+  /** Messages of a request. */
+  readonly batch: number;
 }
 
 export interface FleetOptions {
   readonly name: string;
+  /** None, where `entrance` is all that is known of them. */
   readonly nodes: readonly TestServer[];
+  /** What everybody goes through, as a balancer; by default everybody goes to any node. */
+  readonly entrance?: Entrance;
+  /** Streams stay where they are until the service sends them away, and wait then as long as it says. */
+  readonly isPatient?: boolean;
   readonly size?: Partial<FleetSize>;
   readonly ack?: 'replicated';
   /** Every batch goes to so many nodes at once, each of which is tried until it acknowledges it. */
@@ -37,6 +44,10 @@ export interface FleetRun extends Judgement {
   readonly streams: readonly FleetStream[];
   /** Every stream was told the last message of its channels. */
   readonly isSettled: boolean;
+  /** Publishes that were sent again, with the same ids. */
+  readonly retries: number;
+  /** Those of them that were refused; the others got no answer. */
+  readonly refusals: number;
   /** Messages to whose copies nodes gave different answers, or of which two nodes say that they stored it first. */
   readonly differentAnswers: number;
   /** For a person who looks for the reason. */
@@ -52,9 +63,9 @@ const SIZE: FleetSize = {
   streams: fromEnv('TEST_FLEET_STREAMS', 500),
   publishers: 6,
   messagesPerSecond: fromEnv('TEST_FLEET_RATE', 6000),
+  batch: 100,
 };
 
-const BATCH = 100;
 /** Publishers that are ahead of their rate, or held, look again at least so often. */
 const PACE_MS = 20;
 const REACH_TIMEOUT_MS = 120_000;
@@ -87,6 +98,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetRun> {
 /** What faults may see and do. */
 export class Fleet {
   readonly nodes: readonly TestServer[];
+  readonly #entrances: readonly Entrance[];
   readonly random = new Random();
   readonly #options: FleetOptions;
   readonly #size: FleetSize;
@@ -103,10 +115,17 @@ export class Fleet {
   constructor(options: FleetOptions) {
     this.#options = options;
     this.nodes = options.nodes;
+    this.#entrances = options.entrance === undefined ? options.nodes : [options.entrance];
     this.#size = { ...SIZE, ...options.size };
     console.log(`${options.name}: seed ${this.random.seed}`);
     this.#messages = new FleetMessages(this.#size.channels);
-    this.#streams = new FleetStreams(this.#size.streams, this.nodes, this.#messages, this.random);
+    this.#streams = new FleetStreams({
+      count: this.#size.streams,
+      entrances: this.#entrances,
+      isPatient: options.isPatient === true,
+      messages: this.#messages,
+      random: this.random,
+    });
   }
 
   get streams(): readonly FleetStream[] {
@@ -181,16 +200,16 @@ export class Fleet {
         continue;
       }
       this.#inFlight++;
-      await this.#publishCopies(publisher, this.#messages.make(BATCH, index, random));
+      await this.#publishCopies(publisher, this.#messages.make(this.#size.batch, index, random));
       this.#inFlight--;
-      if (!this.#isQuiet) this.#streams.disturb(random);
+      if (!this.#isQuiet && this.#options.isPatient !== true) this.#streams.disturb(random);
     }
   }
 
   #newPublisher(random: Random): FleetPublisher {
     const { ack } = this.#options;
     const publisher = new FleetPublisher({
-      urls: this.nodes.map((node) => node.url),
+      urls: this.#entrances.map(({ url }) => url),
       random,
       ...(ack && { ack }),
       isStopped: () => this.#isStopped,
@@ -245,6 +264,8 @@ export class Fleet {
     return {
       ...judgement,
       streams: this.streams,
+      retries: this.#publishers.reduce((total, p) => total + p.retries, 0),
+      refusals: this.#publishers.reduce((total, p) => total + p.refusals, 0),
       isSettled,
       differentAnswers: this.#differentAnswers,
       explanation: [...judgement.offences, this.#nodeOutputs()].join('\n'),
@@ -254,7 +275,7 @@ export class Fleet {
   async #readLogs(): Promise<Map<string, ChannelLog>> {
     const logs = new Map<string, ChannelLog>();
     for (const channel of this.#messages.channels) {
-      const history = await readHistory(this.random.pick(this.nodes).url, channel);
+      const history = await readHistory(this.random.pick(this.#entrances).url, channel);
       const messages = history.entries.map((e) => Number(e.message.id.slice(1)));
       logs.set(channel, { messages, holes: holesOf(history) });
     }

@@ -14,6 +14,7 @@ const reply = (text: string): string => `HTTP/1.1 200 OK\r\nContent-Length: ${te
 const NOT_ASKED: Promise<never> = new Promise(() => {});
 /** What an answer says of the body that it answers, so that it can be told from another's. */
 const answerOf = (body: string): string => reply(`published ${body}`);
+const lastAnswerOf = (body: string): string => answerOf(body).replace('\r\n', '\r\nConnection: close\r\n');
 
 describe('the front', () => {
   let front: Front;
@@ -61,6 +62,7 @@ describe('the front', () => {
       },
       refusal: ({ status }) => `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
       clientIp: () => '127.0.0.1',
+      retriesElsewhere: (_socket, claim) => claim === '1',
       maxBodyBytes: { send: 1000, broadcast: 1000, batch: 1000 },
       maxHeaderBytes: 4096,
       requestTimeoutMs: 10_000,
@@ -161,6 +163,30 @@ describe('the front', () => {
     expect(text()).toBe(answerOf('1'));
   });
 
+  it('while it drains, answers what has been sent ahead, and says with the last answer that it is the last', async () => {
+    const { socket, text, closed } = open();
+    socket.write(post('1'));
+    await vi.waitFor(() => expect(text()).toBe(answerOf('1')));
+    front.drain({ keepsListening: true });
+    const newcomer = open();
+    newcomer.socket.write(post('4'));
+    socket.write(post('2') + post('3'));
+    await closed;
+    expect(text()).toBe(answerOf('1') + answerOf('2') + lastAnswerOf('3'));
+    await newcomer.closed;
+    expect(newcomer.text()).toBe(lastAnswerOf('4'));
+  });
+
+  it('accepts nobody while it drains, where others have the same port', async () => {
+    const { socket, text, closed } = open();
+    await once(socket, 'connect');
+    front.drain({ keepsListening: false });
+    expect(front.server.listening).toBe(false);
+    socket.write(post('1'));
+    await closed;
+    expect(text()).toContain('Connection: close');
+  });
+
   it('holds no more than one answer beyond what a peer reads', async () => {
     const big = reply('x'.repeat(1_000_000));
     publish = async () => big;
@@ -231,6 +257,7 @@ describe('the front', () => {
       lastEventId: 'c~1',
       origin: 'o',
       clientIp: '127.0.0.1',
+      isRetriedElsewhere: false,
     });
     expect(streams[0]?.socket.listenerCount('data')).toBe(0);
   });
@@ -350,11 +377,11 @@ describe('the front', () => {
     await idle.closed;
     answer(answerOf('1'));
     await busy.closed;
-    expect(busy.text()).toBe(answerOf('1'));
+    expect(busy.text()).toBe(lastAnswerOf('1'));
     late.socket.write(request.slice(-2));
     await vi.waitFor(() => expect(published).toEqual(['1', '22']));
     answer(answerOf('22'));
     await late.closed;
-    expect(late.text()).toBe(answerOf('22'));
+    expect(late.text()).toBe(lastAnswerOf('22'));
   });
 });

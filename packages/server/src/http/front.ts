@@ -39,6 +39,8 @@ export interface FrontOptions {
   readonly refusal: (error: RequestError) => string;
   /** The peer's address as the log and the limits take it. */
   readonly clientIp: (socket: Socket, forwardedFor: string | undefined) => string;
+  /** Whether the peer is a proxy that takes a 503 to another node, as its header claims. */
+  readonly retriesElsewhere: (socket: Socket, claim: string | undefined) => boolean;
   readonly maxBodyBytes: Readonly<Record<PublishKind, number>>;
   readonly maxHeaderBytes: number;
   /** For a whole request to arrive. */
@@ -144,6 +146,7 @@ export class Front {
   readonly #options: FrontOptions;
   readonly #connections = new Set<Connection>();
   #sweepTimer: NodeJS.Timeout | undefined;
+  #isDraining = false;
   #isClosing = false;
 
   constructor(options: FrontOptions) {
@@ -162,6 +165,15 @@ export class Front {
   start(): void {
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#sweepTimer.unref();
+  }
+
+  /**
+   * From now on every publish is answered as the last one of its connection: whoever keeps connections for later
+   * has none left when the port closes, and need not find out by a request that is lost.
+   */
+  drain({ keepsListening }: { readonly keepsListening: boolean }): void {
+    this.#isDraining = true;
+    if (!keepsListening) this.server.close();
   }
 
   /** Accepts no more connections and lets go of those that have no request under way. */
@@ -230,6 +242,7 @@ export class Front {
         lastEventId: headers.get('last-event-id'),
         origin: headers.get('origin'),
         clientIp: this.#options.clientIp(socket, headers.get('x-forwarded-for')),
+        isRetriedElsewhere: this.#options.retriesElsewhere(socket, headers.get('x-retry-upstream')),
         parts: () => plainParts(head),
       });
     } catch {
@@ -290,10 +303,11 @@ export class Front {
     const { socket } = connection;
     connection.sinceMs = this.#options.now();
     if (socket.destroyed) return;
-    if (isLast || this.#isClosing || (socket.readableEnded && connection.size === 0)) {
+    const isStopping = this.#isClosing || (this.#isDraining && connection.size === 0);
+    if (isLast || isStopping || (socket.readableEnded && connection.size === 0)) {
       connection.isAnswering = false;
       connection.isEnding = true;
-      socket.end(response);
+      socket.end(isStopping ? response.replace('\r\n', '\r\nConnection: close\r\n') : response);
       if (socket.isPaused()) socket.resume();
       return;
     }

@@ -49,6 +49,8 @@ export interface IncomingStream {
   readonly lastEventId: string | undefined;
   readonly origin: string | undefined;
   readonly clientIp: string;
+  /** It came through a proxy of ours that takes a 503 to another node. */
+  readonly isRetriedElsewhere: boolean;
   /** What may hold a credential, read when one is asked for. */
   readonly parts: () => RequestParts;
 }
@@ -156,6 +158,10 @@ export function createStreamOpener(options: StreamOpenerOptions): OpenStream {
     const nowMs = now();
     const request = parseStreamRequest(incoming.target, incoming.lastEventId, { ...options.request, nowMs });
     const wish = { socket, incoming, request };
+    // The client never sees this one: it is on another node at once, instead of being told to come back.
+    if (incoming.isRetriedElsewhere && streams.isDraining) {
+      throw new RequestError('draining', 'this node is stopping');
+    }
     // Who would be turned away in any case is asked for nothing, and costs nothing.
     if (access.gate.isOpen || streams.isFull) {
       streams.open(socket, planOf(wish, undefined), headOf(wish, undefined));

@@ -113,6 +113,10 @@ export class Streams {
     else void this.#startWhenAdmitted(socket, plan, head, userQuota, plan.userId);
   }
 
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
   /** Whether a newcomer would be turned away whoever it is, so that nobody need be asked about it. */
   get isFull(): boolean {
     return (
