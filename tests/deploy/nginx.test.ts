@@ -153,6 +153,30 @@ describe('nginx in front of one node', () => {
   });
 });
 
+describe('nginx in front of a node that is stopping', () => {
+  it('sends newcomers to the other one, and tells them to come back when there is none', async () => {
+    redis = await RedisServer.start();
+    const env = { ...FLEET_ENV, ...standaloneEnv(redis), DRAIN_TIMEOUT: '10' };
+    const [stopping, other] = [await startServer(env), await startServer(env)];
+    await start([stopping]);
+    const held = count(20).map(() => open('/sse/stream?channels=c'));
+    await waitFor('the streams', () => held.every((s) => s.lastEventId !== ''));
+    stopping.signal('SIGTERM');
+    await waitFor('readiness to end', async () => (await stopping.readiness()) === 503);
+    // The 503 of the last node is nothing that a browser may see.
+    const answer = await through('/sse/stream?channels=c');
+    expect([answer.status, answer.text]).toEqual([200, expect.stringContaining('event: reconnect')]);
+    expect(answer.text).toContain('"unavailable"');
+
+    await nginx.dispose();
+    await start([stopping, other]);
+    const newcomers = count(20).map(() => open('/sse/stream?channels=c'));
+    await waitFor('the newcomers', () => newcomers.every((s) => s.lastEventId !== ''));
+    expect(stopping.isRunning).toBe(true);
+    expect(newcomers.map((s) => [s.opens, s.isFailed])).toEqual(newcomers.map(() => [1, false]));
+  });
+});
+
 describe('nginx in front of three nodes', () => {
   it('spreads streams, and loses none of their messages by a reload, an upgrade or a crash', async () => {
     redis = await RedisServer.start();
