@@ -60,6 +60,8 @@ export class StreamClient {
   #resumeTimer: NodeJS.Timeout | undefined;
   #bytesPerSecond: number | undefined;
   #cutAfterBytes = Number.POSITIVE_INFINITY;
+  /** Of the body, where its length was said: what a proxy answers by itself ends there, its connection does not. */
+  #bytesToCome = Number.POSITIVE_INFINITY;
   #isHeldOff = false;
 
   constructor(options: StreamClientOptions) {
@@ -189,6 +191,7 @@ export class StreamClient {
     if (this.status !== 200 || !isEventStream || this.headers.has('transfer-encoding')) return false;
     this.opens++;
     this.#isOpen = true;
+    this.#bytesToCome = Number(this.headers.get('content-length') ?? Number.POSITIVE_INFINITY);
     return true;
   }
 
@@ -201,7 +204,9 @@ export class StreamClient {
     this.idOnlyBlocks += parser.idOnlyBlocks;
     parser.idOnlyBlocks = 0;
     this.retryMs = parser.retryMs ?? this.retryMs;
+    this.#bytesToCome -= taken.length;
     if (isLast) this.#cut();
+    else if (this.#bytesToCome <= 0) this.#cut('peer');
   }
 
   #mayReadOn(socket: Socket, bytes: number): boolean {
@@ -219,12 +224,12 @@ export class StreamClient {
     else this.events.push({ type, data, lastEventId });
   }
 
-  #cut(): void {
+  #cut(by: 'peer' | 'us' = 'us'): void {
     const socket = this.#socket;
     this.#socket = undefined;
     clearTimeout(this.#resumeTimer);
     socket?.destroy();
-    if (socket !== undefined) this.#gone('us');
+    if (socket !== undefined) this.#gone(by);
   }
 
   #gone(by: 'peer' | 'us'): void {
