@@ -13,14 +13,12 @@ import {
   statSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import type { Backup } from '../../core/backups.ts';
-import { markAsCopy } from './lineage.ts';
 
 const FOLDER = 'backups';
 const UNFINISHED = '.part';
 
-/** `copyTo` writes the store into an empty file. */
+/** `copyTo` writes the store into an empty file, and resolves when it is on disk. */
 export async function makeBackupFile(
   directory: string,
   nowMs: number,
@@ -36,7 +34,6 @@ export async function makeBackupFile(
   try {
     closeSync(openSync(unfinished, 'wx', 0o600));
     await copyTo(unfinished);
-    finish(unfinished);
     renameSync(unfinished, path);
     syncFolder(folder);
   } catch (error) {
@@ -44,17 +41,6 @@ export async function makeBackupFile(
     throw error;
   }
   return { path, bytes: statSync(path).size, seconds: (performance.now() - started) / 1000 };
-}
-
-function finish(file: string): void {
-  const db = new DatabaseSync(file);
-  try {
-    // One file that needs no other beside it, even where it can only be read.
-    db.exec('PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL');
-    markAsCopy(db);
-  } finally {
-    db.close();
-  }
 }
 
 function removeUnfinished(folder: string): void {

@@ -56,6 +56,8 @@ export function beginNewEpochs(db: DatabaseSync, hasLost: (log: NewestOffset) =>
   // One for all: an epoch tells the lives of one channel apart, not channels.
   const next = newEpoch();
   db.exec(`BEGIN IMMEDIATE; ${ANCESTOR_TABLE}`);
+  // Of channels that were forgotten while the copy was made, and whose ids are free again.
+  db.exec('DELETE FROM publication WHERE channel NOT IN (SELECT id FROM channel)');
   const logs = newestOffsets(db);
   const insert = db.prepare(
     'INSERT INTO ancestor (channel, next_epoch, epoch, up_to, is_lossy) VALUES (?, ?, ?, ?, ?)',

@@ -64,6 +64,36 @@ describe('a backup', () => {
     copy.close();
   });
 
+  it('is made while messages come and go, and is the log as it was at one moment', async () => {
+    await engine.close();
+    await open({ maxMessagesPerChannel: 500 });
+    const channels = ['user:a', 'user:b', 'user:c'];
+    for (const channel of channels) await publish(channel, 1000, 4000);
+    let isOver = false;
+    let published = 0;
+    const publishing = channels.map(async (channel) => {
+      for (; !isOver; published++) await publish(channel, 1, 4000);
+    });
+    const { path } = await engine.makeBackup();
+    const before = published;
+    isOver = true;
+    await Promise.all(publishing);
+    await engine.close();
+    restoreStore(directory, path);
+    await open({ maxMessagesPerChannel: 500 });
+    let kept = 0;
+    for (const channel of channels) {
+      const range = { from: 1, to: Number.MAX_SAFE_INTEGER, limit: 10_000, reverse: false };
+      const { state, publications } = await engine.range(channel, range);
+      const offsets = publications.map(({ places }) => places[0]?.offset);
+      expect(offsets).toEqual(Array.from({ length: 500 }, (_, i) => state.offset - 499 + i));
+      kept += state.offset - 1000;
+    }
+    expect(before).toBeGreaterThan(0);
+    expect(kept).toBeGreaterThan(0);
+    expect(kept).toBeLessThanOrEqual(published);
+  });
+
   it('is made alone, and takes what another left unfinished away', async () => {
     const first = engine.makeBackup();
     await expect(engine.makeBackup()).rejects.toMatchObject({ code: 'backup_under_way' });

@@ -13,8 +13,9 @@
  */
 import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
-import { ANCESTOR_TABLE, beginNewEpochs, isCopy, readAncestors } from './lineage.ts';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { ANCESTOR_TABLE, beginNewEpochs, isCopy, markAsCopy, readAncestors } from './lineage.ts';
+import { copyStore } from './store-copy.ts';
 import {
   type CommitReply,
   type CommitRequest,
@@ -301,16 +302,13 @@ export class Store {
     };
   }
 
-  /**
-   * Copies the store into an empty file, a few pages at a time, while it goes on: what is committed meanwhile is
-   * in the copy too. Ends with an error soon after `isStopped` says so.
-   */
-  async copyTo(file: string, isStopped: () => boolean): Promise<void> {
-    await backup(this.#db, file, {
-      progress: () => {
-        if (isStopped()) throw new Error('the service is stopping');
-      },
-    });
+  /** Into an empty file, while the store goes on: what is committed meanwhile is in the copy too. */
+  copyTo(file: string, isStopped: () => boolean): Promise<void> {
+    const createTables = (copy: DatabaseSync): void => {
+      copy.exec(`BEGIN IMMEDIATE; ${SCHEMA} ${ANCESTOR_TABLE} COMMIT;`);
+      markAsCopy(copy);
+    };
+    return copyStore(this.#db, file, { createTables, isStopped });
   }
 
   close(): void {
