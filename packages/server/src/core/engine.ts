@@ -32,12 +32,12 @@ export interface LogState {
   readonly epoch: string;
   readonly offset: number;
   readonly floor: number;
-  /** Earlier epochs that this log continues, newest first; an engine whose store cannot go back has none. */
+  /** Earlier epochs that this log continues, newest first; a log whose store never went back has none. */
   readonly ancestors?: readonly Ancestor[];
 }
 
 /**
- * An epoch that was closed because the store may have lost its newest entries (a restart, a failover), and was
+ * An epoch that was closed because the store may have lost its newest entries (a restart, a failover, a backup put back), and was
  * continued by the next one: positions in it up to `upTo` are positions in the log, those beyond are not.
  */
 export interface Ancestor {
