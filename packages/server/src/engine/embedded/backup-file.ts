@@ -40,7 +40,7 @@ export async function makeBackupFile(
     removeUnfinished(folder);
     throw error;
   }
-  return { path, bytes: statSync(path).size, seconds: (performance.now() - started) / 1000 };
+  return { path, bytes: statSync(path).size, seconds: Math.round(performance.now() - started) / 1000 };
 }
 
 function removeUnfinished(folder: string): void {

@@ -238,7 +238,7 @@ describe('restoring', () => {
     const refusals: [string, RegExp][] = [
       [foreign, /is no store of this service/],
       [newer, /has schema version 2/],
-      [text, /is damaged: file is not a database/],
+      [text, /is damaged, or no store of this service: file is not a database/],
       [cut, /is damaged/],
       [join(directory, 'none.db'), /there is no file/],
       [store(), /is the store itself/],

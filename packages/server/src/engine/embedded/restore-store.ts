@@ -103,7 +103,8 @@ function stage(
     db.exec('PRAGMA journal_mode = DELETE');
     return { channels, lossyChannels };
   } catch (error) {
-    if (isCorrupt(error)) throw new RestoreError(`${copy} is damaged: ${(error as Error).message}`);
+    if (isCorrupt(error))
+      throw new RestoreError(`${copy} is damaged, or no store of this service: ${(error as Error).message}`);
     throw error;
   } finally {
     db.close();
