@@ -36,7 +36,8 @@ local FACTS_BYTES = 56
 local REST = '<dds'
 local LOG = '<c8dddddddds'
 
--- `facts` and `rest`: as they stand in the key, while nothing of them has changed; else false.
+-- facts  of an entry that is newer than the key; else false
+-- rest   whether `REST` and the ancestors stand in the key as they are
 local function unpack_log(text)
   local epoch, offset, lasting, own, order, entry_expires, bytes, expires, dropped, run, at = unstruct(LOG, text)
   if entry_expires >= 0 then lasting = offset elseif -entry_expires > own then own = -entry_expires end

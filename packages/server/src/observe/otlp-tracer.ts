@@ -22,6 +22,7 @@ import {
   TracerProvider,
   type TracerProviderOptions,
 } from '@opentelemetry/sdk-trace';
+import { atMost } from '../core/at-most.ts';
 import { RequestError } from '../core/errors.ts';
 import type { Draft, Message } from '../core/message.ts';
 import type { TraceCounters } from './counters.ts';
@@ -95,13 +96,8 @@ export class OtlpTracer implements Tracer {
 
   /** Sends what waits, for at most so long. */
   async close(timeoutMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const overdue = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs);
-    });
     const flushed = this.#provider.shutdown().catch((error: unknown) => this.#failed(error, 0));
-    await Promise.race([flushed, overdue]);
-    clearTimeout(timer);
+    await atMost(flushed, timeoutMs);
   }
 
   get engineKind(): string {

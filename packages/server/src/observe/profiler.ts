@@ -7,6 +7,7 @@ import { Session } from 'node:inspector/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { writeHeapSnapshot } from 'node:v8';
+import { atMost } from '../core/at-most.ts';
 import { RequestError } from '../core/errors.ts';
 
 export interface ProfilerOptions {
@@ -57,12 +58,7 @@ export class Profiler {
       this.#onReleased = resolve;
     });
     this.#run.end();
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs);
-    });
-    await Promise.race([released, timeout]);
-    clearTimeout(timer);
+    await atMost(released, timeoutMs);
   }
 }
 

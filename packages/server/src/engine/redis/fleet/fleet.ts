@@ -2,6 +2,7 @@
  * The nodes on one Redis as one service: who is alive, what streams they have, and how many more a user may open.
  * Nothing here is on a message's way to a stream; when Redis is away, this node answers for itself.
  */
+import { atMost } from '../../../core/at-most.ts';
 import type {
   Audience,
   Directory,
@@ -138,10 +139,7 @@ export class Fleet {
     clearInterval(this.#renewTimer);
     await Promise.all([this.#counts.close(CLOSE_TIMEOUT_MS), this.#slots?.close(CLOSE_TIMEOUT_MS)]);
     const farewell = this.#nodes.leave().then(() => this.#bus.announceChange());
-    await Promise.race([
-      farewell.catch(noop),
-      new Promise((resolve) => setTimeout(resolve, CLOSE_TIMEOUT_MS)),
-    ]);
+    await atMost(farewell.catch(noop), CLOSE_TIMEOUT_MS);
     this.#bus.close();
   }
 
