@@ -10,7 +10,12 @@ if [ "${1:-}" != --no-install ]; then
     chromium=chromium nginx=nginx promtool=prometheus \
     redis-server=redis-server redis-cli=redis-tools openssl=openssl curl=curl ip=iproute2 \
     /usr/lib/python3/dist-packages/httpx=python3-httpx \
-    /usr/lib/python3/dist-packages/aiohttp=python3-aiohttp
+    /usr/lib/python3/dist-packages/aiohttp=python3-aiohttp \
+    shellcheck=shellcheck /usr/sbin/logrotate=logrotate lsof=lsof git=git \
+    systemd-analyze=systemd /sbin/sysctl=procps unshare=util-linux mount=mount
+  # Not every release has it, and the tests of the compose file's contents are skipped without it.
+  install_system_packages docker-compose=docker-compose ||
+    echo 'docker-compose is not to be had here: what it reads from docker-compose.yml stays untested.' >&2
   # Run by tests as a program, never a dependency (AGPL).
   if [ ! -f node_modules/.pm2/node_modules/pm2/package.json ] && ! command -v pm2 >/dev/null 2>&1; then
     npm install --prefix node_modules/.pm2 --no-audit --no-fund --loglevel=error pm2@7.0.4
@@ -23,7 +28,7 @@ tsc -b
 # A smaller fleet than the 100,000 messages of `npm run test:fleet`, so that all tests together stay short.
 export TEST_FLEET_MESSAGES="${TEST_FLEET_MESSAGES:-20000}"
 set +e
-vitest run --project unit --project system --reporter=default --reporter=json --outputFile.json=node_modules/.test-results.json
+vitest run --project unit --project system --project deploy --reporter=default --reporter=json --outputFile.json=node_modules/.test-results.json
 status=$?
 set -e
 scripts/with-node.sh scripts/test-summary.mjs node_modules/.test-results.json

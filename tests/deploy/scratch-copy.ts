@@ -3,7 +3,7 @@
  * the built programs, and the packages as hard links.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -31,4 +31,8 @@ export function scratchCopy(folder: string): void {
     // Another file system.
     execFileSync('cp', ['-a', packages, folder]);
   }
+  // As if `scripts/install.sh` had installed them; removed first, since it may be a link to this checkout's.
+  const stamp = join(folder, 'node_modules/.installed-lockfile');
+  rmSync(stamp, { force: true });
+  copyFileSync(join(ROOT, 'package-lock.json'), stamp);
 }
