@@ -23,6 +23,11 @@ export interface Ran {
   readonly output: string;
 }
 
+export interface MachineOptions {
+  /** False: it is on this machine's network, so that whoever is outside reaches its programs. */
+  readonly hasOwnNetwork: boolean;
+}
+
 /** Layers over the folders that programs of the test write to; the first process keeps all alive. */
 const BOOT = `
 set -e
@@ -34,11 +39,11 @@ for folder in etc var; do
   mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$1/$folder,workdir=$1/$folder.work" "/$folder"
 done
 mount -t tmpfs tmpfs /run
-ip link set lo up
+if [ -n "$2" ]; then ip link set lo up; fi
 echo up
 read -r _ || true
 `;
-const OWN_NAMESPACES = ['--mount', '--net', '--pid', '--fork', '--kill-child=KILL'];
+const OWN_NAMESPACES = ['--mount', '--pid', '--fork', '--kill-child=KILL'];
 const START_TIMEOUT_MS = 20_000;
 const COMMAND_TIMEOUT_MS = 120_000;
 const running = new Set<ChildProcess>();
@@ -50,21 +55,24 @@ export class ScratchMachine {
   /** For homes and whatever else it keeps outside the layers. */
   readonly folder: string;
   readonly #layers: string;
+  readonly #namespaces: readonly string[];
   readonly #child: ChildProcess;
   #pid = '';
 
-  private constructor() {
+  private constructor({ hasOwnNetwork }: MachineOptions) {
+    this.#namespaces = hasOwnNetwork ? ['--net'] : [];
     this.folder = mkdtempSync(join(tmpdir(), 'message-push-machine-'));
     this.#layers = mkdtempSync(join(tmpdir(), 'message-push-layers-'));
-    this.#child = spawn('unshare', [...OWN_NAMESPACES, 'bash', '-c', BOOT, 'bash', this.#layers], {
+    const boot = ['bash', '-c', BOOT, 'bash', this.#layers, ...this.#namespaces];
+    this.#child = spawn('unshare', [...OWN_NAMESPACES, ...this.#namespaces, ...boot], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     running.add(this.#child);
     this.#child.once('exit', () => running.delete(this.#child));
   }
 
-  static async start(): Promise<ScratchMachine> {
-    const machine = new ScratchMachine();
+  static async start(options: MachineOptions = { hasOwnNetwork: true }): Promise<ScratchMachine> {
+    const machine = new ScratchMachine(options);
     let output = '';
     for (const stream of [machine.#child.stdout, machine.#child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
@@ -87,7 +95,7 @@ export class ScratchMachine {
   /** Starts a program there. */
   spawn(command: string, options: RunOptions = {}): ChildProcess {
     const { cwd = this.folder, env = {} } = options;
-    const inside = ['--target', this.#pid, '--mount', '--net', '--pid', `--wd=${cwd}`];
+    const inside = ['--target', this.#pid, '--mount', ...this.#namespaces, '--pid', `--wd=${cwd}`];
     return spawn('nsenter', [...inside, 'bash', '-c', command], {
       env: { PATH: process.env['PATH'], HOME: this.folder, LANG: 'C.UTF-8', ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -131,7 +139,7 @@ export function scratchMachineProblem(): string | undefined {
   const layers = mkdtempSync(join(tmpdir(), 'message-push-layers-'));
   try {
     // All of it: a container may permit the namespaces and yet refuse the mounts. It ends with its empty input.
-    execFileSync('unshare', [...OWN_NAMESPACES, 'bash', '-c', BOOT, 'bash', layers], {
+    execFileSync('unshare', [...OWN_NAMESPACES, '--net', 'bash', '-c', BOOT, 'bash', layers, '--net'], {
       input: '',
       stdio: 'pipe',
       timeout: START_TIMEOUT_MS,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { scratchCopy } from './scratch-copy.ts';
-import { type Ran, type RunOptions, ScratchMachine } from './scratch-machine.ts';
+import { type MachineOptions, type Ran, type RunOptions, ScratchMachine } from './scratch-machine.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -35,11 +35,11 @@ export class ScratchService {
   }
 
   /** A new machine, on which nothing was ever started or configured. */
-  async boot(): Promise<void> {
+  async boot(options?: MachineOptions): Promise<void> {
     for (const name of ['run', 'data', ...globSync('{config/*.env,logs/*.log*}', { cwd: this.root })]) {
       rmSync(join(this.root, name), { recursive: true, force: true });
     }
-    this.#machine = await ScratchMachine.start();
+    this.#machine = await ScratchMachine.start(options);
   }
 
   async shutDown(): Promise<void> {

@@ -1,11 +1,15 @@
 /**
- * An upgrade under load, behind real nginx: two nodes are replaced one after the other, PM2 reloads its instances,
- * nginx is reloaded, and meanwhile messages are published and thousands of streams are open. Larger by
+ * An upgrade under load, behind real nginx: two nodes are replaced one after the other, by signals and by deploy.sh,
+ * PM2 reloads its instances, nginx is reloaded, and meanwhile messages are published and thousands of streams are open. Larger by
  * TEST_UPGRADE_STREAMS and TEST_UPGRADE_RATE (messages a second).
  */
+import { appendFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { NginxProxy } from '../deploy/nginx-proxy.ts';
+import { scratchMachineProblem } from '../deploy/scratch-machine.ts';
+import { ScratchService } from '../deploy/scratch-service.ts';
 import { requestJson } from '../support/http.ts';
 import { Pm2 } from '../support/pm2.ts';
 import { FLEET_ENV, type Fleet, type FleetRun, runFleet } from '../support/redis/fleet.ts';
@@ -21,8 +25,10 @@ const RATE = Number(process.env['TEST_UPGRADE_RATE'] ?? 100);
 const STREAMS_PER_CHANNEL = 4;
 const SECONDS_AROUND = 3;
 const PUBLISHERS = 8;
-/** For so long deploy.sh looks whether what it has started stays up, before it says that the next one may come. */
+/** Before the next node is replaced, as long as deploy.sh looks whether what it has started stays up. */
 const VERIFY_MS = 3000;
+const DEPLOY = 'scripts/deploy.sh --env production --pm2';
+const DEPLOY_TIMEOUT_MS = 180_000;
 const NEXT_VERSION = '99.0.0';
 const NAME = 'message-push-service';
 
@@ -30,6 +36,7 @@ let redis: RedisServer;
 let nginx: NginxProxy | undefined;
 let pm2: Pm2 | undefined;
 const nodes: TestServer[] = [];
+const installations: ScratchService[] = [];
 
 beforeEach(async () => {
   redis = await RedisServer.start();
@@ -37,6 +44,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await nginx?.dispose();
   for (const node of nodes.splice(0)) await node.dispose();
+  for (const installation of installations.splice(0)) await installation.dispose();
   await pm2?.dispose();
   await redis.dispose();
   nginx = undefined;
@@ -56,6 +64,29 @@ function serviceEnv(): Record<string, string> {
 
 async function startNodes(): Promise<void> {
   nodes.push(...(await Promise.all([0, 1].map(() => TestServer.start({ env: serviceEnv() })))));
+}
+
+/** A checkout and a PM2 of its own, reached by this machine's network. */
+async function install(port: number): Promise<ScratchService> {
+  const installation = new ScratchService();
+  installations.push(installation);
+  await installation.boot({ hasOwnNetwork: false });
+  configure(installation, port, {});
+  await installation.succeed(DEPLOY, { timeoutMs: DEPLOY_TIMEOUT_MS });
+  return installation;
+}
+
+function configure({ root }: ScratchService, port: number, more: Readonly<Record<string, string>>): void {
+  const settings = {
+    ...serviceEnv(),
+    SERVICE_HOST: '127.0.0.1',
+    SERVICE_PORT: String(port),
+    ENABLE_METRICS: 'false',
+    ALLOW_ANONYMOUS: 'true',
+    ...more,
+  };
+  const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
+  writeFileSync(join(root, 'config/production.env'), lines.join(''));
 }
 
 async function runBehindNginx(
@@ -126,6 +157,27 @@ it('two nodes are replaced one after the other: nothing is lost, and every strea
   expect(hops(outcome)).toBeLessThanOrEqual(nodes.length);
   for (const node of nodes) {
     const { json } = await requestJson<{ version: string }>(`${node.url}/sse/health`);
+    expect(json.version).toBe(NEXT_VERSION);
+  }
+});
+
+const cannotDeploy = scratchMachineProblem() !== undefined;
+
+it.skipIf(cannotDeploy)('deploy.sh puts a new version on two machines: nothing is lost', async () => {
+  const ports = [await freePort(), await freePort()] as const;
+  const machines = [await install(ports[0]), await install(ports[1])];
+  const outcome = await runBehindNginx('deploy.sh', ports, async () => {
+    for (const [i, machine] of machines.entries()) {
+      configure(machine, ports[i] as number, { SERVICE_VERSION: NEXT_VERSION });
+      appendFileSync(join(machine.root, 'packages/server/src/main.ts'), '\nexport {};\n');
+      expect(await machine.succeed(DEPLOY, { timeoutMs: DEPLOY_TIMEOUT_MS })).toContain('== Deployed');
+    }
+  });
+  expectNothingLost(outcome);
+  expect(outcome.run.retries).toBe(0);
+  expect(outcome.meter.total).toBeLessThanOrEqual(STREAMS * machines.length);
+  for (const port of ports) {
+    const { json } = await requestJson<{ version: string }>(`http://127.0.0.1:${port}/sse/health`);
     expect(json.version).toBe(NEXT_VERSION);
   }
 });
