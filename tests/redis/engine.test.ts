@@ -236,13 +236,13 @@ describe('the redis engine', () => {
     await engine.watch(['user:a', 'user:b']);
     for (let i = 0; i < 3; i++) await engine.publish(draft('user:a'));
     // What a server would have that takes over without the last two entries.
-    for (const kind of ['l', 'h']) await command('COPY', `${prefix}${kind}:{user:a}`, `${kind}-behind`);
+    const keys = ['5:l', 'h'].map((kind) => `${prefix}${kind}:{user:a}`);
+    for (const key of keys) await command('COPY', key, `${key}-behind`);
     for (let i = 0; i < 2; i++) await engine.publish(draft('user:a'));
     await engine.publish(draft('user:b'));
     const { epoch } = (await engine.publish(draft('user:b'))).places[0] ?? { epoch: '' };
     const [kept] = await engine.states(['user:a']);
-    for (const kind of ['l', 'h'])
-      await command('COPY', `${kind}-behind`, `${prefix}${kind}:{user:a}`, 'REPLACE');
+    for (const key of keys) await command('COPY', `${key}-behind`, key, 'REPLACE');
     await server.stop();
     await server.start();
     await ready(engine);
@@ -265,7 +265,7 @@ describe('the redis engine', () => {
   it('begins a new epoch when a log was evicted, and says what of its history was', async () => {
     const engine = await open();
     const first = await engine.publish(draft('user:a'));
-    await command('DEL', `${prefix}l:{user:a}`);
+    await command('DEL', `${prefix}5:l:{user:a}`);
     const second = await engine.publish(draft('user:a'));
     expect(second.places[0]?.offset).toBe(1);
     expect(second.places[0]?.epoch).not.toBe(first.places[0]?.epoch);
@@ -297,7 +297,7 @@ describe('the redis engine', () => {
     await expect.poll(() => command('EXISTS', `${prefix}h:{user:a}`), { timeout: 3000 }).toContain('0');
     const [state] = await engine.states(['user:a']);
     expect(state).toMatchObject({ offset: 1, floor: 1 });
-    await expect.poll(() => command('EXISTS', `${prefix}l:{user:a}`), { timeout: 3000 }).toContain('0');
+    await expect.poll(() => command('EXISTS', `${prefix}5:l:{user:a}`), { timeout: 3000 }).toContain('0');
   });
 
   it('does not expire what was published without a ttl', async () => {
@@ -305,7 +305,7 @@ describe('the redis engine', () => {
     await engine.publish(draft('user:a', { ttlMs: 400 }));
     await engine.publish(draft('user:a', { ttlMs: undefined }));
     expect((await command('PTTL', `${prefix}h:{user:a}`)).trim()).toBe('-1');
-    expect((await command('PTTL', `${prefix}l:{user:a}`)).trim()).toBe('-1');
+    expect((await command('PTTL', `${prefix}5:l:{user:a}`)).trim()).toBe('-1');
   });
 
   it('answers within its time when the server hangs, and the server does nothing of it later', async () => {
@@ -372,7 +372,7 @@ describe('the redis engine', () => {
     const engine = await open({ channelRetentionMs: 60_000 }, recorder);
     await engine.publish(draft('user:a', { ttlMs: 1000 }));
     await engine.watch(['user:a']);
-    const log = `${prefix}l:{user:a}`;
+    const log = `${prefix}5:l:{user:a}`;
     await command('PEXPIRE', log, '20000');
     // As if the second publication had been announced to nobody.
     const newestIsTheSecond = "redis.call('SETRANGE', KEYS[1], 8, struct.pack('<d', 2))";

@@ -9,23 +9,24 @@
 --       6 ms that a log's state is kept after its history   7 ms that a receipt is kept
 --       8 `publish` or `spublish`
 --       9 1: a repeat is written again, so that WAIT waits for what it repeats
---       10 receipts   11 channels with history   12 bus channels: those of these, in the same order, then those without history
---       then the bus channels, and in one string per message: `META`, the numbers of its bus channels, its fingerprint, its bytes
---       (unsigned, four bytes) and as many
+--       10 receipts   11 channels with history
+--       12 bus channels: those of these, which have the names of the logs, then those without history
+--       then the latter, and in one string per message: `META`, the numbers of its further bus channels, its fingerprint, the
+--       message with its length
 -- Returns per message: its offset, or a list of its offsets where it has not just one channel with history: stored;
 --      `= time epoch offset …`: stored before; `!`: its id was used for another message
 --      then per channel with history: epoch, and `node count …`: the streams that had joined it
 -- Errors: LATE when the deadline has passed
 local run, deadline, new_epoch = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local max_entries, max_bytes = ARGV[4], tonumber(ARGV[5])
-local retention, receipt_ttl = tonumber(ARGV[6]), ARGV[7]
+local retention, receipt_ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
 local publish, renews = ARGV[8], ARGV[9] == '1'
 local receipt_count, channel_count, bus_count = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local log_keys, histories, audiences = receipt_count, receipt_count + channel_count, receipt_count + 2 * channel_count
 
 -- ttl in ms (0: none), time in ms (of the receipt), 1 when its publisher chose the ttl, channels with history, bus channels
--- in all, bytes of the fingerprint (0: none)
-local META = '<ddBHHB'
+-- in all, bytes of the fingerprint (0: none), bytes of the message, number of the first bus channel
+local META = '<ddBHHBI4H'
 
 local start_us = now_us()
 if deadline > 0 and start_us > deadline then return redis.error_reply('LATE the deadline has passed') end
@@ -103,9 +104,8 @@ local function append(history, log, order, message, ttl, is_own)
   local offset, bytes = log.offset + 1, log.bytes + #message
   local facts = pack(FACTS, log.epoch, offset, log.lasting, log.own, order, is_own and -expires or expires, bytes)
   local entry = facts .. message
-  local id = offset .. '-0'
-  if not call('XADD', history, 'NOMKSTREAM', 'MAXLEN', '~', max_entries, id, 'd', entry) then
-    call('XADD', history, id, 'd', entry)
+  if not call('XADD', history, 'NOMKSTREAM', 'MAXLEN', '~', max_entries, offset, 'd', entry) then
+    call('XADD', history, offset, 'd', entry)
     log.expires, log.dropped = 0, bytes - #message
     log.rest, log.is_renewed = false, true
   end
@@ -129,19 +129,26 @@ local function append(history, log, order, message, ttl, is_own)
 end
 
 -- Publications on one bus channel that follow each other go in one announcement.
-local bus, entries
+local bus, first, entries
 local listeners = {}
 local function announce()
-  if bus then listeners[bus] = call(publish, ARGV[12 + bus], #entries == 1 and entries[1] or table.concat(entries)) end
+  if not bus then return end
+  local name = bus <= channel_count and KEYS[log_keys + bus] or ARGV[12 - channel_count + bus]
+  listeners[bus] = call(publish, name, entries and table.concat(entries) or first)
 end
 local function tell(number, entry)
-  if number == bus then
+  if number ~= bus then
+    announce()
+    bus, first, entries = number, entry, nil
+  elseif entries then
     entries[#entries + 1] = entry
   else
-    announce()
-    bus, entries = number, { entry }
+    entries = { first, entry }
   end
 end
+
+-- An absolute time: from a relative one Redis would make it anew for every receipt.
+local receipt_expires = whole(now + receipt_ttl)
 
 -- A receipt: number of channels, time, epoch and offset of each, fingerprint. Its line, when it is this message's.
 local function line_of(receipt, fingerprint)
@@ -156,54 +163,60 @@ end
 
 local results = {}
 local k, r = 0, 0
-local messages, at = ARGV[13 + bus_count], 1
-while at <= #messages do
-  local ttl, time, is_own, with_history, buses, fingerprint_bytes
-  ttl, time, is_own, with_history, buses, fingerprint_bytes, at = unstruct(META, messages, at)
+local messages, at = ARGV[13 - channel_count + bus_count], 1
+local end_at = #messages
+local numbers = {}
+while at <= end_at do
+  local ttl, time, is_own, with_history, buses, fingerprint_bytes, bytes
+  ttl, time, is_own, with_history, buses, fingerprint_bytes, bytes, numbers[1], at = unstruct(META, messages, at)
+  for i = 2, buses do numbers[i], at = unstruct('<H', messages, at) end
   local order = start_us + r
-  local numbers = {}
-  for i = 1, buses do numbers[i], at = unstruct('<H', messages, at) end
-  local fingerprint = sub(messages, at, at + fingerprint_bytes - 1)
-  at = at + fingerprint_bytes
-  -- With its length, as it is kept.
-  local next_at = at + 4 + unstruct('<I4', messages, at)
-  local message = sub(messages, at, next_at - 1)
-  at = next_at
   for i = 1, with_history do
     local log = logs[numbers[i]] or load(numbers[i])
     if log.order >= order then order = log.order + 1 end
   end
   local known
-  if fingerprint ~= '' then
-    local receipt = pack('<Hd', with_history, time)
-    for i = 1, with_history do
-      local log = logs[numbers[i]]
-      receipt = receipt .. pack('<c8d', log.epoch, log.offset + 1)
+  if fingerprint_bytes > 0 then
+    local fingerprint = sub(messages, at, at + fingerprint_bytes - 1)
+    local receipt
+    if with_history == 1 then
+      local log = logs[numbers[1]]
+      receipt = pack('<Hdc8dc0', 1, time, log.epoch, log.offset + 1, fingerprint)
+    else
+      receipt = pack('<Hd', with_history, time)
+      for i = 1, with_history do
+        local log = logs[numbers[i]]
+        receipt = receipt .. pack('<c8d', log.epoch, log.offset + 1)
+      end
+      receipt = receipt .. fingerprint
     end
     k = k + 1
-    if not call('SET', KEYS[k], receipt .. fingerprint, 'PX', receipt_ttl, 'NX') then
+    if not call('SET', KEYS[k], receipt, 'PXAT', receipt_expires, 'NX') then
       local before = call('GET', KEYS[k])
       known = line_of(before, fingerprint)
       if renews and known ~= '!' then call('SET', KEYS[k], before, 'KEEPTTL') end
     end
+    at = at + fingerprint_bytes
   end
   r = r + 1
   if known then
     results[r] = known
   else
-    local offsets = {}
+    local message = sub(messages, at, at + bytes - 1)
+    local offsets = with_history ~= 1 and {}
+    results[r] = offsets
     for i = 1, with_history do
       local c = numbers[i]
       local log = logs[c]
       tell(c, append(KEYS[histories + c], log, order, message, ttl, is_own == 1))
-      offsets[i] = log.offset
+      if offsets then offsets[i] = log.offset else results[r] = log.offset end
     end
     if buses > with_history then
       local entry = bare_facts('-', order) .. message
       for i = with_history + 1, buses do tell(numbers[i], entry) end
     end
-    results[r] = with_history == 1 and offsets[1] or offsets
   end
+  at = at + bytes
 end
 announce()
 
@@ -212,7 +225,7 @@ for c = 1, channel_count do
   local key = KEYS[log_keys + c]
   if log.facts then
     if log.rest then
-      call('SETRANGE', key, 0, log.facts)
+      call('SETRANGE', key, '0', log.facts)
     elseif not log.is_renewed then
       call('SET', key, log.facts .. pack_rest(log), 'KEEPTTL')
     elseif log.expires < 0 then

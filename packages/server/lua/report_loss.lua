@@ -4,7 +4,7 @@
 --
 -- KEYS  log
 -- ARGV  1 run id of this server   2 epoch, offset: 3 that was acknowledged   4 the epoch to begin
---       5 `publish` or `spublish`   6 bus channel   7 ms that the log's state is kept at least
+--       5 `publish` or `spublish`   6 ms that the log's state is kept at least
 -- Returns 1 when the loss was noted, 0 when there is none or it is known
 local text = redis.call('GET', KEYS[1])
 -- Without a log, or with one that does not know the epoch, this is another life: its streams get a gap by that.
@@ -35,7 +35,7 @@ local ttl = redis.call('PTTL', KEYS[1])
 if ttl == -1 then
   redis.call('SET', KEYS[1], pack_state(log))
 else
-  redis.call('SET', KEYS[1], pack_state(log), 'PX', math.max(ttl, tonumber(ARGV[7])))
+  redis.call('SET', KEYS[1], pack_state(log), 'PX', math.max(ttl, tonumber(ARGV[6])))
 end
-redis.call(ARGV[5], ARGV[6], bare_facts('!', 0) .. '\0\0\0\0')
+redis.call(ARGV[5], KEYS[1], bare_facts('!', 0) .. '\0\0\0\0')
 return 1

@@ -54,6 +54,8 @@ function draft(
   };
 }
 
+const FINGERPRINT = 'abcdefghijklmnopqrstuQ';
+const OTHER_FINGERPRINT = 'bbcdefghijklmnopqrstuQ';
 const textOf = (p: Publication): unknown => JSON.parse(Buffer.from(p.message.json).toString()).text;
 const offsetsOf = (publications: readonly Publication[], channel: string): number[] =>
   publications.flatMap((p) =>
@@ -205,7 +207,7 @@ export function describeEngine(name: string, setUp: () => Promise<EngineUnderTes
 
     it('answers a repeated id with the first result and stores it once, also after a restart', async () => {
       const first = await open();
-      const repeat = { id: 'same', fingerprint: 'f' };
+      const repeat = { id: 'same', fingerprint: FINGERPRINT };
       const original = await publish(first, 'user:a', repeat);
       expect(original.isRepeat).toBe(false);
       await under.advanceClock(10);
@@ -220,7 +222,7 @@ export function describeEngine(name: string, setUp: () => Promise<EngineUnderTes
     it('stores an id once when its repeats arrive together', async () => {
       const engine = await open();
       const receipts = await Promise.all(
-        [1, 2, 3].map(() => publish(engine, 'user:a', { id: 'same', fingerprint: 'f' })),
+        [1, 2, 3].map(() => publish(engine, 'user:a', { id: 'same', fingerprint: FINGERPRINT })),
       );
       expect(receipts.filter((r) => r.isRepeat)).toHaveLength(2);
       expect(await readAll(engine, 'user:a')).toHaveLength(1);
@@ -228,12 +230,16 @@ export function describeEngine(name: string, setUp: () => Promise<EngineUnderTes
 
     it('refuses a repeated id with another body, and forgets ids after their time', async () => {
       const engine = await open({ idempotencyTtlMs: 1000 });
-      await publish(engine, 'user:a', { id: 'same', fingerprint: 'f' });
-      await expect(publish(engine, 'user:a', { id: 'same', fingerprint: 'g' })).rejects.toMatchObject({
+      await publish(engine, 'user:a', { id: 'same', fingerprint: FINGERPRINT });
+      await expect(
+        publish(engine, 'user:a', { id: 'same', fingerprint: OTHER_FINGERPRINT }),
+      ).rejects.toMatchObject({
         code: 'id_conflict',
       });
       await under.advanceClock(1001);
-      expect((await publish(engine, 'user:a', { id: 'same', fingerprint: 'g' })).isRepeat).toBe(false);
+      expect((await publish(engine, 'user:a', { id: 'same', fingerprint: OTHER_FINGERPRINT })).isRepeat).toBe(
+        false,
+      );
     });
 
     it('serves no more than its bound by count, and says what is lost', async () => {

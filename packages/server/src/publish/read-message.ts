@@ -230,7 +230,7 @@ function withoutRequestFields(metadata: JsonObject | undefined): JsonObject | un
   return Object.keys(rest).length === 0 ? undefined : rest;
 }
 
-/** Equal for equal bodies; not a secret, but a publisher must not find two bodies with one by accident. */
+/** 128 bits. Not a secret, but a publisher must not find two bodies with one by accident. */
 function fingerprintOf(parts: readonly unknown[]): string {
-  return hash('sha256', JSON.stringify(parts), 'base64url');
+  return hash('sha256', JSON.stringify(parts), 'base64url').slice(0, 22);
 }

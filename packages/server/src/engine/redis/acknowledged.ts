@@ -9,50 +9,84 @@ export interface Acknowledged {
   readonly runId: string;
   readonly epoch: string;
   readonly offset: number;
-  readonly atMs: number;
 }
+
+interface Place {
+  epoch: string;
+  offset: number;
+}
+
+/** Run of a server -> channel. */
+type Generation = Map<string, Map<string, Place>>;
 
 /** Failovers take seconds; replicas lag less. */
 const KEEP_MS = 300_000;
-const MAX_POSITIONS = 200_000;
-
-const keyOf = (runId: string, channel: string): string => `${runId} ${channel}`;
+/** Of one generation. */
+const MAX_POSITIONS = 100_000;
 
 export class AcknowledgedPositions {
-  /** In the order of the last acknowledgement. */
-  readonly #positions = new Map<string, Acknowledged>();
+  /** Two generations: nothing has to be put in order when it is noted, and the older one is forgotten as a whole. */
+  #recent: Generation = new Map();
+  #older: Generation = new Map();
+  #size = 0;
+  #sinceMs = 0;
 
-  note(position: Acknowledged): void {
-    const key = keyOf(position.runId, position.channel);
-    const known = this.#positions.get(key);
-    // Answers of two calls may come in any order.
-    if (known !== undefined && known.epoch === position.epoch && known.offset > position.offset) return;
-    this.#positions.delete(key);
-    this.#positions.set(key, position);
-    if (this.#positions.size > MAX_POSITIONS) this.#dropOldest();
+  note(runId: string, channel: string, epoch: string, offset: number): void {
+    let places = this.#recent.get(runId);
+    if (places === undefined) {
+      places = new Map();
+      this.#recent.set(runId, places);
+    }
+    const known = places.get(channel);
+    if (known === undefined) {
+      places.set(channel, { epoch, offset });
+      if (++this.#size >= MAX_POSITIONS) this.#turnOver();
+    } else if (known.epoch !== epoch) {
+      known.epoch = epoch;
+      known.offset = offset;
+    } else if (offset > known.offset) {
+      // Answers of two calls may come in any order.
+      known.offset = offset;
+    }
   }
 
+  /** Called from time to time: what was noted is kept for `KEEP_MS` at least, and twice that at most. */
   sweep(nowMs: number): void {
-    for (const [key, { atMs }] of this.#positions) {
-      if (atMs > nowMs - KEEP_MS) break;
-      this.#positions.delete(key);
-    }
+    if (nowMs - this.#sinceMs < KEEP_MS) return;
+    this.#sinceMs = nowMs;
+    this.#turnOver();
+  }
+
+  #turnOver(): void {
+    this.#older = this.#recent;
+    this.#recent = new Map();
+    this.#size = 0;
   }
 
   /** Those of other runs than `runId`, among the channels that `isConcerned`. */
   ofOtherRuns(runId: string, isConcerned: (channel: string) => boolean): Acknowledged[] {
-    return [...this.#positions.values()].filter(
-      (position) => position.runId !== runId && isConcerned(position.channel),
-    );
+    const found = new Map<string, Acknowledged>();
+    for (const generation of [this.#older, this.#recent]) {
+      for (const [run, places] of generation) {
+        if (run === runId) continue;
+        for (const [channel, { epoch, offset }] of places) {
+          if (!isConcerned(channel)) continue;
+          const key = `${run} ${channel}`;
+          const known = found.get(key);
+          if (known !== undefined && known.epoch === epoch && known.offset > offset) continue;
+          found.set(key, { channel, runId: run, epoch, offset });
+        }
+      }
+    }
+    return [...found.values()];
   }
 
-  forget(position: Acknowledged): void {
-    const key = keyOf(position.runId, position.channel);
-    if (this.#positions.get(key) === position) this.#positions.delete(key);
-  }
-
-  #dropOldest(): void {
-    const oldest = this.#positions.keys().next();
-    if (!oldest.done) this.#positions.delete(oldest.value);
+  /** It has been said. What was noted after it is still to be. */
+  forget({ runId, channel, epoch, offset }: Acknowledged): void {
+    for (const generation of [this.#older, this.#recent]) {
+      const places = generation.get(runId);
+      const place = places?.get(channel);
+      if (place?.epoch === epoch && place.offset <= offset) places?.delete(channel);
+    }
   }
 }

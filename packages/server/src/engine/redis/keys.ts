@@ -8,15 +8,15 @@ export class Keys {
   readonly #prefix: string;
   readonly #bus: string;
 
-  /** Pub/sub knows no databases: the names on the bus carry the number, keys do not need to. */
+  /** Pub/sub knows no databases: names on the bus carry the number. */
   constructor(prefix: string, database: number) {
     this.#prefix = prefix;
     this.#bus = `${prefix}${database}:`;
   }
 
-  /** State of a channel's log: string. */
+  /** State of a channel's log: string. What is published to the channel is announced under the same name. */
   log(channel: string): string {
-    return `${this.#prefix}l:{${channel}}`;
+    return `${this.#bus}l:{${channel}}`;
   }
 
   /** Entries of a channel: stream. */
@@ -67,11 +67,6 @@ export class Keys {
 
   channelOfHistory(key: string): string {
     return key.slice(this.#prefix.length + 'h:{'.length, -1);
-  }
-
-  /** Bus channel of a channel's publications. */
-  bus(channel: string): string {
-    return `${this.#bus}c:{${channel}}`;
   }
 
   /** Bus channel of one node. */

@@ -27,6 +27,8 @@ export interface PublishQueueOptions {
   /** False: every publish is a call of its own. */
   readonly isGrouping: boolean;
   readonly newEpoch: () => string;
+  /** So far a channel's messages are stored, on this run of a server; said before their publishers are answered. */
+  readonly onStored: (runId: string, channel: string, epoch: string, offset: number) => void;
   /** A call was answered. */
   readonly onCommitted: (publications: number, seconds: number) => void;
 }
@@ -42,7 +44,6 @@ export interface PartResult {
   readonly timeMs: number;
   /** In the order of the places. */
   readonly audiences: readonly Audience[];
-  readonly runId: string;
 }
 
 /** A connection, and the name on the bus of its node. */
@@ -60,10 +61,12 @@ interface SlotChannels {
 
 interface Part extends Omit<SlotChannels, 'slot'> {
   readonly draft: Draft;
+  /** What it adds to the queue's bytes. */
+  readonly bytes: number;
   /** In a cluster, where the publisher chose the id: whether it belongs to this message. */
   readonly claim: Promise<boolean> | undefined;
   readonly queuedMs: number;
-  readonly resolve: (result: PartResult) => void;
+  readonly resolve: (result: readonly PartResult[]) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -78,19 +81,25 @@ interface Group {
 const MAX_PARTS = 200;
 const MAX_BYTES = 1024 * 1024;
 /** Of `META` in `lua/publish.lua`. */
-const META_BYTES = 22;
+const META_BYTES = 28;
+/** Of a fingerprint as Redis keeps it. */
+const FINGERPRINT_BYTES = 16;
 /** The deadline that a server is given is so much earlier than the one that a publisher sees: clocks are not equal. */
 const CLOCK_MARGIN_MS = 100;
+const MAX_KNOWN_AUDIENCES = 1000;
+const NO_PARTS: Promise<readonly PartResult[]> = Promise.resolve([]);
 /** Whom a connection belongs to that no node can have. */
 const NO_NODE = 'none';
 
 export class PublishQueue {
   readonly #options: PublishQueueOptions;
-  readonly #groups = new Map<string, Group>();
+  readonly #groups = new Map<number, Group>();
   readonly #dirty = new Set<Group>();
+  readonly #audiences = new Map<string, Audience>();
   #isScheduled = false;
   #onIdle: (() => void) | undefined;
   bytes = 0;
+  /** A message that was split counts with each of its parts; its bytes with the first. */
   messages = 0;
 
   constructor(options: PublishQueueOptions) {
@@ -101,19 +110,14 @@ export class PublishQueue {
    * Resolves with a result for every group of channels that the draft was split into. What waits for its `claim`
    * keeps its place.
    */
-  async add(draft: Draft, claim?: Promise<boolean>): Promise<readonly PartResult[]> {
-    const size = draft.message.json.length;
-    this.bytes += size;
-    this.messages++;
-    try {
-      const parts = this.#split(draft);
-      const [only] = parts;
-      if (parts.length === 1 && only !== undefined) return [await this.#enqueue(draft, only, claim)];
-      return await Promise.all(parts.map((part) => this.#enqueue(draft, part, claim)));
-    } finally {
-      this.bytes -= size;
-      if (--this.messages === 0) this.#onIdle?.();
-    }
+  add(draft: Draft, claim?: Promise<boolean>): Promise<readonly PartResult[]> {
+    const bytes = draft.message.json.length;
+    const [first, ...others] = this.#split(draft);
+    if (first === undefined) return NO_PARTS;
+    const result = this.#enqueue(draft, first, claim, bytes);
+    if (others.length === 0) return result;
+    const all = [result, ...others.map((part) => this.#enqueue(draft, part, claim, 0))];
+    return Promise.all(all).then((results) => results.flat());
   }
 
   /** Resolves when nothing is under way. */
@@ -150,15 +154,19 @@ export class PublishQueue {
     draft: Draft,
     { slot, logs, direct }: SlotChannels,
     claim: Promise<boolean> | undefined,
-  ): Promise<PartResult> {
+    bytes: number,
+  ): Promise<readonly PartResult[]> {
+    this.bytes += bytes;
+    this.messages++;
     return new Promise((resolve, reject) => {
-      const key = `${slot}${draft.ack}`;
+      const key = keyOf(slot, draft.ack);
       let group = this.#groups.get(key);
       if (group === undefined) {
         group = { slot, ack: draft.ack, waiting: [], isUnderWay: false };
         this.#groups.set(key, group);
       }
-      group.waiting.push({ draft, logs, direct, claim, queuedMs: performance.now(), resolve, reject });
+      const queuedMs = performance.now();
+      group.waiting.push({ draft, logs, direct, claim, bytes, queuedMs, resolve, reject });
       this.#dirty.add(group);
       if (this.#isScheduled) return;
       this.#isScheduled = true;
@@ -178,8 +186,15 @@ export class PublishQueue {
     void this.#call(group, parts).finally(() => {
       group.isUnderWay = false;
       if (group.waiting.length > 0) this.#send(group);
-      else this.#groups.delete(`${group.slot}${group.ack}`);
+      else this.#groups.delete(keyOf(group.slot, group.ack));
     });
+  }
+
+  /** They are settled, and no longer in the queue. */
+  #release(parts: readonly Part[]): void {
+    for (const { bytes } of parts) this.bytes -= bytes;
+    this.messages -= parts.length;
+    if (this.messages === 0) this.#onIdle?.();
   }
 
   #take(group: Group): Part[] {
@@ -195,7 +210,10 @@ export class PublishQueue {
     const { router, ackReplicas, timeoutMs } = this.#options;
     const parts = router.isCluster ? await claimed(taken) : taken;
     const [first] = parts;
-    if (first === undefined) return;
+    if (first === undefined) {
+      this.#release(taken);
+      return;
+    }
     const startedMs = performance.now();
     const untilMs = first.queuedMs + timeoutMs;
     const { keys, args, channels } = this.#arguments(parts);
@@ -211,10 +229,13 @@ export class PublishQueue {
       if (isReplicated && replicas < ackReplicas) throw notReplicated(replicas, ackReplicas, timeoutMs);
       this.#options.onCommitted(parts.length, (performance.now() - startedMs) / 1000);
       this.#resolve(parts, channels, reply as Reply, shard.runId);
+      this.#release(taken);
     } catch (error) {
       const problem = publishError(error);
       // What waits behind it fails too: a batch must not be stored without its first half, nor be sent again behind it.
-      for (const part of [...parts, ...group.waiting.splice(0)]) part.reject(problem);
+      const behind = group.waiting.splice(0);
+      for (const part of [...parts, ...behind]) part.reject(problem);
+      this.#release([...taken, ...behind]);
     }
   }
 
@@ -253,41 +274,40 @@ export class PublishQueue {
     const forms: MessageForm[] = [];
     let bytes = 0;
     for (const { draft, logs, direct } of parts) {
-      const { message, fingerprint = '' } = draft;
-      if (fingerprint !== '') {
+      const { message, fingerprint } = draft;
+      if (fingerprint !== undefined) {
         // Where there is one keyspace an id is one key, whatever the message's channels.
         const home = logs[0] ?? nodeOfConnectionChannel(direct[0]?.channel ?? '') ?? NO_NODE;
         keys.push(router.isCluster ? names.receipt(message.id, home) : names.receipt(message.id));
       }
       const form = formOf(message);
       forms.push(form);
-      bytes += META_BYTES + 2 * (logs.length + direct.length) + fingerprint.length + form.bytes;
+      bytes += META_BYTES + 2 * (logs.length + direct.length - 1) + form.bytes;
+      if (fingerprint !== undefined) bytes += FINGERPRINT_BYTES;
     }
     // One argument for all of them: each more would cost this process and Redis an allocation.
     const messages = Buffer.allocUnsafe(bytes);
     let at = 0;
     parts.forEach(({ draft, logs, direct }, i) => {
-      const { message, fingerprint = '', ttlMs = 0, hasOwnTtl } = draft;
+      const { message, fingerprint, ttlMs = 0, hasOwnTtl } = draft;
+      const form = forms[i] as MessageForm;
       at = messages.writeDoubleLE(ttlMs, at);
       at = messages.writeDoubleLE(message.timeMs, at);
       at = messages.writeUInt8(hasOwnTtl ? 1 : 0, at);
       at = messages.writeUInt16LE(logs.length, at);
       at = messages.writeUInt16LE(logs.length + direct.length, at);
-      at = messages.writeUInt8(fingerprint.length, at);
+      at = messages.writeUInt8(fingerprint === undefined ? 0 : FINGERPRINT_BYTES, at);
+      at = messages.writeUInt32LE(form.bytes, at);
       for (const channel of logs) at = messages.writeUInt16LE(channels.get(channel) as number, at);
       for (const { bus } of direct) at = messages.writeUInt16LE(nodes.get(bus) as number, at);
-      at += messages.write(fingerprint, at, 'latin1');
-      at = writeMessage(messages, at, forms[i] as MessageForm);
+      if (fingerprint !== undefined) at += messages.write(fingerprint, at, FINGERPRINT_BYTES, 'base64url');
+      at = writeMessage(messages, at, form);
     });
     const counts = [keys.length, channels.size, channels.size + nodes.size];
-    const buses: string[] = [];
-    for (const channel of channels.keys()) {
-      keys.push(names.log(channel));
-      buses.push(names.bus(channel));
-    }
+    for (const channel of channels.keys()) keys.push(names.log(channel));
     for (const channel of channels.keys()) keys.push(names.history(channel));
     for (const channel of channels.keys()) keys.push(names.audience(channel));
-    return { keys, args: [...counts.map(String), ...buses, ...nodes.keys(), messages], channels };
+    return { keys, args: [...counts.map(String), ...nodes.keys(), messages], channels };
   }
 
   #resolve(parts: readonly Part[], channels: ReadonlyMap<string, number>, reply: Reply, runId: string): void {
@@ -295,9 +315,10 @@ export class PublishQueue {
     const audiences: Audience[] = [];
     for (let at = parts.length; at < reply.length; at += 2) {
       epochs.push(reply[at] as string);
-      audiences.push(parseAudience(reply[at + 1] as string));
+      audiences.push(this.#audienceOf(reply[at + 1] as string));
     }
-    parts.forEach((part, i) => {
+    const newest = epochs.map(() => 0);
+    const results = parts.map((part, i): PartResult => {
       const result = reply[i] as Reply[number];
       const [sign, timeMs, ...known] = typeof result === 'string' ? result.split(' ') : [];
       const places: Place[] = [];
@@ -308,19 +329,37 @@ export class PublishQueue {
         if (sign === undefined) {
           const offset = typeof result === 'number' ? result : (result[j] as number);
           places.push({ channel, epoch: epochs[index] as string, offset });
-        } else {
-          places.push({ channel, epoch: known[2 * j] ?? '', offset: Number(known[2 * j + 1] ?? 0) });
+          newest[index] = offset;
+        } else if (sign === '=') {
+          const place = { channel, epoch: known[2 * j] as string, offset: Number(known[2 * j + 1]) };
+          places.push(place);
+          this.#options.onStored(runId, channel, place.epoch, place.offset);
         }
       });
       for (const { channel } of part.direct) places.push({ channel, epoch: '', offset: 0 });
-      part.resolve({
+      return {
         outcome: sign === undefined ? 'stored' : sign === '!' ? 'conflict' : 'repeat',
         places,
         timeMs: sign === '=' ? Number(timeMs) : part.draft.message.timeMs,
         audiences: heard,
-        runId,
-      });
+      };
     });
+    for (const [channel, number] of channels) {
+      const offset = newest[number - 1] as number;
+      if (offset > 0) this.#options.onStored(runId, channel, epochs[number - 1] as string, offset);
+    }
+    for (const [i, part] of parts.entries()) part.resolve([results[i] as PartResult]);
+  }
+
+  /** Most channels of a call have been joined by the same nodes. */
+  #audienceOf(text: string): Audience {
+    if (text === '') return NOBODY;
+    const known = this.#audiences.get(text);
+    if (known !== undefined) return known;
+    if (this.#audiences.size >= MAX_KNOWN_AUDIENCES) this.#audiences.clear();
+    const audience = parseAudience(text);
+    this.#audiences.set(text, audience);
+    return audience;
   }
 }
 
@@ -345,18 +384,21 @@ async function claimed(parts: readonly Part[]): Promise<readonly Part[]> {
       return false;
     }
     if (claim.value) return true;
-    part.resolve(CONFLICT);
+    part.resolve([CONFLICT]);
     return false;
   });
 }
 
 const OURS = Promise.resolve(true);
-const CONFLICT: PartResult = { outcome: 'conflict', places: [], timeMs: 0, audiences: [], runId: '' };
+const CONFLICT: PartResult = { outcome: 'conflict', places: [], timeMs: 0, audiences: [] };
 
 export const NOBODY: Audience = new Map();
 
+function keyOf(slot: number, ack: AckLevel): number {
+  return 2 * slot + (ack === 'replicated' ? 1 : 0);
+}
+
 function parseAudience(text: string): Audience {
-  if (text === '') return NOBODY;
   const words = text.split(' ');
   const audience = new Map<string, number>();
   for (let i = 0; i < words.length; i += 2) audience.set(words[i] as string, Number(words[i + 1]));

@@ -146,6 +146,7 @@ export class RedisEngine implements Engine {
       timeoutMs: options.connection.callTimeoutMs,
       isGrouping: options.groupCommit,
       newEpoch: () => this.#newEpoch(),
+      onStored: (runId, channel, epoch, offset) => this.#acknowledged.note(runId, channel, epoch, offset),
       onCommitted: (publications, seconds) => observer?.committed(publications, seconds),
     });
   }
@@ -220,12 +221,6 @@ export class RedisEngine implements Engine {
     claim?.catch(() => undefined);
     const parts = await this.#queue.add(draft, claim);
     if (parts.some((part) => part.outcome === 'conflict')) throw conflict(message.id);
-    const nowMs = this.#options.now();
-    for (const { places, runId } of parts) {
-      for (const { channel, epoch, offset } of places) {
-        if (offset > 0) this.#acknowledged.note({ channel, runId, epoch, offset, atMs: nowMs });
-      }
-    }
     return receiptOf(draft, parts);
   }
 
@@ -254,10 +249,10 @@ export class RedisEngine implements Engine {
   async watch(channels: readonly string[]): Promise<readonly LogState[]> {
     for (const channel of channels) {
       this.#watched.set(channel, '');
-      this.#channelOfBus.set(this.#keys.bus(channel), channel);
+      this.#channelOfBus.set(this.#keys.log(channel), channel);
     }
     try {
-      await this.#subscribe(channels.map((channel) => this.#keys.bus(channel)));
+      await this.#subscribe(channels.map((channel) => this.#keys.log(channel)));
       const states = await this.#statesOf(channels);
       channels.forEach((channel, i) => {
         const state = states[i] as LogState;
@@ -273,7 +268,7 @@ export class RedisEngine implements Engine {
   }
 
   unwatch(channels: readonly string[]): void {
-    const names = channels.map((channel) => this.#keys.bus(channel));
+    const names = channels.map((channel) => this.#keys.log(channel));
     for (const channel of channels) this.#watched.delete(channel);
     for (const name of names) this.#channelOfBus.delete(name);
     this.#unsubscribe(names);
@@ -473,7 +468,7 @@ export class RedisEngine implements Engine {
     this.#options.observer?.warned(
       `${channels.length} channels were not heard on the bus; they are subscribed anew`,
     );
-    const names = channels.map((channel) => this.#keys.bus(channel));
+    const names = channels.map((channel) => this.#keys.log(channel));
     this.#unsubscribe(names);
     await this.#hearAgain(names);
   }
@@ -577,7 +572,6 @@ export class RedisEngine implements Engine {
       String(position.offset),
       this.#newEpoch(),
       shard.busKind === 'sharded' ? 'spublish' : 'publish',
-      this.#keys.bus(channel),
       String(this.#options.channelRetentionMs),
     ];
     const isNoted = await this.#call('reportLoss', [this.#keys.log(channel)], () => args);
@@ -739,6 +733,11 @@ function isSeen(position: string, known: string): boolean {
 }
 
 function receiptOf({ message, ack }: Draft, parts: readonly PartResult[]): Receipt {
+  const [only] = parts;
+  if (parts.length === 1 && message.channels.length === 1 && only !== undefined) {
+    const { places, audiences, timeMs, outcome } = only;
+    return { messageId: message.id, places, audiences, timeMs, isRepeat: outcome === 'repeat', ack };
+  }
   const byChannel = new Map(
     parts.flatMap(({ places, audiences }) =>
       places.map((place, i) => [place.channel, { place, audience: audiences[i] ?? NOBODY }]),
