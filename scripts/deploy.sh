@@ -148,11 +148,11 @@ restore_image() {
 
 build() {
   step 'Building' '构建'
-  would npm ci, tsc -b packages/server && return
+  would npm ci, tsc -b packages/server packages/doctor && return
   # What runs now is good, unless it is known better.
   if [ ! -d "$last_good" ] && [ "$runner" != none ]; then keep_release; fi
   install_packages
-  scripts/with-node.sh node_modules/typescript/bin/tsc -b packages/server
+  scripts/with-node.sh node_modules/typescript/bin/tsc -b packages/server packages/doctor
 }
 
 try_build() {
@@ -244,8 +244,11 @@ verify_nginx() {
 
 # Closed to strangers, where it is not there.
 make_config() {
-  if [ ! -f "config/$ENVIRONMENT.env" ] && would make "config/$ENVIRONMENT.env" from its example; then return 0; fi
+  if [ -f "config/$ENVIRONMENT.env" ] || would make "config/$ENVIRONMENT.env" from its example; then return 0; fi
   ensure_config
+  if $with_nginx && [ "$target" != docker ] && [ -f "config/$ENVIRONMENT.env" ]; then
+    printf '\n# nginx is in front of it, on this machine.\nSERVICE_HOST=127.0.0.1\nTRUST_PROXY=127.0.0.1\n' >>"config/$ENVIRONMENT.env"
+  fi
 }
 
 deploy_in_docker() {
