@@ -61,6 +61,15 @@ test('what has been told is forgotten, unless more was acknowledged meanwhile', 
   expect(positions.ofOtherRuns('new', all)).toEqual([position('old', 'user:b', 'e', 4)]);
 });
 
+test('a generation that was full early does not shorten the time of the next one', () => {
+  const positions = new AcknowledgedPositions();
+  positions.sweep(0);
+  for (let i = 0; i < 100_000; i++) positions.note('old', `user:${i}`, 'e', 1);
+  positions.sweep(299_000);
+  positions.sweep(301_000);
+  expect(positions.ofOtherRuns('new', all)).toHaveLength(100_000);
+});
+
 test('they are bounded, however many channels there are', () => {
   const positions = new AcknowledgedPositions();
   for (let i = 0; i < 250_000; i++) positions.note('old', `user:${i}`, 'e', 1);

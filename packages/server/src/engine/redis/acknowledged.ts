@@ -21,7 +21,7 @@ type Generation = Map<string, Map<string, Place>>;
 
 /** Failovers take seconds; replicas lag less. */
 const KEEP_MS = 300_000;
-/** Of one generation. */
+/** Of one generation: when it is full, the older one is forgotten before its time. */
 const MAX_POSITIONS = 100_000;
 
 export class AcknowledgedPositions {
@@ -29,7 +29,8 @@ export class AcknowledgedPositions {
   #recent: Generation = new Map();
   #older: Generation = new Map();
   #size = 0;
-  #sinceMs = 0;
+  /** Since about when the recent one is filled. */
+  #sinceMs: number | undefined;
 
   note(runId: string, channel: string, epoch: string, offset: number): void {
     let places = this.#recent.get(runId);
@@ -50,17 +51,19 @@ export class AcknowledgedPositions {
     }
   }
 
-  /** Called from time to time: what was noted is kept for `KEEP_MS` at least, and twice that at most. */
+  /** Called from time to time: what was noted is kept for `KEEP_MS`, and for twice that at most. */
   sweep(nowMs: number): void {
+    this.#sinceMs ??= nowMs;
     if (nowMs - this.#sinceMs < KEEP_MS) return;
-    this.#sinceMs = nowMs;
     this.#turnOver();
+    this.#sinceMs = nowMs;
   }
 
   #turnOver(): void {
     this.#older = this.#recent;
     this.#recent = new Map();
     this.#size = 0;
+    this.#sinceMs = undefined;
   }
 
   /** Those of other runs than `runId`, among the channels that `isConcerned`. */
