@@ -152,7 +152,7 @@ build() {
   # What runs now is good, unless it is known better.
   if [ ! -d "$last_good" ] && [ "$runner" != none ]; then keep_release; fi
   install_packages
-  scripts/with-node.sh node_modules/typescript/bin/tsc -b packages/server packages/doctor
+  build_packages
 }
 
 try_build() {

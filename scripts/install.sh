@@ -16,6 +16,11 @@ install_packages() {
   cp package-lock.json "$stamp"
 }
 
+# What operators run; not what only tests need.
+build_packages() {
+  scripts/with-node.sh node_modules/typescript/bin/tsc -b packages/server packages/doctor
+}
+
 # install_system_packages PROGRAM-OR-FILE:PACKAGE … installs the Debian packages of what is missing.
 install_system_packages() {
   local missing=() pair probe

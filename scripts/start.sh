@@ -48,7 +48,7 @@ else export ENVIRONMENT=${environment:-production}; fi
 install_and_build() {
   install_packages
   say 'Building …' '正在构建……'
-  scripts/with-node.sh node_modules/typescript/bin/tsc -b packages/server packages/doctor
+  build_packages
 }
 
 run_in_foreground() {

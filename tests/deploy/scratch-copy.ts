@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const BUILT = ['protocol', 'server'].flatMap((name) =>
+const BUILT = ['protocol', 'server', 'doctor'].flatMap((name) =>
   ['dist', 'tsconfig.tsbuildinfo'].map((file) => `packages/${name}/${file}`),
 );
 

@@ -1,7 +1,7 @@
 /**
  * An upgrade under load, behind real nginx: two nodes are replaced one after the other, by signals and by deploy.sh,
- * PM2 reloads its instances, nginx is reloaded, and meanwhile messages are published and thousands of streams are open. Larger by
- * TEST_UPGRADE_STREAMS and TEST_UPGRADE_RATE (messages a second).
+ * PM2 reloads its instances, nginx is reloaded, and meanwhile messages are published and thousands of streams are
+ * open. Larger by TEST_UPGRADE_STREAMS and TEST_UPGRADE_RATE (messages a second).
  */
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

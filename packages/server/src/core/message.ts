@@ -29,8 +29,8 @@ export interface Draft {
   /** The publisher chose this ttl, so streams may pass over the message without a gap once it has run out. */
   readonly hasOwnTtl: boolean;
   /**
-   * Set when the publisher chose the id: equal for equal bodies, 22 characters of base64url. A repeat with the same fingerprint is answered
-   * with the first result, another one is refused with `id_conflict`.
+   * Set when the publisher chose the id: equal for equal bodies, 22 characters of base64url. A repeat with the same
+   * fingerprint is answered with the first result, another one is refused with `id_conflict`.
    */
   readonly fingerprint: string | undefined;
   /** How safe the message must be before its publisher is answered. */

@@ -87,7 +87,6 @@ const FINGERPRINT_BYTES = 16;
 /** The deadline that a server is given is so much earlier than the one that a publisher sees: clocks are not equal. */
 const CLOCK_MARGIN_MS = 100;
 const MAX_KNOWN_AUDIENCES = 1000;
-const NO_PARTS: Promise<readonly PartResult[]> = Promise.resolve([]);
 /** Whom a connection belongs to that no node can have. */
 const NO_NODE = 'none';
 
@@ -112,12 +111,11 @@ export class PublishQueue {
    */
   add(draft: Draft, claim?: Promise<boolean>): Promise<readonly PartResult[]> {
     const bytes = draft.message.json.length;
-    const [first, ...others] = this.#split(draft);
-    if (first === undefined) return NO_PARTS;
-    const result = this.#enqueue(draft, first, claim, bytes);
-    if (others.length === 0) return result;
-    const all = [result, ...others.map((part) => this.#enqueue(draft, part, claim, 0))];
-    return Promise.all(all).then((results) => results.flat());
+    const parts = this.#split(draft);
+    const results = parts.map((part, i) => this.#enqueue(draft, part, claim, i === 0 ? bytes : 0));
+    const [only] = results;
+    if (results.length === 1 && only !== undefined) return only;
+    return Promise.all(results).then((all) => all.flat());
   }
 
   /** Resolves when nothing is under way. */
