@@ -2,8 +2,9 @@
 --
 -- A channel has three keys in one hash slot (packages/server/src/engine/redis/keys.ts):
 --   log      string  `FACTS` of the newest entry, then `REST`, then the log's ancestors
---   history  stream  entries; the ID is `<offset>-0`, field d: `FACTS` of the entry, then the message
---   audience hash    node id -> how many of its streams have joined the channel
+--   history  stream  entries; the ID is `<offset>-0` of its last message, field d: `FACTS` of the entry, then its messages, each
+--                    with its length before it
+--   audience string  `node count …`: how many streams of a node have joined the channel
 -- An entry is announced on the bus as it stands in the history.
 --
 -- Numbers are kept as eight bytes each: writing one as text takes Lua as long as half a command takes Redis.
@@ -17,16 +18,17 @@ local function whole(n)
   return string.format('%.0f', n)
 end
 
---   epoch    eight characters; `-`: not in a history; `!`: not a publication, the log's state has changed
---   offset
---   lasting  newest entry before this one that has no ttl of its own
---   own      latest expiry (ms) among the entries before this one that have a ttl of their own; 0: none
+--   epoch    eight characters; `-`: not in a history; `!`: no messages, the log's state has changed
+--   offset   of its last message; those of the others come before it without holes
+--   lasting  newest message before this entry that has no ttl of its own
+--   own      latest expiry (ms) among the messages before this entry that have a ttl of their own; 0: none
 --            These two say what is lost when everything before the entry is gone.
---   order    microseconds since 1970, made to rise
---   expires  ms; 0: never; below 0 when the publisher chose the ttl
+--   order    of its last message, microseconds since 1970, made to rise; the others' come before it without holes
+--   expires  of each of its messages, ms; 0: never; below 0 when the publisher chose the ttl
 --   bytes    of all entries up to this one
-local FACTS = '<c8dddddd'
-local FACTS_BYTES = 56
+--   count    of its messages
+local FACTS = '<c8ddddddH'
+local FACTS_BYTES = 58
 
 --   expires  when the history key expires (ms); 0: not set yet, -1: never
 --   dropped  bytes of the entries that are known to be gone: a lower bound
@@ -34,12 +36,12 @@ local FACTS_BYTES = 56
 -- Ancestors: `epoch:offset`, or `epoch:offset!lost` where entries up to `lost` were acknowledged and are missing; joined by
 -- commas, newest first.
 local REST = '<dds'
-local LOG = '<c8dddddddds'
+local LOG = '<c8ddddddHdds'
 
 -- facts  of an entry that is newer than the key; else false
 -- rest   whether `REST` and the ancestors stand in the key as they are
 local function unpack_log(text)
-  local epoch, offset, lasting, own, order, entry_expires, bytes, expires, dropped, run, at = unstruct(LOG, text)
+  local epoch, offset, lasting, own, order, entry_expires, bytes, _, expires, dropped, run, at = unstruct(LOG, text)
   if entry_expires >= 0 then lasting = offset elseif -entry_expires > own then own = -entry_expires end
   return {
     epoch = epoch, offset = offset, lasting = lasting, own = own, order = order, bytes = bytes, expires = expires,
@@ -53,7 +55,7 @@ end
 
 -- The facts of an entry that changes neither `lasting` nor `own`, for a log that has changed without a new one.
 local function pack_state(log)
-  return pack(FACTS, log.epoch, log.offset, log.lasting, log.own, log.order, -1, log.bytes) .. pack_rest(log)
+  return pack(FACTS, log.epoch, log.offset, log.lasting, log.own, log.order, -1, log.bytes, 1) .. pack_rest(log)
 end
 
 -- Of an entry, its facts, or a log.
@@ -69,14 +71,18 @@ local function expiry_of(facts)
   return math.abs((unstruct('<d', facts, 41)))
 end
 
+local function count_of(entry)
+  return (unstruct('<H', entry, 57))
+end
+
 -- Bytes of all entries before this one.
 local function bytes_before(entry)
   return unstruct('<d', entry, 49) - (#entry - FACTS_BYTES)
 end
 
 -- On the bus, of what has no place in a history.
-local function bare_facts(mark, order)
-  return pack(FACTS, mark .. '       ', 0, 0, 0, order, 0, 0)
+local function bare_facts(mark, order, count)
+  return pack(FACTS, mark .. '       ', 0, 0, 0, order, 0, 0, count)
 end
 
 local MAX_ANCESTORS = 8

@@ -1,28 +1,28 @@
 -- Publishes messages: per message the check of its id, an offset in each of its channels, the entry, its expiry, and
 -- the announcement; all or nothing.
 --
--- KEYS  receipts, of the messages that have a fingerprint; then per channel with history: logs, then histories, then audiences
+-- KEYS  receipts, of the messages that have a fingerprint; then per channel with history: logs, then audiences, then histories
 -- ARGV  1 run id of this server, as the node believes: another one than the log's closes the log's epoch
 --       2 deadline, microseconds since 1970 on this server's clock: nothing is done later (0: none)
 --       3 epoch of logs that begin a new life
---       4 entries that a channel keeps   5 bytes that a channel keeps
+--       4 messages that a channel keeps   5 bytes that a channel keeps
 --       6 ms that a log's state is kept after its history   7 ms that a receipt is kept
 --       8 `publish` or `spublish`
 --       9 1: a repeat is written again, so that WAIT waits for what it repeats
 --       10 receipts   11 channels with history
 --       12 bus channels: those of these, which have the names of the logs, then those without history
---       then the latter, and in one string per message: `META`, the numbers of its further bus channels, its fingerprint, the
---       message with its length
+--       then the latter; in one string per message: `META`, the numbers of its further bus channels, its fingerprint; and in one
+--       string the messages, each with its length before it
 -- Returns per message: its offset, or a list of its offsets where it has not just one channel with history: stored;
 --      `= time epoch offset …`: stored before; `!`: its id was used for another message
 --      then per channel with history: epoch, and `node count …`: the streams that had joined it
 -- Errors: LATE when the deadline has passed
 local run, deadline, new_epoch = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local max_entries, max_bytes = ARGV[4], tonumber(ARGV[5])
+local max_messages, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
 local retention, receipt_ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
 local publish, renews = ARGV[8], ARGV[9] == '1'
 local receipt_count, channel_count, bus_count = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local log_keys, histories, audiences = receipt_count, receipt_count + channel_count, receipt_count + 2 * channel_count
+local log_keys, histories = receipt_count, receipt_count + 2 * channel_count
 
 -- ttl in ms (0: none), time in ms (of the receipt), 1 when its publisher chose the ttl, channels with history, bus channels
 -- in all, bytes of the fingerprint (0: none), bytes of the message, number of the first bus channel
@@ -32,11 +32,12 @@ local start_us = now_us()
 if deadline > 0 and start_us > deadline then return redis.error_reply('LATE the deadline has passed') end
 local now = math.floor(start_us / 1000)
 
--- Lua's stack bounds how many values go in one call.
+-- Logs, then audiences. Lua's stack bounds how many values go in one call.
 local MOST_KEYS = 4000
 local texts = {}
-for first = 1, channel_count, MOST_KEYS do
-  local some = call('MGET', unpack(KEYS, log_keys + first, log_keys + math.min(first + MOST_KEYS - 1, channel_count)))
+for first = 1, 2 * channel_count, MOST_KEYS do
+  local last = math.min(first + MOST_KEYS - 1, 2 * channel_count)
+  local some = call('MGET', unpack(KEYS, log_keys + first, log_keys + last))
   for i = 1, #some do texts[first + i - 1] = some[i] end
 end
 
@@ -98,52 +99,74 @@ local function drop_bytes(history, log)
   call('XTRIM', history, 'MINID', whole(low) .. '-0')
 end
 
--- Returns the entry as it is announced.
-local function append(history, log, order, message, ttl, is_own)
-  local expires = ttl > 0 and now + ttl or 0
-  local offset, bytes = log.offset + 1, log.bytes + #message
-  local facts = pack(FACTS, log.epoch, offset, log.lasting, log.own, order, is_own and -expires or expires, bytes)
-  local entry = facts .. message
-  if not call('XADD', history, 'NOMKSTREAM', 'MAXLEN', '~', max_entries, offset, 'd', entry) then
+-- The messages of a call that follow each other on a bus channel with the same ttl make one entry of the history and one
+-- announcement. An entry is read as a whole, so it has a bound.
+local ENTRY_BYTES = 8192
+local messages = ARGV[14 - channel_count + bus_count]
+local bus, log_of_bus, first_at, end_at, count, expires, order_of_last, lasting_before, own_before = 0, nil, 1, 1, 0, 0, 0, 0, 0
+local listeners = {}
+
+local function append(history, log, facts, entry)
+  local offset = log.offset
+  if not call('XADD', history, 'NOMKSTREAM', offset, 'd', entry) then
     call('XADD', history, offset, 'd', entry)
-    log.expires, log.dropped = 0, bytes - #message
+    log.expires, log.dropped = 0, bytes_before(entry)
     log.rest, log.is_renewed = false, true
   end
-  log.offset, log.order, log.bytes, log.facts = offset, order, bytes, facts
-  if not is_own then log.lasting = offset elseif expires > log.own then log.own = expires end
+  log.facts = facts
   if expires == 0 then
     if log.expires >= 0 then
       if log.expires > 0 then call('PERSIST', history) end
       log.expires = -1
       log.rest, log.is_renewed = false, true
     end
-  elseif log.expires >= 0 and expires > log.expires then
+  elseif log.expires >= 0 and math.abs(expires) > log.expires then
     -- A little later than needed, so that it is not set again with every message.
-    log.expires = expires + math.min(60000, math.floor(ttl / 4))
+    log.expires = math.abs(expires) + math.min(60000, math.floor((math.abs(expires) - now) / 4))
     log.rest, log.is_renewed = false, true
     call('PEXPIREAT', history, whole(log.expires))
   end
-  if offset % 32 == 0 then drop_expired(history) end
-  if bytes - log.dropped > max_bytes then drop_bytes(history, log) end
-  return entry
+  if offset % 32 < count then
+    if offset > max_messages then call('XTRIM', history, 'MINID', '~', whole(offset - max_messages + 1)) end
+    drop_expired(history)
+  end
+  if log.bytes - log.dropped > max_bytes then drop_bytes(history, log) end
 end
 
--- Publications on one bus channel that follow each other go in one announcement.
-local bus, first, entries
-local listeners = {}
-local function announce()
-  if not bus then return end
-  local name = bus <= channel_count and KEYS[log_keys + bus] or ARGV[12 - channel_count + bus]
-  listeners[bus] = call(publish, name, entries and table.concat(entries) or first)
-end
-local function tell(number, entry)
-  if number ~= bus then
-    announce()
-    bus, first, entries = number, entry, nil
-  elseif entries then
-    entries[#entries + 1] = entry
+-- Writes and announces the entry that was gathered.
+local function finish()
+  if count == 0 then return end
+  local name, entry
+  if log_of_bus then
+    local log = log_of_bus
+    local facts = pack(FACTS, log.epoch, log.offset, lasting_before, own_before, log.order, expires, log.bytes, count)
+    entry = facts .. sub(messages, first_at, end_at - 1)
+    append(KEYS[histories + bus], log, facts, entry)
+    name = KEYS[log_keys + bus]
   else
-    entries = { first, entry }
+    entry = bare_facts('-', order_of_last, count) .. sub(messages, first_at, end_at - 1)
+    name = ARGV[12 - channel_count + bus]
+  end
+  listeners[bus] = call(publish, name, entry)
+  count = 0
+end
+
+-- Adds the message that stands from `from` to before `to`.
+local function add(number, log, order, message_expires, from, to)
+  if count == 0 or number ~= bus or from ~= end_at or order ~= order_of_last + 1 or message_expires ~= expires
+    or to - first_at > ENTRY_BYTES then
+    finish()
+    bus, log_of_bus, first_at, expires = number, log, from, message_expires
+    if log then lasting_before, own_before = log.lasting, log.own end
+  end
+  count, end_at, order_of_last = count + 1, to, order
+  if log then
+    log.offset, log.order, log.bytes = log.offset + 1, order, log.bytes + to - from
+    if message_expires >= 0 then
+      log.lasting = log.offset
+    elseif -message_expires > log.own then
+      log.own = -message_expires
+    end
   end
 end
 
@@ -163,13 +186,13 @@ end
 
 local results = {}
 local k, r = 0, 0
-local messages, at = ARGV[13 - channel_count + bus_count], 1
-local end_at = #messages
+local metas, at = ARGV[13 - channel_count + bus_count], 1
+local metas_bytes, message_at = #metas, 1
 local numbers = {}
-while at <= end_at do
+while at <= metas_bytes do
   local ttl, time, is_own, with_history, buses, fingerprint_bytes, bytes
-  ttl, time, is_own, with_history, buses, fingerprint_bytes, bytes, numbers[1], at = unstruct(META, messages, at)
-  for i = 2, buses do numbers[i], at = unstruct('<H', messages, at) end
+  ttl, time, is_own, with_history, buses, fingerprint_bytes, bytes, numbers[1], at = unstruct(META, metas, at)
+  for i = 2, buses do numbers[i], at = unstruct('<H', metas, at) end
   local order = start_us + r
   for i = 1, with_history do
     local log = logs[numbers[i]] or load(numbers[i])
@@ -177,7 +200,7 @@ while at <= end_at do
   end
   local known
   if fingerprint_bytes > 0 then
-    local fingerprint = sub(messages, at, at + fingerprint_bytes - 1)
+    local fingerprint = sub(metas, at, at + fingerprint_bytes - 1)
     local receipt
     if with_history == 1 then
       -- Nearly every one: made as one string, which takes a twentieth off a publish.
@@ -203,23 +226,19 @@ while at <= end_at do
   if known then
     results[r] = known
   else
-    local message = sub(messages, at, at + bytes - 1)
+    local message_expires = ttl == 0 and 0 or is_own == 1 and -(now + ttl) or now + ttl
     local offsets = with_history ~= 1 and {}
-    results[r] = offsets
     for i = 1, with_history do
-      local c = numbers[i]
-      local log = logs[c]
-      tell(c, append(KEYS[histories + c], log, order, message, ttl, is_own == 1))
-      if offsets then offsets[i] = log.offset else results[r] = log.offset end
+      local log = logs[numbers[i]]
+      add(numbers[i], log, order, message_expires, message_at, message_at + bytes)
+      if offsets then offsets[i] = log.offset end
     end
-    if buses > with_history then
-      local entry = bare_facts('-', order) .. message
-      for i = with_history + 1, buses do tell(numbers[i], entry) end
-    end
+    for i = with_history + 1, buses do add(numbers[i], nil, order, 0, message_at, message_at + bytes) end
+    results[r] = offsets or logs[numbers[1]].offset
   end
-  at = at + bytes
+  message_at = message_at + bytes
 end
-announce()
+finish()
 
 for c = 1, channel_count do
   local log = logs[c]
@@ -237,7 +256,7 @@ for c = 1, channel_count do
   end
   results[r + 1] = log.epoch
   -- Where nobody listens no stream has joined.
-  results[r + 2] = listeners[c] == 0 and '' or table.concat(call('HGETALL', KEYS[audiences + c]), ' ')
+  results[r + 2] = listeners[c] == 0 and '' or texts[channel_count + c] or ''
   r = r + 2
 end
 return results

@@ -1,18 +1,18 @@
 -- Reads what follows an offset, on several channels.
 --
 -- KEYS  per channel: log, history
--- ARGV  1 entries that a channel keeps   2 bytes of messages per channel, of which one is given in any case
+-- ARGV  1 messages that a channel keeps   2 bytes of messages per channel, of which one is given in any case
 --       then per channel: the offset
 -- Returns the time (ms), then per channel: its log ('' when it has none) and a list of entries
-local max_entries, max_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
+local max_messages, max_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
 local results = { whole(math.floor(now_us() / 1000)) }
 for k = 1, #KEYS, 2 do
   local text = redis.call('GET', KEYS[k])
   local list = {}
   if text then
     local top = offset_of(text)
-    local from = math.max(tonumber(ARGV[2 + (k + 1) / 2]), top - max_entries) + 1
-    local bytes, count = 0, 16
+    local from = math.max(tonumber(ARGV[2 + (k + 1) / 2]), top - max_messages) + 1
+    local bytes, count = 0, 4
     while from <= top and bytes < max_bytes do
       local entries = redis.call('XRANGE', KEYS[k + 1], whole(from) .. '-0', '+', 'COUNT', count)
       for _, entry in ipairs(entries) do

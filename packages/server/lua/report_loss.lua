@@ -37,5 +37,5 @@ if ttl == -1 then
 else
   redis.call('SET', KEYS[1], pack_state(log), 'PX', math.max(ttl, tonumber(ARGV[6])))
 end
-redis.call(ARGV[5], KEYS[1], bare_facts('!', 0) .. '\0\0\0\0')
+redis.call(ARGV[5], KEYS[1], bare_facts('!', 0, 0))
 return 1

@@ -1,9 +1,9 @@
 -- What is known of logs.
 --
 -- KEYS  per channel: log, history
--- ARGV  1 entries that a channel keeps
+-- ARGV  1 messages that a channel keeps
 -- Returns the time (ms), then per channel: its log ('' when it has none) and the facts of its first entry ('' when there is none)
-local max_entries = tonumber(ARGV[1])
+local max_messages = tonumber(ARGV[1])
 local now = math.floor(now_us() / 1000)
 local results = { whole(now) }
 for k = 1, #KEYS, 2 do
@@ -11,7 +11,7 @@ for k = 1, #KEYS, 2 do
   results[#results + 1] = text or ''
   if text then
     local offset = offset_of(text)
-    local entry = first_entry(KEYS[k + 1], math.max(1, offset - max_entries + 1), now)
+    local entry = first_entry(KEYS[k + 1], math.max(1, offset - max_messages + 1), now)
     results[#results + 1] = entry and sub(entry, 1, FACTS_BYTES) or ''
   else
     results[#results + 1] = ''

@@ -254,6 +254,72 @@ export function describeEngine(name: string, setUp: () => Promise<EngineUnderTes
       );
     });
 
+    it('keeps apart what was published together', async () => {
+      const recorder = new Recorder();
+      const engine = await open({ maxMessagesPerChannel: 40 }, recorder);
+      await engine.watch(['user:a']);
+      const texts = Array.from({ length: 100 }, (_, i) => String(i + 1));
+      // Stretches of one channel, of both, and of messages that have a ttl of their own; some ids come twice.
+      const receipts = await Promise.all(
+        texts.map((text, i) => {
+          const own = i % 20 > 12 ? { ttlMs: 60_000, hasOwnTtl: true } : {};
+          const first = i % 15 === 14 ? i - 2 : i;
+          const channels = first % 10 === 9 ? ['user:a', 'user:b'] : ['user:a'];
+          const options = { id: `t${first}`, text, fingerprint: FINGERPRINT, ...own };
+          return engine.publish(draft(channels, under.nowMs(), options));
+        }),
+      );
+      const stored = texts.filter((_, i) => i % 15 !== 14);
+      const count = stored.length;
+      expect(receipts.map(({ isRepeat }) => isRepeat)).toEqual(texts.map((_, i) => i % 15 === 14));
+      expect(receipts[14]?.places).toEqual(receipts[12]?.places);
+      const offsets = receipts.filter(({ isRepeat }) => !isRepeat).map(({ places }) => places[0]?.offset);
+      expect(offsets).toEqual(stored.map((_, i) => i + 1));
+      await expect.poll(() => recorder.publications.length).toBe(count);
+      expect(recorder.publications.map(textOf)).toEqual(stored);
+      const orders = recorder.publications.map(({ order }) => order);
+
+      const floor = count - 40;
+      for (let offset = floor - 3; offset <= count; offset++) {
+        const page = await engine.read([{ channel: 'user:a', offset }], PAGE);
+        const { state } = page.channels[0] ?? {};
+        expect(state?.offset).toBe(count);
+        if (offset < floor) expect(state?.floor).toBe(floor);
+        const { publications } = page;
+        expect(publications.map(textOf)).toEqual(stored.slice(Math.max(offset, floor)));
+        expect(publications.map(({ order }) => order)).toEqual(orders.slice(Math.max(offset, floor)));
+      }
+      expect(await engine.states(['user:a'])).toMatchObject([{ offset: count, floor }]);
+      const paged: unknown[] = [];
+      for (let offset = floor; offset < count; ) {
+        const page = await engine.read([{ channel: 'user:a', offset }], 100);
+        paged.push(...page.publications.map(textOf));
+        offset = page.channels[0]?.reachedOffset ?? count;
+      }
+      expect(paged).toEqual(stored.slice(floor));
+      for (const [from, to, limit] of [
+        [1, count, 1000],
+        [floor + 3, floor + 17, 1000],
+        [floor + 8, count, 5],
+        [count - 1, count + 10, 1000],
+        [1, floor + 2, 1],
+        [1, floor, 1000],
+      ] as const) {
+        const wanted = stored.slice(Math.max(from - 1, floor), to);
+        for (const reverse of [false, true]) {
+          const { publications } = await engine.range('user:a', { from, to, limit, reverse });
+          expect(publications.map(textOf)).toEqual((reverse ? wanted.toReversed() : wanted).slice(0, limit));
+        }
+      }
+      const { channels } = await engine.channels({ prefix: 'user:a', after: '', limit: 1 });
+      expect(channels).toMatchObject([{ messages: 40, offset: count }]);
+      const at = async (start: Parameters<Engine['locate']>[1]) =>
+        (await engine.locate('user:a', start)).offset;
+      expect(await at({ kind: 'last', count: 3 })).toBe(count - 3);
+      expect(await at({ kind: 'time', sinceMs: under.nowMs() - 60_000 })).toBe(floor);
+      expect(await at({ kind: 'time', sinceMs: under.nowMs() + 1000 })).toBe(count);
+    });
+
     it('counts what has outlived the usual ttl as lost, and passes over what had a ttl of its own', async () => {
       const engine = await open();
       await publish(engine, 'user:usual', { ttlMs: 1000 });

@@ -1,6 +1,7 @@
 /**
  * The forms in which messages and logs stand in Redis, as this side reads and writes them; `lua/common.lua` is the
- * other side. A message is one line of JSON with what the service needs to know of it, and the message's own JSON.
+ * other side. A message is one line of JSON with what the service needs to know of it, and the message's own JSON; an
+ * entry of a history, and an announcement, is facts and the messages that they are of.
  */
 import { isTransientChannel } from '@message-push/protocol';
 import type { Ancestor, LogState } from '../../core/engine.ts';
@@ -8,7 +9,6 @@ import type { Message } from '../../core/message.ts';
 
 const NEWLINE = 0x0a;
 const HYPHEN = 0x2d;
-const EXCLAMATION = 0x21;
 
 /** Places in `FACTS` of `lua/common.lua`; numbers are doubles, little-endian. */
 const EPOCH_BYTES = 8;
@@ -18,7 +18,8 @@ const OWN_AT = 24;
 const ORDER_AT = 32;
 const EXPIRES_AT = 40;
 const BYTES_AT = 48;
-export const FACTS_BYTES = 56;
+const COUNT_AT = 56;
+export const FACTS_BYTES = 58;
 /** Where the run id of a log begins, in `REST`. */
 const RUN_AT = FACTS_BYTES + 16;
 /** Of the number before a message: how many bytes it has. */
@@ -54,9 +55,20 @@ export function writeMessage(
   return at + bytes;
 }
 
+/** Of an entry or an announcement. */
+function messagesIn(bytes: Buffer): Message[] {
+  const messages: Message[] = [];
+  for (let at = FACTS_BYTES; at < bytes.length; ) {
+    const end = at + LENGTH_BYTES + bytes.readUInt32LE(at);
+    messages.push(decodeMessage(bytes.subarray(at + LENGTH_BYTES, end)));
+    at = end;
+  }
+  return messages;
+}
+
 function decodeMessage(bytes: Buffer): Message {
-  const end = bytes.indexOf(NEWLINE, LENGTH_BYTES);
-  const [id, type, timeMs, channels, exclude] = JSON.parse(bytes.toString('utf8', LENGTH_BYTES, end)) as [
+  const end = bytes.indexOf(NEWLINE);
+  const [id, type, timeMs, channels, exclude] = JSON.parse(bytes.toString('utf8', 0, end)) as [
     string,
     string,
     number,
@@ -66,29 +78,32 @@ function decodeMessage(bytes: Buffer): Message {
   return { id, type, channels, exclude, timeMs, json: bytes.subarray(end + 1) };
 }
 
-/** One publication of an announcement. `epoch` `-`: without history; `!`: not a publication, the log's state has changed. */
-export interface BusRecord {
-  readonly epoch: string;
+/** A message and where it stands in its channel's log. */
+export interface Numbered {
+  readonly message: Message;
   readonly offset: number;
   readonly order: number;
-  readonly message: Message | undefined;
 }
 
-export function decodeAnnouncement(bytes: Buffer): BusRecord[] {
-  const records: BusRecord[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const messageAt = at + FACTS_BYTES;
-    const end = messageAt + LENGTH_BYTES + bytes.readUInt32LE(messageAt);
-    const mark = bytes[at];
-    records.push({
-      epoch: mark === HYPHEN ? '-' : bytes.toString('latin1', at, at + EPOCH_BYTES),
-      offset: bytes.readDoubleLE(at + OFFSET_AT),
-      order: bytes.readDoubleLE(at + ORDER_AT),
-      message: mark === EXCLAMATION ? undefined : decodeMessage(bytes.subarray(messageAt, end)),
-    });
-    at = end;
-  }
-  return records;
+function numbered(bytes: Buffer, { offset, order, count }: EntryFacts): Numbered[] {
+  const before = count - 1;
+  return messagesIn(bytes).map((message, i) => ({
+    message,
+    offset: offset - before + i,
+    order: order - before + i,
+  }));
+}
+
+export interface Announcement {
+  /** `-`: without history. */
+  readonly epoch: string;
+  /** None when the log's state has changed. */
+  readonly publications: readonly Numbered[];
+}
+
+export function decodeAnnouncement(bytes: Buffer): Announcement {
+  const epoch = bytes[0] === HYPHEN ? '-' : bytes.toString('latin1', 0, EPOCH_BYTES);
+  return { epoch, publications: numbered(bytes, readFacts(bytes)) };
 }
 
 export interface LogFacts {
@@ -129,40 +144,64 @@ function parseAncestor(text: string): Ancestor {
 
 /** Facts of an entry; `lasting` and `own` are the log's as it was before the entry. */
 export interface EntryFacts {
+  /** Of its first message. */
+  readonly first: number;
+  /** Of its last message. */
   readonly offset: number;
   readonly lasting: number;
   readonly own: number;
+  /** Of its last message; its other messages have those before it. */
   readonly order: number;
-  /** ms since 1970; 0: never. */
+  /** Of each of its messages, ms since 1970; 0: never. */
   readonly expiresMs: number;
   readonly hasOwnTtl: boolean;
   readonly bytes: number;
+  /** Of its messages. */
+  readonly count: number;
 }
 
 export function readFacts(entry: Buffer): EntryFacts {
+  const offset = entry.readDoubleLE(OFFSET_AT);
   const expires = entry.readDoubleLE(EXPIRES_AT);
+  const count = entry.readUInt16LE(COUNT_AT);
   return {
-    offset: entry.readDoubleLE(OFFSET_AT),
+    first: offset - count + 1,
+    offset,
     lasting: entry.readDoubleLE(LASTING_AT),
     own: entry.readDoubleLE(OWN_AT),
     order: entry.readDoubleLE(ORDER_AT),
     expiresMs: Math.abs(expires),
     hasOwnTtl: expires < 0,
     bytes: entry.readDoubleLE(BYTES_AT),
+    count,
   };
 }
 
-export function messageOf(entry: Buffer): Message {
-  return decodeMessage(entry.subarray(FACTS_BYTES));
+/** The facts of an entry without its messages before `from`. */
+export function factsFrom(facts: EntryFacts, from: number): EntryFacts {
+  const { first, offset, lasting, own, expiresMs, hasOwnTtl } = facts;
+  if (first >= from) return facts;
+  return {
+    ...facts,
+    first: from,
+    count: offset - from + 1,
+    lasting: hasOwnTtl ? lasting : from - 1,
+    own: hasOwnTtl ? Math.max(own, expiresMs) : own,
+  };
+}
+
+/** The messages of an entry from offset `from` to `to`. */
+export function messagesOf(entry: Buffer, from: number, to = Number.POSITIVE_INFINITY): Numbered[] {
+  return numbered(entry, readFacts(entry)).filter(({ offset }) => offset >= from && offset <= to);
 }
 
 /**
- * The last entry before `first` that is lost, when everything before it is gone. Entries whose publisher chose their
- * ttl are not lost once it has run out. Without `first`, all of the log is gone.
+ * The last message before the entry `first` that is lost, when everything before it is gone. Messages whose publisher
+ * chose their ttl are not lost once it has run out. Without `first`, all of the log is gone.
  */
 export function lostBefore(log: LogFacts, first: EntryFacts | undefined, nowMs: number): number {
   if (first === undefined) return log.own > nowMs ? log.offset : log.lasting;
-  return first.own > nowMs ? first.offset - 1 : first.lasting;
+  return first.own > nowMs ? first.first - 1 : first.lasting;
 }
 
 export function stateOf(log: LogFacts, floor: number): LogState {

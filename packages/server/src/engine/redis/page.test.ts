@@ -9,51 +9,54 @@ const CHANGES_NOTHING = -1;
 const UNBORN = { epoch: '-g19', offset: 0, floor: 0 };
 
 interface Entry {
+  /** Of its last message. */
   readonly order: number;
   readonly ttl: 'none' | 'usual' | 'own';
   readonly isExpired: boolean;
+  /** Of its messages. */
+  readonly count: number;
 }
 
 /** A channel as Redis holds it, and what a reader of all of it must be shown. */
 class FakeLog {
   readonly entries: { bytes: Buffer; offset: number; order: number }[] = [];
   readonly shown: number[] = [];
-  /** Newest entry that is lost. */
+  /** Newest message that is lost. */
   lostTo = 0;
+  readonly #kept: number;
   #lasting = 0;
   #own = 0;
   #bytes = 0;
+  #offset = 0;
 
   readonly channel: string;
 
+  /** Of an entry that is trimmed in part, all messages are still in Redis. */
   constructor(channel: string, entries: readonly Entry[], trimmed: number) {
     this.channel = channel;
-    entries.forEach(({ order, ttl, isExpired }, i) => {
-      const offset = i + 1;
+    this.#kept = entries.reduce((sum, { count }) => sum + count, 0) - trimmed;
+    let isUncertain = false;
+    for (const { order, ttl, isExpired, count } of entries) {
       const expires = ttl === 'none' ? 0 : isExpired ? NOW - 1 : NOW + 1000;
-      const form = formOf({
-        id: `${order}`,
-        type: 'info',
-        channels: [channel],
-        exclude: undefined,
-        timeMs: NOW,
-        json: Buffer.alloc(20, 0x20),
-      });
-      const blob = Buffer.alloc(form.bytes);
-      writeMessage(blob, 0, form);
-      this.#bytes += blob.length;
-      const facts = this.#facts(offset, order, ttl === 'own' ? -expires : expires);
-      this.entries.push({ bytes: Buffer.concat([facts, blob]), offset, order });
+      const first = this.#offset + 1;
+      const blobs = Array.from({ length: count }, (_, i) => blobOf(channel, order - count + 1 + i));
+      this.#offset += count;
+      this.#bytes += blobs.reduce((sum, { length }) => sum + length, 0);
+      const facts = this.#facts(this.#offset, order, ttl === 'own' ? -expires : expires, count);
+      if (this.#offset > trimmed) {
+        this.entries.push({ bytes: Buffer.concat([facts, ...blobs]), offset: this.#offset, order });
+      }
       if (ttl === 'own') this.#own = Math.max(this.#own, expires);
-      else this.#lasting = offset;
-      const isTrimmed = offset <= trimmed;
-      const mayPass = ttl === 'own' && isExpired;
-      if (isTrimmed ? !mayPass : isExpired && ttl === 'usual') this.lostTo = offset;
-      else if (!isTrimmed && !(isExpired && ttl !== 'none')) this.shown.push(offset);
-    });
-    this.entries.splice(0, trimmed);
+      else this.#lasting = this.#offset;
+      for (let offset = first; offset <= this.#offset; offset++) {
+        const isTrimmed = offset <= trimmed;
+        const mayPass = ttl === 'own' && isExpired;
+        if (isTrimmed && ttl === 'own' && !isExpired) isUncertain = true;
+        if (isTrimmed ? !mayPass : isExpired && ttl === 'usual') this.lostTo = offset;
+        else if (!isTrimmed && !(isExpired && ttl !== 'none')) this.shown.push(offset);
+      }
+    }
     // Which of the trimmed ones it was, nobody knows any more: all of them count.
-    const isUncertain = entries.slice(0, trimmed).some(({ ttl, isExpired }) => ttl === 'own' && !isExpired);
     if (isUncertain) this.lostTo = Math.max(this.lostTo, trimmed);
   }
 
@@ -67,31 +70,50 @@ class FakeLog {
       list.push(entryBytes);
       bytes += entryBytes.length - FACTS_BYTES;
     }
-    return { channel: this.channel, after, log: this.#log(), list, nowMs: NOW, maxBytes, unborn: UNBORN };
+    const { channel } = this;
+    const log = this.#log();
+    return { channel, after, log, list, maxMessages: this.#kept, nowMs: NOW, maxBytes, unborn: UNBORN };
   }
 
   #log() {
-    const count = this.entries.at(-1)?.offset ?? 0;
-    const offset = Math.max(count, this.lostTo);
-    if (offset === 0) return undefined;
+    if (this.#offset === 0) return undefined;
     return readLog(
-      Buffer.concat([this.#facts(offset, 1, CHANGES_NOTHING), Buffer.alloc(16), Buffer.from('run\0')]),
+      Buffer.concat([
+        this.#facts(this.#offset, 1, CHANGES_NOTHING, 1),
+        Buffer.alloc(16),
+        Buffer.from('run\0'),
+      ]),
     );
   }
 
-  #facts(offset: number, order: number, expires: number): Buffer {
+  #facts(offset: number, order: number, expires: number, count: number): Buffer {
     const numbers = Buffer.from(
       Float64Array.of(offset, this.#lasting, this.#own, order, expires, this.#bytes).buffer,
     );
-    return Buffer.concat([Buffer.from('epoch001'), numbers]);
+    return Buffer.concat([Buffer.from('epoch001'), numbers, Buffer.from(Uint16Array.of(count).buffer)]);
   }
+}
+
+function blobOf(channel: string, order: number): Buffer {
+  const form = formOf({
+    id: `${order}`,
+    type: 'info',
+    channels: [channel],
+    exclude: undefined,
+    timeMs: NOW,
+    json: Buffer.alloc(20, 0x20),
+  });
+  const blob = Buffer.alloc(form.bytes);
+  writeMessage(blob, 0, form);
+  return blob;
 }
 
 const entry = fc.record({
   ttl: fc.constantFrom('none', 'usual', 'own') as fc.Arbitrary<Entry['ttl']>,
   isExpired: fc.boolean(),
+  count: fc.integer({ min: 1, max: 3 }),
 });
-const channels = fc.array(fc.record({ entries: fc.array(entry, { maxLength: 12 }), trimmed: fc.nat(6) }), {
+const channels = fc.array(fc.record({ entries: fc.array(entry, { maxLength: 12 }), trimmed: fc.nat(10) }), {
   minLength: 1,
   maxLength: 4,
 });
@@ -105,12 +127,16 @@ describe('a page of several channels', () => {
         const orders = plans.map(() => [] as number[]);
         for (let i = 0; i < 12; i++) {
           plans.forEach((plan, c) => {
-            if (i < plan.entries.length) orders[c]?.push(++order);
+            const next = plan.entries[i];
+            if (next === undefined) return;
+            order += next.count;
+            orders[c]?.push(order);
           });
         }
         const logs = plans.map(({ entries, trimmed }, c) => {
           const all = entries.map((e, i) => ({ ...e, order: orders[c]?.[i] ?? 0 }));
-          return new FakeLog(`channel:${c}`, all, Math.min(trimmed, entries.length));
+          const messages = all.reduce((sum, { count }) => sum + count, 0);
+          return new FakeLog(`channel:${c}`, all, Math.min(trimmed, messages));
         });
         const positions = logs.map(() => 0);
         const shown = logs.map(() => [] as number[]);

@@ -1,12 +1,13 @@
 /** Puts together what was read of several channels: in the order of publishing, and never past what is not read yet. */
 import type { HistoryPage, LogState } from '../../core/engine.ts';
-import type { Message, Place, Publication } from '../../core/message.ts';
+import type { Place, Publication } from '../../core/message.ts';
 import {
-  type EntryFacts,
   FACTS_BYTES,
+  factsFrom,
   type LogFacts,
   lostBefore,
-  messageOf,
+  messagesOf,
+  type Numbered,
   readFacts,
   stateOf,
 } from './codec.ts';
@@ -16,8 +17,10 @@ export interface ChannelRead {
   readonly channel: string;
   readonly after: number;
   readonly log: LogFacts | undefined;
-  /** Entries as they stand in the history. */
+  /** Entries as they stand in the history; of the first, messages may be left out. */
   readonly list: readonly Buffer[];
+  /** That a channel keeps. */
+  readonly maxMessages: number;
   readonly nowMs: number;
   /** The list was cut at so many bytes. */
   readonly maxBytes: number;
@@ -25,11 +28,9 @@ export interface ChannelRead {
   readonly unborn: LogState;
 }
 
-interface Entry {
-  readonly order: number;
-  readonly offset: number;
+interface Entry extends Numbered {
+  /** Of the channel. */
   readonly index: number;
-  readonly message: Message;
 }
 
 export function assemblePage(reads: readonly ChannelRead[], maxBytes: number): HistoryPage {
@@ -39,8 +40,7 @@ export function assemblePage(reads: readonly ChannelRead[], maxBytes: number): H
   for (const { isCut, lastOrder } of channels) if (isCut) horizon = Math.min(horizon, lastOrder);
   const entries: Entry[] = [];
   channels.forEach(({ kept }, index) => {
-    for (const { facts, message } of kept)
-      entries.push({ order: facts.order, offset: facts.offset, index, message });
+    for (const { order, offset, message } of kept) entries.push({ order, offset, message, index });
   });
   entries.sort((a, b) => a.order - b.order || (a.message.id < b.message.id ? -1 : 1));
 
@@ -76,24 +76,25 @@ function isSame(entry: Entry | undefined, first: Entry): boolean {
   return entry !== undefined && entry.order === first.order && entry.message.id === first.message.id;
 }
 
-function readChannel({ after, log, list, nowMs, maxBytes, unborn }: ChannelRead) {
+function readChannel({ after, log, list, maxMessages, nowMs, maxBytes, unborn }: ChannelRead) {
   if (log === undefined) {
     return { state: unborn, kept: [], reachedOffset: after, isCut: false, lastOrder: 0 };
   }
-  const entries: { facts: EntryFacts; message: Message }[] = [];
+  const from = Math.max(after, log.offset - maxMessages) + 1;
+  const found: Numbered[] = [];
   let lostTo = 0;
   let bytes = 0;
   let previous = after;
   let lastOrder = 0;
   for (const entry of list) {
-    const facts = readFacts(entry);
+    const facts = factsFrom(readFacts(entry), from);
     bytes += entry.length - FACTS_BYTES;
-    if (facts.offset > previous + 1) {
+    if (facts.first > previous + 1) {
       const lost = lostBefore(log, facts, nowMs);
       if (lost > previous) lostTo = lost;
     }
     const isExpired = facts.expiresMs !== 0 && facts.expiresMs <= nowMs;
-    if (!isExpired) entries.push({ facts, message: messageOf(entry) });
+    if (!isExpired) found.push(...messagesOf(entry, from));
     else if (!facts.hasOwnTtl) lostTo = facts.offset;
     previous = facts.offset;
     lastOrder = facts.order;
@@ -105,7 +106,7 @@ function readChannel({ after, log, list, nowMs, maxBytes, unborn }: ChannelRead)
   const isCut = list.length > 0 && bytes >= maxBytes && previous < log.offset;
   return {
     state: stateOf(log, lostTo),
-    kept: entries.filter(({ facts }) => facts.offset > lostTo),
+    kept: found.filter(({ offset }) => offset > lostTo),
     reachedOffset: isCut ? previous : Math.max(after, log.offset),
     isCut,
     lastOrder,

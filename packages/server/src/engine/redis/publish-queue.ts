@@ -270,7 +270,8 @@ export class PublishQueue {
       for (const { bus } of direct) if (!nodes.has(bus)) nodes.set(bus, channels.size + nodes.size + 1);
     }
     const forms: MessageForm[] = [];
-    let bytes = 0;
+    let metaBytes = 0;
+    let messageBytes = 0;
     for (const { draft, logs, direct } of parts) {
       const { message, fingerprint } = draft;
       if (fingerprint !== undefined) {
@@ -280,32 +281,35 @@ export class PublishQueue {
       }
       const form = formOf(message);
       forms.push(form);
-      bytes += META_BYTES + 2 * (logs.length + direct.length - 1) + form.bytes;
-      if (fingerprint !== undefined) bytes += FINGERPRINT_BYTES;
+      metaBytes += META_BYTES + 2 * (logs.length + direct.length - 1);
+      if (fingerprint !== undefined) metaBytes += FINGERPRINT_BYTES;
+      messageBytes += form.bytes;
     }
-    // One argument for all of them: each more would cost this process and Redis an allocation.
-    const messages = Buffer.allocUnsafe(bytes);
+    // Two arguments for all of them: each more would cost this process and Redis an allocation.
+    const metas = Buffer.allocUnsafe(metaBytes);
+    const messages = Buffer.allocUnsafe(messageBytes);
     let at = 0;
+    let messageAt = 0;
     parts.forEach(({ draft, logs, direct }, i) => {
       const { message, fingerprint, ttlMs = 0, hasOwnTtl } = draft;
       const form = forms[i] as MessageForm;
-      at = messages.writeDoubleLE(ttlMs, at);
-      at = messages.writeDoubleLE(message.timeMs, at);
-      at = messages.writeUInt8(hasOwnTtl ? 1 : 0, at);
-      at = messages.writeUInt16LE(logs.length, at);
-      at = messages.writeUInt16LE(logs.length + direct.length, at);
-      at = messages.writeUInt8(fingerprint === undefined ? 0 : FINGERPRINT_BYTES, at);
-      at = messages.writeUInt32LE(form.bytes, at);
-      for (const channel of logs) at = messages.writeUInt16LE(channels.get(channel) as number, at);
-      for (const { bus } of direct) at = messages.writeUInt16LE(nodes.get(bus) as number, at);
-      if (fingerprint !== undefined) at += messages.write(fingerprint, at, FINGERPRINT_BYTES, 'base64url');
-      at = writeMessage(messages, at, form);
+      at = metas.writeDoubleLE(ttlMs, at);
+      at = metas.writeDoubleLE(message.timeMs, at);
+      at = metas.writeUInt8(hasOwnTtl ? 1 : 0, at);
+      at = metas.writeUInt16LE(logs.length, at);
+      at = metas.writeUInt16LE(logs.length + direct.length, at);
+      at = metas.writeUInt8(fingerprint === undefined ? 0 : FINGERPRINT_BYTES, at);
+      at = metas.writeUInt32LE(form.bytes, at);
+      for (const channel of logs) at = metas.writeUInt16LE(channels.get(channel) as number, at);
+      for (const { bus } of direct) at = metas.writeUInt16LE(nodes.get(bus) as number, at);
+      if (fingerprint !== undefined) at += metas.write(fingerprint, at, FINGERPRINT_BYTES, 'base64url');
+      messageAt = writeMessage(messages, messageAt, form);
     });
     const counts = [keys.length, channels.size, channels.size + nodes.size];
     for (const channel of channels.keys()) keys.push(names.log(channel));
-    for (const channel of channels.keys()) keys.push(names.history(channel));
     for (const channel of channels.keys()) keys.push(names.audience(channel));
-    return { keys, args: [...counts.map(String), ...nodes.keys(), messages], channels };
+    for (const channel of channels.keys()) keys.push(names.history(channel));
+    return { keys, args: [...counts.map(String), ...nodes.keys(), metas, messages], channels };
   }
 
   #resolve(parts: readonly Part[], channels: ReadonlyMap<string, number>, reply: Reply, runId: string): void {

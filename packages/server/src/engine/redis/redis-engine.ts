@@ -25,8 +25,10 @@ import { type Acknowledged, AcknowledgedPositions } from './acknowledged.ts';
 import {
   decodeAnnouncement,
   type EntryFacts,
+  factsFrom,
+  type LogFacts,
   lostBefore,
-  messageOf,
+  messagesOf,
   NODE_ID_CHARS,
   nodeOfConnectionChannel,
   readFacts,
@@ -338,11 +340,19 @@ export class RedisEngine implements Engine {
     const [now, bytes, first, list] = reply as [Buffer, Buffer, Buffer, Buffer[]];
     const log = readLog(bytes);
     if (log === undefined) return { state: this.#unborn(), publications: [] };
-    const publications = list.map((entry): Publication => {
-      const { offset, order } = readFacts(entry);
-      return { message: messageOf(entry), places: [{ channel, epoch: log.epoch, offset }], order };
+    const lowest = log.offset - this.#options.maxMessagesPerChannel + 1;
+    const publications = list.flatMap((entry) => {
+      const messages = messagesOf(entry, Math.max(from, lowest), to);
+      return (reverse ? messages.reverse() : messages).map(
+        ({ message, offset, order }): Publication => ({
+          message,
+          places: [{ channel, epoch: log.epoch, offset }],
+          order,
+        }),
+      );
     });
-    return { state: stateOf(log, lostBefore(log, factsOf(first), numberOf(now))), publications };
+    const state = stateOf(log, lostBefore(log, this.#firstOf(log, first), numberOf(now)));
+    return { state, publications: publications.slice(0, limit) };
   }
 
   async channels({ prefix, after, limit }: { prefix: string; after: string; limit: number }): Promise<{
@@ -511,18 +521,19 @@ export class RedisEngine implements Engine {
     if (channel === undefined) {
       if (bytes[0] === AT_SIGN) this.#onNodeMessage(bytes);
       else
-        for (const { message, order } of decodeAnnouncement(bytes)) {
-          if (message !== undefined)
-            this.#announce({ message, places: this.#placesHere(message.channels), order });
+        for (const { message, order } of decodeAnnouncement(bytes).publications) {
+          this.#announce({ message, places: this.#placesHere(message.channels), order });
         }
       return;
     }
-    for (const { epoch, offset, order, message } of decodeAnnouncement(bytes)) {
-      if (message === undefined) {
-        this.#listener?.onSuspect([channel]);
-        continue;
-      }
-      this.#watched.set(channel, `${epoch} ${offset}`);
+    const { epoch, publications } = decodeAnnouncement(bytes);
+    const newest = publications.at(-1);
+    if (newest === undefined) {
+      this.#listener?.onSuspect([channel]);
+      return;
+    }
+    this.#watched.set(channel, `${epoch} ${newest.offset}`);
+    for (const { message, offset, order } of publications) {
       this.#announce({ message, places: [{ channel, epoch, offset }], order });
     }
   }
@@ -590,7 +601,7 @@ export class RedisEngine implements Engine {
       indexes.forEach((index, i) => {
         const log = readLog(rest[2 * i] as Buffer);
         if (log === undefined) return;
-        const first = factsOf(rest[2 * i + 1] as Buffer);
+        const first = this.#firstOf(log, rest[2 * i + 1] as Buffer);
         states[index] = stateOf(log, lostBefore(log, first, numberOf(now)));
       });
     });
@@ -619,6 +630,7 @@ export class RedisEngine implements Engine {
             after: offset,
             log: readLog(rest[2 * i] as Buffer),
             list: rest[2 * i + 1] as Buffer[],
+            maxMessages: this.#options.maxMessagesPerChannel,
             nowMs: numberOf(now),
             maxBytes: share,
             unborn,
@@ -636,19 +648,14 @@ export class RedisEngine implements Engine {
       const args = [String(this.#options.maxMessagesPerChannel)];
       const [now, ...rest] = (await this.#call('summary', keys, () => args, true)) as [Buffer, ...unknown[]];
       indexes.forEach((index, i) => {
-        const [bytes, facts, size, messages] = rest.slice(4 * i, 4 * i + 4) as [
-          Buffer,
-          Buffer,
-          number,
-          number,
-        ];
+        const [bytes, facts, size] = rest.slice(3 * i, 3 * i + 3) as [Buffer, Buffer, number];
         const log = readLog(bytes);
-        const first = factsOf(facts);
+        const first = log && this.#firstOf(log, facts);
         if (log === undefined || first === undefined) return;
         summaries[index] = {
           channel: channels[index] as string,
           ...stateOf(log, lostBefore(log, first, numberOf(now))),
-          messages,
+          messages: log.offset - first.first + 1,
           bytes: log.bytes - first.bytes + size,
           lastPublishedMs: Math.floor(log.order / 1000),
         };
@@ -673,6 +680,12 @@ export class RedisEngine implements Engine {
       }),
     );
     return [...names];
+  }
+
+  /** Facts of what a channel keeps, from the facts of its first entry. */
+  #firstOf(log: LogFacts, facts: Buffer): EntryFacts | undefined {
+    if (facts.length === 0) return undefined;
+    return factsFrom(readFacts(facts), log.offset - this.#options.maxMessagesPerChannel + 1);
   }
 
   #logKeys(channel: string): [string, string] {
@@ -715,10 +728,6 @@ export class RedisEngine implements Engine {
 }
 
 const AT_SIGN = 0x40;
-
-function factsOf(first: Buffer): EntryFacts | undefined {
-  return first.length === 0 ? undefined : readFacts(first);
-}
 
 function numberOf(text: Buffer): number {
   return Number(text.toString('latin1'));
