@@ -103,8 +103,13 @@ end
 -- announcement. An entry is read as a whole, so it has a bound.
 local ENTRY_BYTES = 8192
 local messages = ARGV[14 - channel_count + bus_count]
-local bus, log_of_bus, first_at, end_at, count, expires, order_of_last, lasting_before, own_before = 0, nil, 1, 1, 0, 0, 0, 0, 0
+local bus, log_of_bus = 0, nil
+local first_at, end_at, count = 1, 1, 0
+local expires, order_of_last, lasting_before, own_before = 0, 0, 0, 0
 local listeners = {}
+
+-- Messages between two looks at what a channel need not keep.
+local TRIM_INTERVAL = 128
 
 local function append(history, log, facts, entry)
   local offset = log.offset
@@ -120,13 +125,14 @@ local function append(history, log, facts, entry)
       log.expires = -1
       log.rest, log.is_renewed = false, true
     end
-  elseif log.expires >= 0 and math.abs(expires) > log.expires then
+  elseif log.expires >= 0 and (expires > log.expires or -expires > log.expires) then
     -- A little later than needed, so that it is not set again with every message.
-    log.expires = math.abs(expires) + math.min(60000, math.floor((math.abs(expires) - now) / 4))
+    local latest = math.abs(expires)
+    log.expires = latest + math.min(60000, math.floor((latest - now) / 4))
     log.rest, log.is_renewed = false, true
     call('PEXPIREAT', history, whole(log.expires))
   end
-  if offset % 32 < count then
+  if offset % TRIM_INTERVAL < count then
     if offset > max_messages then call('XTRIM', history, 'MINID', '~', whole(offset - max_messages + 1)) end
     drop_expired(history)
   end

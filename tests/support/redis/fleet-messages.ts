@@ -4,6 +4,8 @@ import type { Random } from '../random.ts';
 import type { SentMessage } from './fleet-record.ts';
 
 const TWO_CHANNEL_SHARE = 0.1;
+/** Of those that go where the one before went: what goes to one channel in a row is kept together. */
+const SAME_CHANNELS_SHARE = 0.6;
 const MAX_TEXT_CHARS = 100;
 
 export class FleetMessages {
@@ -20,9 +22,11 @@ export class FleetMessages {
 
   /** The next ones of a publisher. */
   make(count: number, publisher: number, random: Random): MessageBody[] {
+    let channels = this.#pickChannels(random);
     return Array.from({ length: count }, () => {
       const text = 'x'.repeat(random.between(0, MAX_TEXT_CHARS));
-      return this.#add(this.#pickChannels(random), publisher, 'progress', text);
+      if (random.next() >= SAME_CHANNELS_SHARE) channels = this.#pickChannels(random);
+      return this.#add(channels, publisher, 'progress', text);
     });
   }
 
