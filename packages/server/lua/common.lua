@@ -4,7 +4,7 @@
 --   log      string  `FACTS` of the newest entry, then `REST`, then the log's ancestors
 --   history  stream  entries; the ID is `<offset>-0` of its last message, field d: `FACTS` of the entry, then its messages, each
 --                    with its length before it
---   audience string  `node count …`: how many streams of a node have joined the channel
+--   audience hash    node id -> how many of its streams have joined the channel
 -- An entry is announced on the bus as it stands in the history.
 --
 -- Numbers are kept as eight bytes each: writing one as text takes Lua as long as half a command takes Redis.

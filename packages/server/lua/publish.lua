@@ -1,7 +1,7 @@
 -- Publishes messages: per message the check of its id, an offset in each of its channels, the entry, its expiry, and
 -- the announcement; all or nothing.
 --
--- KEYS  receipts, of the messages that have a fingerprint; then per channel with history: logs, then audiences, then histories
+-- KEYS  receipts, of the messages that have a fingerprint; then per channel with history: logs, then histories, then audiences
 -- ARGV  1 run id of this server, as the node believes: another one than the log's closes the log's epoch
 --       2 deadline, microseconds since 1970 on this server's clock: nothing is done later (0: none)
 --       3 epoch of logs that begin a new life
@@ -22,7 +22,7 @@ local max_messages, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
 local retention, receipt_ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
 local publish, renews = ARGV[8], ARGV[9] == '1'
 local receipt_count, channel_count, bus_count = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local log_keys, histories = receipt_count, receipt_count + 2 * channel_count
+local log_keys, histories, audiences = receipt_count, receipt_count + channel_count, receipt_count + 2 * channel_count
 
 -- ttl in ms (0: none), time in ms (of the receipt), 1 when its publisher chose the ttl, channels with history, bus channels
 -- in all, bytes of the fingerprint (0: none), bytes of the message, number of the first bus channel
@@ -32,12 +32,11 @@ local start_us = now_us()
 if deadline > 0 and start_us > deadline then return redis.error_reply('LATE the deadline has passed') end
 local now = math.floor(start_us / 1000)
 
--- Logs, then audiences. Lua's stack bounds how many values go in one call.
+-- Lua's stack bounds how many values go in one call.
 local MOST_KEYS = 4000
 local texts = {}
-for first = 1, 2 * channel_count, MOST_KEYS do
-  local last = math.min(first + MOST_KEYS - 1, 2 * channel_count)
-  local some = call('MGET', unpack(KEYS, log_keys + first, log_keys + last))
+for first = 1, channel_count, MOST_KEYS do
+  local some = call('MGET', unpack(KEYS, log_keys + first, log_keys + math.min(first + MOST_KEYS - 1, channel_count)))
   for i = 1, #some do texts[first + i - 1] = some[i] end
 end
 
@@ -262,7 +261,7 @@ for c = 1, channel_count do
   end
   results[r + 1] = log.epoch
   -- Where nobody listens no stream has joined.
-  results[r + 2] = listeners[c] == 0 and '' or texts[channel_count + c] or ''
+  results[r + 2] = listeners[c] == 0 and '' or table.concat(call('HGETALL', KEYS[audiences + c]), ' ')
   r = r + 2
 end
 return results

@@ -55,17 +55,6 @@ export function writeMessage(
   return at + bytes;
 }
 
-/** Of an entry or an announcement. */
-function messagesIn(bytes: Buffer): Message[] {
-  const messages: Message[] = [];
-  for (let at = FACTS_BYTES; at < bytes.length; ) {
-    const end = at + LENGTH_BYTES + bytes.readUInt32LE(at);
-    messages.push(decodeMessage(bytes.subarray(at + LENGTH_BYTES, end)));
-    at = end;
-  }
-  return messages;
-}
-
 function decodeMessage(bytes: Buffer): Message {
   const end = bytes.indexOf(NEWLINE);
   const [id, type, timeMs, channels, exclude] = JSON.parse(bytes.toString('utf8', 0, end)) as [
@@ -85,15 +74,6 @@ export interface Numbered {
   readonly order: number;
 }
 
-function numbered(bytes: Buffer, { offset, order, count }: EntryFacts): Numbered[] {
-  const before = count - 1;
-  return messagesIn(bytes).map((message, i) => ({
-    message,
-    offset: offset - before + i,
-    order: order - before + i,
-  }));
-}
-
 export interface Announcement {
   /** `-`: without history. */
   readonly epoch: string;
@@ -103,7 +83,7 @@ export interface Announcement {
 
 export function decodeAnnouncement(bytes: Buffer): Announcement {
   const epoch = bytes[0] === HYPHEN ? '-' : bytes.toString('latin1', 0, EPOCH_BYTES);
-  return { epoch, publications: numbered(bytes, readFacts(bytes)) };
+  return { epoch, publications: messagesOf(bytes, readFacts(bytes)) };
 }
 
 export interface LogFacts {
@@ -156,16 +136,13 @@ export interface EntryFacts {
   readonly expiresMs: number;
   readonly hasOwnTtl: boolean;
   readonly bytes: number;
-  /** Of its messages. */
-  readonly count: number;
 }
 
 export function readFacts(entry: Buffer): EntryFacts {
   const offset = entry.readDoubleLE(OFFSET_AT);
   const expires = entry.readDoubleLE(EXPIRES_AT);
-  const count = entry.readUInt16LE(COUNT_AT);
   return {
-    first: offset - count + 1,
+    first: offset - entry.readUInt16LE(COUNT_AT) + 1,
     offset,
     lasting: entry.readDoubleLE(LASTING_AT),
     own: entry.readDoubleLE(OWN_AT),
@@ -173,26 +150,34 @@ export function readFacts(entry: Buffer): EntryFacts {
     expiresMs: Math.abs(expires),
     hasOwnTtl: expires < 0,
     bytes: entry.readDoubleLE(BYTES_AT),
-    count,
   };
 }
 
 /** The facts of an entry without its messages before `from`. */
 export function factsFrom(facts: EntryFacts, from: number): EntryFacts {
-  const { first, offset, lasting, own, expiresMs, hasOwnTtl } = facts;
+  const { first, lasting, own, expiresMs, hasOwnTtl } = facts;
   if (first >= from) return facts;
   return {
     ...facts,
     first: from,
-    count: offset - from + 1,
     lasting: hasOwnTtl ? lasting : from - 1,
     own: hasOwnTtl ? Math.max(own, expiresMs) : own,
   };
 }
 
-/** The messages of an entry from offset `from` to `to`. */
-export function messagesOf(entry: Buffer, from: number, to = Number.POSITIVE_INFINITY): Numbered[] {
-  return numbered(entry, readFacts(entry)).filter(({ offset }) => offset >= from && offset <= to);
+/** The messages that facts are of: all of an entry's, or its last ones. */
+export function messagesOf(entry: Buffer, { first, offset: last, order }: EntryFacts): Numbered[] {
+  const messages: Numbered[] = [];
+  let offset = last - entry.readUInt16LE(COUNT_AT) + 1;
+  for (let at = FACTS_BYTES; at < entry.length; offset++) {
+    const end = at + LENGTH_BYTES + entry.readUInt32LE(at);
+    if (offset >= first) {
+      const message = decodeMessage(entry.subarray(at + LENGTH_BYTES, end));
+      messages.push({ message, offset, order: order - (last - offset) });
+    }
+    at = end;
+  }
+  return messages;
 }
 
 /**

@@ -24,7 +24,7 @@ export class Keys {
     return `${this.#prefix}h:{${channel}}`;
   }
 
-  /** Streams per node that have joined a channel: string. */
+  /** Streams per node that have joined a channel: hash. */
   audience(channel: string): string {
     return `${this.#prefix}a:{${channel}}`;
   }

@@ -94,7 +94,7 @@ function readChannel({ after, log, list, maxMessages, nowMs, maxBytes, unborn }:
       if (lost > previous) lostTo = lost;
     }
     const isExpired = facts.expiresMs !== 0 && facts.expiresMs <= nowMs;
-    if (!isExpired) found.push(...messagesOf(entry, from));
+    if (!isExpired) found.push(...messagesOf(entry, facts));
     else if (!facts.hasOwnTtl) lostTo = facts.offset;
     previous = facts.offset;
     lastOrder = facts.order;

@@ -307,8 +307,8 @@ export class PublishQueue {
     });
     const counts = [keys.length, channels.size, channels.size + nodes.size];
     for (const channel of channels.keys()) keys.push(names.log(channel));
-    for (const channel of channels.keys()) keys.push(names.audience(channel));
     for (const channel of channels.keys()) keys.push(names.history(channel));
+    for (const channel of channels.keys()) keys.push(names.audience(channel));
     return { keys, args: [...counts.map(String), ...nodes.keys(), metas, messages], channels };
   }
 

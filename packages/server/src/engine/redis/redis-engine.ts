@@ -340,9 +340,11 @@ export class RedisEngine implements Engine {
     const [now, bytes, first, list] = reply as [Buffer, Buffer, Buffer, Buffer[]];
     const log = readLog(bytes);
     if (log === undefined) return { state: this.#unborn(), publications: [] };
-    const lowest = log.offset - this.#options.maxMessagesPerChannel + 1;
+    const lowest = Math.max(from, this.#lowestOf(log));
     const publications = list.flatMap((entry) => {
-      const messages = messagesOf(entry, Math.max(from, lowest), to);
+      const messages = messagesOf(entry, factsFrom(readFacts(entry), lowest)).filter(
+        ({ offset }) => offset <= to,
+      );
       return (reverse ? messages.reverse() : messages).map(
         ({ message, offset, order }): Publication => ({
           message,
@@ -684,8 +686,11 @@ export class RedisEngine implements Engine {
 
   /** Facts of what a channel keeps, from the facts of its first entry. */
   #firstOf(log: LogFacts, facts: Buffer): EntryFacts | undefined {
-    if (facts.length === 0) return undefined;
-    return factsFrom(readFacts(facts), log.offset - this.#options.maxMessagesPerChannel + 1);
+    return facts.length === 0 ? undefined : factsFrom(readFacts(facts), this.#lowestOf(log));
+  }
+
+  #lowestOf(log: LogFacts): number {
+    return log.offset - this.#options.maxMessagesPerChannel + 1;
   }
 
   #logKeys(channel: string): [string, string] {
