@@ -22,6 +22,8 @@ class Recorder implements EngineListener {
 }
 
 const RETENTION_DAYS = 7;
+const DAY_MS = 86_400_000;
+const FINGERPRINT = 'abcdefghijklmnopqrstuv';
 const PAGE = 1 << 20;
 let count = 0;
 
@@ -125,7 +127,7 @@ describe('the redis engine', () => {
       sentinelMaster: '',
       maxMessagesPerChannel: 1000,
       maxBytesPerChannel: 1 << 24,
-      channelRetentionMs: RETENTION_DAYS * 86_400_000,
+      channelRetentionMs: RETENTION_DAYS * DAY_MS,
       idempotencyTtlMs: 300_000,
       maxQueueBytes: 1 << 24,
       groupCommit: true,
@@ -403,15 +405,63 @@ describe('the redis engine', () => {
     }
   });
 
-  it('stores nothing more when memory is full, and says so', async () => {
-    const engine = await open();
+  it('stores and announces nothing more when memory is full, and says so', async () => {
+    const recorder = new Recorder();
+    const engine = await open({}, recorder);
+    const mine = `connection:${engine.newConnectionId()}`;
+    await engine.watch([mine]);
+    const makers = [
+      () => draft('user:a'),
+      () => draft('user:a', { fingerprint: FINGERPRINT }),
+      () => draft(mine, { fingerprint: FINGERPRINT }),
+    ];
+    await engine.publish(draft('user:b', { fingerprint: FINGERPRINT }));
     await command('CONFIG', 'SET', 'maxmemory', '1');
     try {
-      await expect(engine.publish(draft('user:a'))).rejects.toMatchObject({ code: 'storage_full' });
+      for (const make of makers) {
+        await expect(engine.publish(make())).rejects.toMatchObject({ code: 'storage_full' });
+      }
     } finally {
       await command('CONFIG', 'SET', 'maxmemory', '0');
     }
     expect((await engine.publish(draft('user:a'))).places[0]?.offset).toBe(1);
+    const next = draft(mine);
+    await engine.publish(next);
+    await expect
+      .poll(() => recorder.publications.map(({ message }) => message.id))
+      .toEqual([next.message.id]);
+  });
+
+  it('finds an id in every window that may have it, and frees those that cannot', async () => {
+    // A day, so that no window ends during the test.
+    const engine = await open({ idempotencyTtlMs: DAY_MS });
+    const first = draft('user:a', { fingerprint: FINGERPRINT });
+    const { places } = await engine.publish(first);
+    const windows = async (): Promise<number[]> => {
+      const keys = await command('--raw', 'KEYS', `${prefix}r:${DAY_MS}:*`);
+      return keys
+        .trim()
+        .split('\n')
+        .map((key) => Number(key.split(':').at(-1)))
+        .sort();
+    };
+    const move = (from: number, to: number) =>
+      command('RENAME', `${prefix}r:${DAY_MS}:${from}`, `${prefix}r:${DAY_MS}:${to}`);
+    const [now = 0] = await windows();
+    expect(now).toBe(Math.floor(Date.now() / DAY_MS));
+    const keptMs = Number(await command('PTTL', `${prefix}r:${DAY_MS}:${now}`));
+    expect(keptMs).toBeGreaterThan(DAY_MS);
+    expect(keptMs).toBeLessThan(2 * DAY_MS + 61_000);
+
+    await move(now, now - 1);
+    expect(await engine.publish(first)).toMatchObject({ isRepeat: true, places });
+    await move(now - 1, now + 1);
+    expect(await engine.publish(first)).toMatchObject({ isRepeat: true, places });
+
+    await command('DEL', `${prefix}r:${DAY_MS}:${now}`);
+    await move(now + 1, now - 2);
+    await engine.publish(draft('user:a', { fingerprint: FINGERPRINT }));
+    expect(await windows()).toEqual([now]);
   });
 
   it('goes on when somebody flushes the scripts', async () => {

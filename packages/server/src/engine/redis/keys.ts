@@ -29,9 +29,13 @@ export class Keys {
     return `${this.#prefix}a:{${channel}}`;
   }
 
-  /** What was answered to a publisher's id: string. In a cluster it lives with one of the message's channels. */
-  receipt(id: string, channel?: string): string {
-    return channel === undefined ? `${this.#prefix}r:${id}` : `${this.#prefix}r:{${channel}}${id}`;
+  /**
+   * What was answered to publishers' ids in a window of time, by id: hash. In a cluster it lives with one of the
+   * messages' channels.
+   */
+  receipts(windowMs: number, window: number, channel?: string): string {
+    const name = `${windowMs}:${window}`;
+    return channel === undefined ? `${this.#prefix}r:${name}` : `${this.#prefix}r:{${channel}}${name}`;
   }
 
   /** In a cluster: the message that an id belongs to, whatever its channels: string. */

@@ -77,13 +77,31 @@ interface Group {
   isUnderWay: boolean;
 }
 
+/** Of receipts: the windows of time that a call looks at. */
+interface ReceiptWindows {
+  readonly lengthMs: number;
+  /** Number of the first of `RECEIPT_WINDOWS`. */
+  readonly first: number;
+}
+
+/** Where receipts lie together, and the ids of a call that have theirs there. */
+interface ReceiptHome {
+  readonly number: number;
+  readonly ids: string[];
+}
+
 /** One call stays below a few ms of the server, and of its buffers. */
 const MAX_PARTS = 200;
 const MAX_BYTES = 1024 * 1024;
 /** Of `META` in `lua/publish.lua`. */
-const META_BYTES = 28;
+const META_BYTES = 29;
 /** Of a fingerprint as Redis keeps it. */
 const FINGERPRINT_BYTES = 16;
+/** `WINDOWS` of `lua/publish.lua`, and how many of them are before the current one. */
+const RECEIPT_WINDOWS = 4;
+const RECEIPT_WINDOWS_BEFORE = 2;
+/** So long at least that a call is still within it, or within the next, when it reaches the server. */
+const MIN_RECEIPT_WINDOW_MS = 60_000;
 /** The deadline that a server is given is so much earlier than the one that a publisher sees: clocks are not equal. */
 const CLOCK_MARGIN_MS = 100;
 const MAX_KNOWN_AUDIENCES = 1000;
@@ -214,14 +232,15 @@ export class PublishQueue {
     }
     const startedMs = performance.now();
     const untilMs = first.queuedMs + timeoutMs;
-    const { keys, args, channels } = this.#arguments(parts);
+    const windows = this.#receiptWindows(group.slot);
+    const { keys, args, channels } = this.#arguments(parts, windows);
     const isReplicated = group.ack === 'replicated';
     try {
       const { reply, replicas, shard } = await router.call(
         'publish',
         group.slot,
         keys,
-        (target) => [...this.#header(target, untilMs, isReplicated), ...args],
+        (target) => [...this.#header(target, untilMs, isReplicated, windows), ...args],
         isReplicated ? { untilMs, replicas: ackReplicas } : { untilMs },
       );
       if (isReplicated && replicas < ackReplicas) throw notReplicated(replicas, ackReplicas, timeoutMs);
@@ -238,7 +257,7 @@ export class PublishQueue {
   }
 
   /** The same for every message of a call; see `lua/publish.lua`. */
-  #header(shard: Shard, untilMs: number, renews: boolean): string[] {
+  #header(shard: Shard, untilMs: number, renews: boolean, { lengthMs, first }: ReceiptWindows): string[] {
     const o = this.#options;
     return [
       shard.runId,
@@ -250,17 +269,28 @@ export class PublishQueue {
       String(o.idempotencyTtlMs),
       shard.busKind === 'sharded' ? 'spublish' : 'publish',
       renews ? '1' : '0',
+      String(lengthMs),
+      String(first),
     ];
   }
 
+  /** By the clock of the server that has the slot now. */
+  #receiptWindows(slot: number): ReceiptWindows {
+    const lengthMs = Math.max(this.#options.idempotencyTtlMs, MIN_RECEIPT_WINDOW_MS);
+    const serverMs = Date.now() + (this.#options.router.ownerOf(slot)?.clockOffsetMs ?? 0);
+    return { lengthMs, first: Math.floor(serverMs / lengthMs) - RECEIPT_WINDOWS_BEFORE };
+  }
+
   /** What the messages of a call share is named once; see `lua/publish.lua`. */
-  #arguments(parts: readonly Part[]): {
+  #arguments(
+    parts: readonly Part[],
+    windows: ReceiptWindows,
+  ): {
     keys: string[];
     args: Argument[];
     channels: ReadonlyMap<string, number>;
   } {
     const { keys: names, router } = this.#options;
-    const keys: string[] = [];
     const channels = new Map<string, number>();
     for (const { logs } of parts) {
       for (const channel of logs) if (!channels.has(channel)) channels.set(channel, channels.size + 1);
@@ -269,16 +299,12 @@ export class PublishQueue {
     for (const { direct } of parts) {
       for (const { bus } of direct) if (!nodes.has(bus)) nodes.set(bus, channels.size + nodes.size + 1);
     }
+    const homes = new Map<string | undefined, ReceiptHome>();
     const forms: MessageForm[] = [];
     let metaBytes = 0;
     let messageBytes = 0;
     for (const { draft, logs, direct } of parts) {
       const { message, fingerprint } = draft;
-      if (fingerprint !== undefined) {
-        // Where there is one keyspace an id is one key, whatever the message's channels.
-        const home = logs[0] ?? nodeOfConnectionChannel(direct[0]?.channel ?? '') ?? NO_NODE;
-        keys.push(router.isCluster ? names.receipt(message.id, home) : names.receipt(message.id));
-      }
       const form = formOf(message);
       forms.push(form);
       metaBytes += META_BYTES + 2 * (logs.length + direct.length - 1);
@@ -298,18 +324,37 @@ export class PublishQueue {
       at = metas.writeUInt8(hasOwnTtl ? 1 : 0, at);
       at = metas.writeUInt16LE(logs.length, at);
       at = metas.writeUInt16LE(logs.length + direct.length, at);
-      at = metas.writeUInt8(fingerprint === undefined ? 0 : FINGERPRINT_BYTES, at);
+      let home: ReceiptHome | undefined;
+      if (fingerprint !== undefined) {
+        // Where there is one keyspace they have one home, whatever the message's channels.
+        const name = router.isCluster ? homeOf(logs, direct) : undefined;
+        home = homes.get(name);
+        if (home === undefined) {
+          home = { number: homes.size + 1, ids: [] };
+          homes.set(name, home);
+        }
+        home.ids.push(message.id);
+      }
+      at = metas.writeUInt16LE(home?.number ?? 0, at);
       at = metas.writeUInt32LE(form.bytes, at);
       for (const channel of logs) at = metas.writeUInt16LE(channels.get(channel) as number, at);
       for (const { bus } of direct) at = metas.writeUInt16LE(nodes.get(bus) as number, at);
       if (fingerprint !== undefined) at += metas.write(fingerprint, at, FINGERPRINT_BYTES, 'base64url');
       messageAt = writeMessage(messages, messageAt, form);
     });
-    const counts = [keys.length, channels.size, channels.size + nodes.size];
+    const counts = [homes.size, channels.size, channels.size + nodes.size].map(String);
+    const keys: string[] = [];
+    const ids: string[] = [];
+    for (const [name, home] of homes) {
+      for (let k = 0; k < RECEIPT_WINDOWS; k++) {
+        keys.push(names.receipts(windows.lengthMs, windows.first + k, name));
+      }
+      ids.push(String(home.ids.length), ...home.ids);
+    }
     for (const channel of channels.keys()) keys.push(names.log(channel));
     for (const channel of channels.keys()) keys.push(names.history(channel));
     for (const channel of channels.keys()) keys.push(names.audience(channel));
-    return { keys, args: [...counts.map(String), ...nodes.keys(), metas, messages], channels };
+    return { keys, args: [...counts, ...nodes.keys(), metas, messages, ...ids], channels };
   }
 
   #resolve(parts: readonly Part[], channels: ReadonlyMap<string, number>, reply: Reply, runId: string): void {
@@ -395,6 +440,11 @@ const OURS = Promise.resolve(true);
 const CONFLICT: PartResult = { outcome: 'conflict', places: [], timeMs: 0, audiences: [] };
 
 export const NOBODY: Audience = new Map();
+
+/** A message's receipt lies with one of its channels. */
+function homeOf([channel]: readonly string[], [direct]: readonly DirectChannel[]): string {
+  return channel ?? nodeOfConnectionChannel(direct?.channel ?? '') ?? NO_NODE;
+}
 
 function keyOf(slot: number, ack: AckLevel): number {
   return 2 * slot + (ack === 'replicated' ? 1 : 0);
