@@ -29,7 +29,8 @@ local home_count, channel_count, bus_count = tonumber(ARGV[12]), tonumber(ARGV[1
 -- in the current window, in the one before it, or in the next one when the clock has gone back. The window before these is
 -- outdated, and freed as a whole. Each home has four windows; the node expects that the third is the current one.
 local WINDOWS = 4
--- A window is kept for longer than it is needed, so that the next but one frees it, in a thread of its own, before it expires.
+-- A window is kept for so long after it is needed, so that the next but one frees it, in a thread of its own, before it expires.
+-- And so far a clock may go back.
 local WINDOW_SLACK_MS = 60000
 
 local log_keys = home_count * WINDOWS
@@ -206,7 +207,7 @@ local function open_home(h, at, count)
   end
   local found, older = look(window), look(window - 1)
   for i = 1, count do found[i] = found[i] or older[i] end
-  if window < WINDOWS and call('EXISTS', KEYS[keys + window + 1]) == 1 then
+  if window < WINDOWS and now % window_ms >= window_ms - WINDOW_SLACK_MS and call('EXISTS', KEYS[keys + window + 1]) == 1 then
     local newer = look(window + 1)
     for i = 1, count do found[i] = newer[i] or found[i] end
   end

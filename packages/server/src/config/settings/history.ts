@@ -70,7 +70,9 @@ export const HISTORY_SETTINGS = {
     min: 1,
     max: 604_800,
     unit: 'seconds',
-    about: 'Time within which a publish with the same message `id` is answered with the first result.',
+    about:
+      'Time within which a publish with the same message `id` is answered with the first result. With `MESSAGE_QUEUE_TYPE=redis` ' +
+      'every node needs the same value, and ids from before a change are forgotten.',
   }),
   IDEMPOTENCY_MAX_KEYS: integer({
     default: 1_000_000,
