@@ -1,7 +1,7 @@
 -- Publishes messages: per message the check of its id, an offset in each of its channels, the entry, its expiry, and
 -- the announcement; all or nothing.
 --
--- KEYS  per home of receipts: its windows; then per channel with history: logs, then histories, then audiences
+-- KEYS  receipts: one for each id, or the windows that they lie in; then per channel with history: logs, then histories, then audiences
 -- ARGV  1 run id of this server, as the node believes: another one than the log's closes the log's epoch
 --       2 deadline, microseconds since 1970 on this server's clock: nothing is done later (0: none)
 --       3 epoch of logs that begin a new life
@@ -9,11 +9,11 @@
 --       6 ms that a log's state is kept after its history   7 ms that a receipt is kept
 --       8 `publish` or `spublish`
 --       9 1: a repeat is written again, so that WAIT waits for what it repeats
---       10 ms of a window of receipts   11 number of the first window of each home
---       12 homes   13 channels with history
+--       10 ids   11 ms of a window of receipts (0: each is a key of its own)   12 number of the first window
+--       13 channels with history
 --       14 bus channels: those of these, which have the names of the logs, then those without history
 --       then the latter; in one string per message: `META`, the numbers of its further bus channels, its fingerprint; in one
---       string the messages, each with its length before it; and per home: how many ids, and the ids in the messages' order
+--       string the messages, each with its length before it; and where receipts lie in windows, the ids in the messages' order
 -- Returns per message: its offset, or a list of its offsets where it has not just one channel with history: stored;
 --      `= time epoch offset …`: stored before; `!`: its id was used for another message
 --      then per channel with history: epoch, and `node count …`: the streams that had joined it
@@ -22,34 +22,30 @@ local run, deadline, new_epoch = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local max_messages, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
 local retention, receipt_ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
 local publish, renews = ARGV[8], ARGV[9] == '1'
-local window_ms, first_window = tonumber(ARGV[10]), tonumber(ARGV[11])
-local home_count, channel_count, bus_count = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local id_count, window_ms, first_window = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local channel_count, bus_count = tonumber(ARGV[13]), tonumber(ARGV[14])
 
--- Receipts lie in hashes, one for each window of time in which they were written, which is as long as a receipt is kept: they are
--- in the current window, in the one before it, or in the next one when the clock has gone back. The window before these is
--- outdated, and freed as a whole. Each home has four windows; the node expects that the third is the current one.
+-- Where there is one keyspace, receipts lie in hashes, one for each window of time in which they were written, which is as long
+-- as a receipt is kept, or longer: they are in the current window, in the one before it, or in the next one when the clock has
+-- gone back. The window before these is outdated, and freed as a whole. The node expects that the third of four is the current one.
 local WINDOWS = 4
 -- A window is kept for so long after it is needed, so that the next but one frees it, in a thread of its own, before it expires.
 -- And so far a clock may go back.
 local WINDOW_SLACK_MS = 60000
 
-local log_keys = home_count * WINDOWS
+local log_keys = window_ms > 0 and WINDOWS or id_count
 local histories, audiences = log_keys + channel_count, log_keys + 2 * channel_count
 local metas, messages = ARGV[15 - channel_count + bus_count], ARGV[16 - channel_count + bus_count]
+local ids_at = 16 - channel_count + bus_count
 
 -- ttl in ms (0: none), time in ms (of the receipt), 1 when its publisher chose the ttl, channels with history, bus channels
--- in all, home of the receipt (0: none, and no fingerprint), bytes of the message, number of the first bus channel
-local META = '<ddBHHHI4H'
+-- in all, 1 when it has an id and a fingerprint, bytes of the message, number of the first bus channel
+local META = '<ddBHHBI4H'
 local FINGERPRINT_BYTES = 16
 
 local start_us = now_us()
 if deadline > 0 and start_us > deadline then return redis.error_reply('LATE the deadline has passed') end
 local now = math.floor(start_us / 1000)
-local window = math.floor(now / window_ms) - first_window + 1
-if home_count > 0 and (window < 2 or window > WINDOWS) then
-  return redis.error_reply("LATE the node's clock is off by more than a window of receipts")
-end
-
 -- Lua's stack bounds how many values go in one call.
 local MOST_KEYS = 4000
 local texts = {}
@@ -192,28 +188,6 @@ local function add(number, log, order, message_expires, from, to)
   end
 end
 
--- The receipts of a home, whose ids follow `at` in ARGV: `found` what there was before, for each of them; `written` what is new,
--- by id; `fields` what is written in the end.
-local function open_home(h, at, count)
-  local keys = (h - 1) * WINDOWS
-  local key = KEYS[keys + window]
-  -- It writes before anything else: a server that is out of memory refuses only the first that a script writes.
-  if call('HSETNX', key, '', '') == 1 then
-    if window > 2 then call('UNLINK', KEYS[keys + window - 2]) end
-    call('PEXPIREAT', key, whole((first_window + window + 1) * window_ms + WINDOW_SLACK_MS))
-  end
-  local function look(other)
-    return call('HMGET', KEYS[keys + other], unpack(ARGV, at + 1, at + count))
-  end
-  local found, older = look(window), look(window - 1)
-  for i = 1, count do found[i] = found[i] or older[i] end
-  if window < WINDOWS and now % window_ms >= window_ms - WINDOW_SLACK_MS and call('EXISTS', KEYS[keys + window + 1]) == 1 then
-    local newer = look(window + 1)
-    for i = 1, count do found[i] = newer[i] or found[i] end
-  end
-  return { key = key, at = at, found = found, count = 0, written = {}, fields = {} }
-end
-
 -- A receipt: time of writing, number of channels, time, epoch and offset of each, fingerprint.
 local function receipt_of(numbers, with_history, time, fingerprint)
   if with_history == 1 then
@@ -240,52 +214,78 @@ local function line_of(receipt, fingerprint)
   return sub(receipt, at) == fingerprint and table.concat(words, ' ') or '!'
 end
 
--- A message's line, when its id was used before; false after its receipt was noted.
-local function check_id(home, numbers, with_history, time, fingerprint)
-  home.count = home.count + 1
-  local id = ARGV[home.at + home.count]
-  local receipt = home.written[id] or home.found[home.count]
-  local line = false
-  if receipt and unstruct('<d', receipt) + receipt_ttl > now then
-    line = line_of(receipt, fingerprint)
-    if line == '!' or not renews then return line end
-  else
-    receipt = receipt_of(numbers, with_history, time, fingerprint)
-    home.written[id] = receipt
-  end
-  local fields = home.fields
-  fields[#fields + 1] = id
-  fields[#fields + 1] = receipt
-  return line
-end
+-- `note` returns the receipt that there was before for the n-th id, or false when it has noted the one that it was given. `renew`
+-- writes one again.
+local note, renew
+-- Where receipts lie in windows: what is new, by id, and all fields that are written in the end.
+local written, fields, current = {}, {}, nil
 
-local homes = {}
-do
-  local at = 17 - channel_count + bus_count
-  for h = 1, home_count do
-    local count = tonumber(ARGV[at])
-    homes[h] = open_home(h, at, count)
-    at = at + count + 1
+if window_ms > 0 then
+  local window = math.floor(now / window_ms) - first_window + 1
+  if window < 2 or window > WINDOWS then
+    return redis.error_reply("LATE the node's clock is off by more than a window of receipts")
+  end
+  current = KEYS[window]
+  -- It writes before anything else: a server that is out of memory refuses only the first that a script writes.
+  if call('HSETNX', current, '', '') == 1 then
+    if window > 2 then call('UNLINK', KEYS[window - 2]) end
+    call('PEXPIREAT', current, whole((first_window + window + 1) * window_ms + WINDOW_SLACK_MS))
+  end
+  local function look(other)
+    return call('HMGET', KEYS[other], unpack(ARGV, ids_at + 1, ids_at + id_count))
+  end
+  local found, older = look(window), look(window - 1)
+  for i = 1, id_count do found[i] = found[i] or older[i] end
+  if window < WINDOWS and now % window_ms >= window_ms - WINDOW_SLACK_MS and call('EXISTS', KEYS[window + 1]) == 1 then
+    local newer = look(window + 1)
+    for i = 1, id_count do found[i] = newer[i] or found[i] end
+  end
+  renew = function(n, receipt)
+    fields[#fields + 1] = ARGV[ids_at + n]
+    fields[#fields + 1] = receipt
+  end
+  note = function(n, receipt)
+    local id = ARGV[ids_at + n]
+    local before = written[id] or found[n]
+    if before and unstruct('<d', before) + receipt_ttl > now then return before end
+    written[id] = receipt
+    renew(n, receipt)
+    return false
+  end
+elseif id_count > 0 then
+  -- An absolute time: from a relative one Redis would make it anew for every receipt.
+  local expires = whole(now + receipt_ttl)
+  renew = function(n, receipt)
+    call('SET', KEYS[n], receipt, 'KEEPTTL')
+  end
+  note = function(n, receipt)
+    return not call('SET', KEYS[n], receipt, 'PXAT', expires, 'NX') and call('GET', KEYS[n])
   end
 end
 
 local results = {}
-local r, at = 0, 1
+local r, n, at = 0, 0, 1
 local metas_bytes, message_at = #metas, 1
 local numbers = {}
 while at <= metas_bytes do
-  local ttl, time, is_own, with_history, buses, home, bytes
-  ttl, time, is_own, with_history, buses, home, bytes, numbers[1], at = unstruct(META, metas, at)
+  local ttl, time, is_own, with_history, buses, has_id, bytes
+  ttl, time, is_own, with_history, buses, has_id, bytes, numbers[1], at = unstruct(META, metas, at)
   for i = 2, buses do numbers[i], at = unstruct('<H', metas, at) end
   local order = start_us + r
   for i = 1, with_history do
     local log = logs[numbers[i]] or load(numbers[i])
     if log.order >= order then order = log.order + 1 end
   end
-  local known = false
-  if home > 0 then
-    known = check_id(homes[home], numbers, with_history, time, sub(metas, at, at + FINGERPRINT_BYTES - 1))
+  local known
+  if has_id == 1 then
+    local fingerprint = sub(metas, at, at + FINGERPRINT_BYTES - 1)
     at = at + FINGERPRINT_BYTES
+    n = n + 1
+    local before = note(n, receipt_of(numbers, with_history, time, fingerprint))
+    if before then
+      known = line_of(before, fingerprint)
+      if renews and known ~= '!' then renew(n, before) end
+    end
   end
   r = r + 1
   if known then
@@ -305,10 +305,7 @@ while at <= metas_bytes do
 end
 finish()
 
-for h = 1, home_count do
-  local fields = homes[h].fields
-  if #fields > 0 then call('HSET', homes[h].key, unpack(fields)) end
-end
+if #fields > 0 then call('HSET', current, unpack(fields)) end
 
 for c = 1, channel_count do
   local log = logs[c]

@@ -29,13 +29,14 @@ export class Keys {
     return `${this.#prefix}a:{${channel}}`;
   }
 
-  /**
-   * What was answered to publishers' ids in a window of time, by id: hash. In a cluster it lives with one of the
-   * messages' channels.
-   */
-  receipts(windowMs: number, window: number, channel?: string): string {
-    const name = `${windowMs}:${window}`;
-    return channel === undefined ? `${this.#prefix}r:${name}` : `${this.#prefix}r:{${channel}}${name}`;
+  /** Without a cluster: what was answered to publishers' ids in a window of time, by id: hash. */
+  receipts(windowMs: number, window: number): string {
+    return `${this.#prefix}r:${windowMs}:${window}`;
+  }
+
+  /** In a cluster: what was answered to a publisher's id, with one of the message's channels: string. */
+  receipt(id: string, channel: string): string {
+    return `${this.#prefix}r:{${channel}}${id}`;
   }
 
   /** In a cluster: the message that an id belongs to, whatever its channels: string. */

@@ -77,24 +77,11 @@ interface Group {
   isUnderWay: boolean;
 }
 
-/** Of receipts: the windows of time that a call looks at. */
-interface ReceiptWindows {
-  readonly lengthMs: number;
-  /** Number of the first of `RECEIPT_WINDOWS`. */
-  readonly first: number;
-}
-
-/** Where receipts lie together, and the ids of a call that have theirs there. */
-interface ReceiptHome {
-  readonly number: number;
-  readonly ids: string[];
-}
-
 /** One call stays below a few ms of the server, and of its buffers. */
 const MAX_PARTS = 200;
 const MAX_BYTES = 1024 * 1024;
 /** Of `META` in `lua/publish.lua`. */
-const META_BYTES = 29;
+const META_BYTES = 28;
 /** Of a fingerprint as Redis keeps it. */
 const FINGERPRINT_BYTES = 16;
 /** `WINDOWS` of `lua/publish.lua`, and how many of them are before the current one. */
@@ -232,15 +219,14 @@ export class PublishQueue {
     }
     const startedMs = performance.now();
     const untilMs = first.queuedMs + timeoutMs;
-    const windows = this.#receiptWindows(group.slot);
-    const { keys, args, channels } = this.#arguments(parts, windows);
+    const { keys, args, channels } = this.#arguments(parts, group.slot);
     const isReplicated = group.ack === 'replicated';
     try {
       const { reply, replicas, shard } = await router.call(
         'publish',
         group.slot,
         keys,
-        (target) => [...this.#header(target, untilMs, isReplicated, windows), ...args],
+        (target) => [...this.#header(target, untilMs, isReplicated), ...args],
         isReplicated ? { untilMs, replicas: ackReplicas } : { untilMs },
       );
       if (isReplicated && replicas < ackReplicas) throw notReplicated(replicas, ackReplicas, timeoutMs);
@@ -257,7 +243,7 @@ export class PublishQueue {
   }
 
   /** The same for every message of a call; see `lua/publish.lua`. */
-  #header(shard: Shard, untilMs: number, renews: boolean, { lengthMs, first }: ReceiptWindows): string[] {
+  #header(shard: Shard, untilMs: number, renews: boolean): string[] {
     const o = this.#options;
     return [
       shard.runId,
@@ -269,28 +255,19 @@ export class PublishQueue {
       String(o.idempotencyTtlMs),
       shard.busKind === 'sharded' ? 'spublish' : 'publish',
       renews ? '1' : '0',
-      String(lengthMs),
-      String(first),
     ];
-  }
-
-  /** By the clock of the server that has the slot now. */
-  #receiptWindows(slot: number): ReceiptWindows {
-    const lengthMs = Math.max(this.#options.idempotencyTtlMs, MIN_RECEIPT_WINDOW_MS);
-    const serverMs = Date.now() + (this.#options.router.ownerOf(slot)?.clockOffsetMs ?? 0);
-    return { lengthMs, first: Math.floor(serverMs / lengthMs) - RECEIPT_WINDOWS_BEFORE };
   }
 
   /** What the messages of a call share is named once; see `lua/publish.lua`. */
   #arguments(
     parts: readonly Part[],
-    windows: ReceiptWindows,
+    slot: number,
   ): {
     keys: string[];
     args: Argument[];
     channels: ReadonlyMap<string, number>;
   } {
-    const { keys: names, router } = this.#options;
+    const names = this.#options.keys;
     const channels = new Map<string, number>();
     for (const { logs } of parts) {
       for (const channel of logs) if (!channels.has(channel)) channels.set(channel, channels.size + 1);
@@ -299,7 +276,6 @@ export class PublishQueue {
     for (const { direct } of parts) {
       for (const { bus } of direct) if (!nodes.has(bus)) nodes.set(bus, channels.size + nodes.size + 1);
     }
-    const homes = new Map<string | undefined, ReceiptHome>();
     const forms: MessageForm[] = [];
     let metaBytes = 0;
     let messageBytes = 0;
@@ -324,37 +300,47 @@ export class PublishQueue {
       at = metas.writeUInt8(hasOwnTtl ? 1 : 0, at);
       at = metas.writeUInt16LE(logs.length, at);
       at = metas.writeUInt16LE(logs.length + direct.length, at);
-      let home: ReceiptHome | undefined;
-      if (fingerprint !== undefined) {
-        // Where there is one keyspace they have one home, whatever the message's channels.
-        const name = router.isCluster ? homeOf(logs, direct) : undefined;
-        home = homes.get(name);
-        if (home === undefined) {
-          home = { number: homes.size + 1, ids: [] };
-          homes.set(name, home);
-        }
-        home.ids.push(message.id);
-      }
-      at = metas.writeUInt16LE(home?.number ?? 0, at);
+      at = metas.writeUInt8(fingerprint === undefined ? 0 : 1, at);
       at = metas.writeUInt32LE(form.bytes, at);
       for (const channel of logs) at = metas.writeUInt16LE(channels.get(channel) as number, at);
       for (const { bus } of direct) at = metas.writeUInt16LE(nodes.get(bus) as number, at);
       if (fingerprint !== undefined) at += metas.write(fingerprint, at, FINGERPRINT_BYTES, 'base64url');
       messageAt = writeMessage(messages, messageAt, form);
     });
-    const counts = [homes.size, channels.size, channels.size + nodes.size].map(String);
-    const keys: string[] = [];
-    const ids: string[] = [];
-    for (const [name, home] of homes) {
-      for (let k = 0; k < RECEIPT_WINDOWS; k++) {
-        keys.push(names.receipts(windows.lengthMs, windows.first + k, name));
-      }
-      ids.push(String(home.ids.length), ...home.ids);
+    const receipts = this.#receipts(parts, slot);
+    const named = [...channels.keys()];
+    const counts = [...receipts.counts, channels.size, channels.size + nodes.size];
+    return {
+      keys: [
+        ...receipts.keys,
+        ...named.map((channel) => names.log(channel)),
+        ...named.map((channel) => names.history(channel)),
+        ...named.map((channel) => names.audience(channel)),
+      ],
+      args: [...counts.map(String), ...nodes.keys(), metas, messages, ...receipts.ids],
+      channels,
+    };
+  }
+
+  /** What was answered to publishers' ids: in a cluster a key for each of them, else windows of time and the ids. */
+  #receipts(
+    parts: readonly Part[],
+    slot: number,
+  ): { counts: readonly number[]; keys: readonly string[]; ids: readonly string[] } {
+    const { router, keys, idempotencyTtlMs } = this.#options;
+    const withIds = parts.filter(({ draft }) => draft.fingerprint !== undefined);
+    const ids = withIds.map(({ draft }) => draft.message.id);
+    if (router.isCluster || ids.length === 0) {
+      const named = withIds.map(({ logs, direct }, i) =>
+        keys.receipt(ids[i] as string, homeOf(logs, direct)),
+      );
+      return { counts: [ids.length, 0, 0], keys: named, ids: [] };
     }
-    for (const channel of channels.keys()) keys.push(names.log(channel));
-    for (const channel of channels.keys()) keys.push(names.history(channel));
-    for (const channel of channels.keys()) keys.push(names.audience(channel));
-    return { keys, args: [...counts, ...nodes.keys(), metas, messages, ...ids], channels };
+    const lengthMs = Math.max(idempotencyTtlMs, MIN_RECEIPT_WINDOW_MS);
+    const serverMs = Date.now() + (router.ownerOf(slot)?.clockOffsetMs ?? 0);
+    const first = Math.floor(serverMs / lengthMs) - RECEIPT_WINDOWS_BEFORE;
+    const windows = Array.from({ length: RECEIPT_WINDOWS }, (_, i) => keys.receipts(lengthMs, first + i));
+    return { counts: [ids.length, lengthMs, first], keys: windows, ids };
   }
 
   #resolve(parts: readonly Part[], channels: ReadonlyMap<string, number>, reply: Reply, runId: string): void {
