@@ -46,6 +46,7 @@ local FINGERPRINT_BYTES = 16
 local start_us = now_us()
 if deadline > 0 and start_us > deadline then return redis.error_reply('LATE the deadline has passed') end
 local now = math.floor(start_us / 1000)
+
 -- Lua's stack bounds how many values go in one call.
 local MOST_KEYS = 4000
 local texts = {}
