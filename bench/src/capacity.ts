@@ -28,6 +28,9 @@ export interface Figures {
   readonly idBytes: number;
 }
 
+/** Ids are forgotten by windows of time: some are kept for up to so many times as long as they have to be. */
+const IDS_KEPT = 2;
+
 /** What each stream is imagined to do, and what the operator grants. */
 export const ASSUMED = {
   messagesPerHour: 60,
@@ -79,7 +82,7 @@ export function sizeFleet(figures: Figures, streams: number): Fleet {
   const kept = a.messagesPerHour * a.historyHours;
   const channelBytes =
     figures.channelBytes + figures.watchBytes + Math.max(0, kept - a.messagesIncluded) * figures.messageBytes;
-  const redisBytes = streams * channelBytes + publishesPerSecond * a.idSeconds * figures.idBytes;
+  const redisBytes = streams * channelBytes + publishesPerSecond * a.idSeconds * IDS_KEPT * figures.idBytes;
   const shardsForCpu = Math.ceil(redisCores / a.busyShare);
   const shardsForMemory = Math.ceil(redisBytes / a.shardBytes);
   const shards = Math.max(shardsForCpu, shardsForMemory);
