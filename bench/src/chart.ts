@@ -15,7 +15,9 @@ const LABEL_WIDTH = 130;
 const VALUE_WIDTH = 110;
 const BAR_HEIGHT = 22;
 const BAR_GAP = 8;
-const HEAD_HEIGHT = 62;
+const TITLE_HEIGHT = 38;
+const LINE_HEIGHT = 15;
+const LINE_CHARS = 112;
 const PANEL_HEAD = 34;
 const FOOT_HEIGHT = 42;
 
@@ -39,7 +41,8 @@ const STYLE = `
 
 export function drawChart(result: Result): string {
   const metrics = result.metrics.filter((metric) => metric.isCharted);
-  let y = HEAD_HEIGHT;
+  const description = wrap(result.description, LINE_CHARS);
+  let y = TITLE_HEIGHT + description.length * LINE_HEIGHT;
   const panels = metrics.map((metric) => {
     const panel = drawPanel(result, metric, y);
     y += panel.height;
@@ -51,8 +54,10 @@ export function drawChart(result: Result): string {
 <style>${STYLE}
 </style>
 <text class="title" x="0" y="20">${escapeXml(result.title)}</text>
-${wrap(result.description, 112)
-  .map((line, i) => `<text class="quiet" x="0" y="${38 + i * 15}">${escapeXml(line)}</text>`)
+${description
+  .map(
+    (line, i) => `<text class="quiet" x="0" y="${TITLE_HEIGHT + i * LINE_HEIGHT}">${escapeXml(line)}</text>`,
+  )
   .join('\n')}
 ${panels.join('\n')}
 <text class="quiet" x="0" y="${height - 20}">${escapeXml(`Medians of ${countRounds(result)} rounds taken in turn, ${result.date.slice(0, 10)}; server on one core of ${machine.cores}: ${machine.cpu}, Linux ${machine.kernel}.`)}</text>

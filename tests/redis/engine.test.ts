@@ -409,16 +409,16 @@ describe('the redis engine', () => {
     const engine = await open({}, recorder);
     const mine = `connection:${engine.newConnectionId()}`;
     await engine.watch([mine]);
-    const makers = [
-      () => draft('user:a'),
-      () => draft('user:a', { fingerprint: FINGERPRINT }),
-      () => draft(mine, { fingerprint: FINGERPRINT }),
+    const drafts = [
+      draft('user:a'),
+      draft('user:a', { fingerprint: FINGERPRINT }),
+      draft(mine, { fingerprint: FINGERPRINT }),
     ];
     await engine.publish(draft('user:b', { fingerprint: FINGERPRINT }));
     await command('CONFIG', 'SET', 'maxmemory', '1');
     try {
-      for (const make of makers) {
-        await expect(engine.publish(make())).rejects.toMatchObject({ code: 'storage_full' });
+      for (const each of drafts) {
+        await expect(engine.publish(each)).rejects.toMatchObject({ code: 'storage_full' });
       }
     } finally {
       await command('CONFIG', 'SET', 'maxmemory', '0');
