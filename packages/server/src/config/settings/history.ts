@@ -72,7 +72,7 @@ export const HISTORY_SETTINGS = {
     unit: 'seconds',
     about:
       'Time within which a publish with the same message `id` is answered with the first result. With `MESSAGE_QUEUE_TYPE=redis` ' +
-      'every node needs the same value, and ids from before a change are forgotten.',
+      'every node needs the same value, and ids from before a change may be forgotten.',
   }),
   IDEMPOTENCY_MAX_KEYS: integer({
     default: 1_000_000,

@@ -247,7 +247,7 @@ export class PublishQueue {
     const o = this.#options;
     return [
       shard.runId,
-      String(shard.deadlineUs(Math.max(1, untilMs - performance.now() - CLOCK_MARGIN_MS))),
+      String(shard.clockUs(Math.max(1, untilMs - performance.now() - CLOCK_MARGIN_MS))),
       o.newEpoch(),
       String(o.maxMessagesPerChannel),
       String(o.maxBytesPerChannel),
@@ -337,7 +337,8 @@ export class PublishQueue {
       return { counts: [ids.length, 0, 0], keys: named, ids: [] };
     }
     const lengthMs = Math.max(idempotencyTtlMs, MIN_RECEIPT_WINDOW_MS);
-    const serverMs = Date.now() + (router.ownerOf(slot)?.clockOffsetMs ?? 0);
+    // Where no server has the slot the call fails anyway.
+    const serverMs = (router.ownerOf(slot)?.clockUs() ?? 0) / 1000;
     const first = Math.floor(serverMs / lengthMs) - RECEIPT_WINDOWS_BEFORE;
     const windows = Array.from({ length: RECEIPT_WINDOWS }, (_, i) => keys.receipts(lengthMs, first + i));
     return { counts: [ids.length, lengthMs, first], keys: windows, ids };

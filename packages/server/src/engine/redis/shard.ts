@@ -143,9 +143,9 @@ export class Shard {
     return isCluster && Number.parseInt(version, 10) >= 7 ? 'sharded' : 'plain';
   }
 
-  /** The time on this server's clock that is `ms` from now, µs since 1970. */
-  deadlineUs(ms: number): number {
-    return Math.round((Date.now() + ms) * 1000 + this.#clockOffsetUs);
+  /** The time on this server's clock, now or some ms from now, µs since 1970. */
+  clockUs(fromNowMs = 0): number {
+    return Math.round((Date.now() + fromNowMs) * 1000 + this.#clockOffsetUs);
   }
 
   /**
