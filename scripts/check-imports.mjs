@@ -17,6 +17,7 @@ const ORDER = [
   'publish',
   'http',
   'workers',
+  'app',
 ];
 // Siblings that must not know each other although one stands before the other.
 const APART = [

@@ -3,7 +3,7 @@ import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { startApp } from './app.ts';
+import { startApp } from './app/start-app.ts';
 import { checkConfig } from './config/check-config.ts';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/config-error.ts';

@@ -21,7 +21,10 @@ import type {
 } from '../../core/engine.ts';
 import { RequestError } from '../../core/errors.ts';
 import type { Draft, Place, Publication, Receipt } from '../../core/message.ts';
-import { type Acknowledged, AcknowledgedPositions } from './acknowledged.ts';
+import { Router } from './link/router.ts';
+import type { Shard } from './link/shard.ts';
+import { checkServers, mayPass, startError } from './link/start-checks.ts';
+import type { TopologySettings } from './link/topology.ts';
 import {
   decodeAnnouncement,
   type EntryFacts,
@@ -34,14 +37,11 @@ import {
   readFacts,
   readLog,
   stateOf,
-} from './codec.ts';
-import { Keys } from './keys.ts';
-import { assemblePage, type ChannelRead } from './page.ts';
-import { NOBODY, type PartResult, PublishQueue } from './publish-queue.ts';
-import { Router } from './router.ts';
-import type { Shard } from './shard.ts';
-import { checkServers, mayPass, startError } from './start-checks.ts';
-import type { TopologySettings } from './topology.ts';
+} from './log/codec.ts';
+import { Keys } from './log/keys.ts';
+import { assemblePage, type ChannelRead } from './log/page.ts';
+import { NOBODY, type PartResult, PublishQueue } from './publish/publish-queue.ts';
+import { type Acknowledged, AcknowledgedPositions } from './watch/acknowledged.ts';
 
 export interface RedisEngineOptions extends TopologySettings {
   readonly keyPrefix: string;

@@ -6,7 +6,7 @@
 import { isTransientChannel } from '@message-push/protocol';
 import type { Audience, LocalDirectory } from '../../../core/directory.ts';
 import type { Message, Receipt } from '../../../core/message.ts';
-import { nodeOfConnection, nodeOfConnectionChannel } from '../codec.ts';
+import { nodeOfConnection, nodeOfConnectionChannel } from '../log/codec.ts';
 import type { LiveNodes } from './live-nodes.ts';
 import type { CountQuestion } from './node-questions.ts';
 

@@ -14,7 +14,7 @@ import type {
 } from '../../../core/directory.ts';
 import { RequestError } from '../../../core/errors.ts';
 import { credentialToJson, type StreamCredential } from '../../../core/stream-credential.ts';
-import { nodeOfConnection } from '../codec.ts';
+import { nodeOfConnection } from '../log/codec.ts';
 import type { LiveNodes } from './live-nodes.ts';
 import { type Cut, mergeJoined, mergePages, mergePresence, mergeTotals } from './merge-views.ts';
 import type { NodeBus } from './node-bus.ts';

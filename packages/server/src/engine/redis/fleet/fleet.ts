@@ -11,9 +11,9 @@ import type {
   UserQuota,
 } from '../../../core/directory.ts';
 import type { SharedCounters, SharedNotes } from '../../../core/shared-state.ts';
+import type { ScriptName } from '../link/scripts.ts';
+import type { Shard } from '../link/shard.ts';
 import type { RedisEngine } from '../redis-engine.ts';
-import type { ScriptName } from '../scripts.ts';
-import type { Shard } from '../shard.ts';
 import { AudienceCounts } from './audience-counts.ts';
 import { FleetAudience } from './fleet-audience.ts';
 import { FleetDirectory } from './fleet-directory.ts';

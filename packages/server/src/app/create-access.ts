@@ -1,0 +1,235 @@
+/** Who is asked for what, as the configuration has it: the parts of access, wired, with what they tell the log. */
+import { readFile } from 'node:fs/promises';
+import { AccessWebhook } from '../access/access-webhook.ts';
+import { Authorizer, type UserOptions } from '../access/authorizer.ts';
+import { Gate } from '../access/gate.ts';
+import { createJwtKeys } from '../access/jwt-keys.ts';
+import { JwtVerifier } from '../access/jwt-verifier.ts';
+import { KeyFile } from '../access/key-file.ts';
+import { parseKeyList } from '../access/key-list.ts';
+import { KeyRing, masterKey } from '../access/key-ring.ts';
+import { RateLimiter } from '../access/rate-limiter.ts';
+import { MemoryRateStore, SharedRateStore } from '../access/rate-store.ts';
+import { concerns, type Revocation, Revocations, readRevocation } from '../access/revocations.ts';
+import { TicketOffice } from '../access/ticket-office.ts';
+import { TicketSealer, ticketKey } from '../access/tickets.ts';
+import type { AccessConfig, JwtConfig, KeysConfig, UsersConfig } from '../config/access-config.ts';
+import type { SharedCounters, SharedNotes } from '../core/shared-state.ts';
+import type { StreamCredential } from '../core/stream-credential.ts';
+import type { Log } from '../observe/log.ts';
+
+export interface AccessParts {
+  readonly config: AccessConfig;
+  readonly log: Log;
+  readonly now: () => number;
+  /** Pages of this origin may act for their visitors. */
+  readonly isTrustedOrigin: (origin: string) => boolean;
+  /** Where revocations are kept, and told to other processes of the service. */
+  readonly notes: SharedNotes;
+  /** Where several processes are one service. */
+  readonly counters: SharedCounters | undefined;
+  /** Ends the streams that `isConcerned`. */
+  readonly endStreams: (
+    isConcerned: (connectionId: string, credential: StreamCredential | undefined) => boolean,
+  ) => number;
+  readonly credentialOf: (connectionId: string) => StreamCredential | undefined;
+}
+
+export interface Access {
+  readonly gate: Gate;
+  readonly authorizer: Authorizer;
+  readonly tickets: TicketOffice;
+  readonly revocations: Revocations;
+  readonly cookieName: string | undefined;
+  readonly isRevoked: (credential: StreamCredential) => boolean;
+  /** When the engine is open, and before anybody may come. */
+  open(): Promise<void>;
+  close(): void;
+}
+
+const SWEEP_MS = 60_000;
+
+/** Rejects with a sentence for the operator. */
+export async function createAccess(parts: AccessParts): Promise<Access> {
+  const { config, log, now, notes } = parts;
+  const keys = createKeys(parts);
+  const revocations = createRevocations(parts);
+  const sealer = new TicketSealer(ticketKey(config.tickets.secret), now);
+  const webhook = createWebhook(config.users, parts);
+  const authorizer = new Authorizer({
+    keys: keys?.ring,
+    users: config.users && (await createUsers(config.users, parts)),
+    tickets: sealer,
+    revocations,
+    webhook,
+    onRefused: (refusal) => log.info(refusal, 'a credential was refused'),
+  });
+  const tickets = new TicketOffice({
+    sealer,
+    rules: config.tickets,
+    now,
+    admit: webhook && ((principal, channels, clientIp) => authorizer.admit(principal, channels, clientIp)),
+  });
+  let sweeping: NodeJS.Timeout | undefined;
+  return {
+    gate: new Gate({ authorizer, limiter: createLimiter(parts) }),
+    authorizer,
+    tickets,
+    revocations,
+    cookieName: config.users?.cookieName,
+    isRevoked: (credential) => revocations.isRevoked(credential),
+    open: async () => {
+      await keys?.file?.open();
+      await notes.open({
+        keepMs: config.revocationKeepMs,
+        onNote: (note) => applyNote(note, revocations, log),
+        known: () => revocations.snapshot().map((revocation) => JSON.stringify(revocation)),
+      });
+      sweeping = setInterval(() => revocations.sweep(), SWEEP_MS);
+      sweeping.unref();
+    },
+    close: () => {
+      clearInterval(sweeping);
+      keys?.file?.close();
+      notes.close();
+    },
+  };
+}
+
+interface Keys {
+  readonly ring: KeyRing;
+  readonly file: KeyFile | undefined;
+}
+
+function createKeys({ config, log, now, endStreams }: AccessParts): Keys | undefined {
+  if (config.keys === undefined) return undefined;
+  const ring = new KeyRing({
+    now,
+    onRemoved: (names) => {
+      const removed = new Set(names.map((name) => `key:${name}`));
+      const streams = endStreams(
+        (_id, credential) => credential !== undefined && removed.has(credential.name),
+      );
+      log.info({ keys: names, streams }, 'API keys were taken back');
+    },
+  });
+  const { apiKey, list }: KeysConfig = config.keys;
+  if (apiKey !== undefined) ring.replace('API_KEY', [masterKey(apiKey)]);
+  if (list !== undefined) ring.replace('API_KEYS', parseKeyList(list, 'API_KEYS'));
+  return { ring, file: createKeyFile(config.keys, ring, log) };
+}
+
+function createKeyFile({ file }: KeysConfig, ring: KeyRing, log: Log): KeyFile | undefined {
+  if (file === undefined) return undefined;
+  return new KeyFile({
+    path: file,
+    onKeys: (records) => {
+      ring.replace('API_KEYS_FILE', records);
+      log.info({ keys: records.length }, 'API_KEYS_FILE was read');
+    },
+    onError: (error) =>
+      log.error({ err: error }, 'API_KEYS_FILE is not used as it is now; its last keys count'),
+  });
+}
+
+async function createUsers(
+  { jwt, cookieName }: UsersConfig,
+  { log, now, isTrustedOrigin }: AccessParts,
+): Promise<UserOptions> {
+  return { jwt: jwt && (await createVerifier(jwt, log, now)), cookieName, isTrustedOrigin };
+}
+
+async function createVerifier(
+  { source, algorithms, issuers, audiences, clockToleranceMs, maxLifetimeMs }: JwtConfig,
+  log: Log,
+  now: () => number,
+): Promise<JwtVerifier> {
+  const keys = createJwtKeys(
+    source.kind === 'publicKeyFile' ? { kind: 'publicKey', pem: await readKey(source.path) } : source,
+    algorithms,
+    (error) => log.warn({ err: error }, error.message),
+  );
+  return new JwtVerifier({ keys, algorithms, issuers, audiences, clockToleranceMs, maxLifetimeMs, now });
+}
+
+async function readKey(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new Error(`JWT_PUBLIC_KEY ${path} cannot be read (${code ?? message})`, { cause });
+  }
+}
+
+function createWebhook(users: UsersConfig | undefined, { log, now }: AccessParts): AccessWebhook | undefined {
+  const webhook = users?.webhook;
+  if (webhook === undefined) return undefined;
+  return new AccessWebhook({ ...webhook, now, onError: (error) => log.warn({ err: error }, error.message) });
+}
+
+function createLimiter({ config, log, now, counters }: AccessParts): RateLimiter | undefined {
+  const limits = config.rateLimits;
+  if (limits === undefined) return undefined;
+  const store =
+    counters === undefined
+      ? new MemoryRateStore(now)
+      : new SharedRateStore({
+          now,
+          call: (key, { limit, windowMs }, cost) => counters.take(key, limit, windowMs, cost),
+          onError: (error) =>
+            log.warn(
+              { err: error },
+              'limits cannot be counted with the other nodes; this one counts for itself',
+            ),
+        });
+  const { requestsPerMinute: request, connectsPerMinute: connect, windowMs, burst } = limits;
+  return new RateLimiter({ store, perMinute: { request, connect }, windowMs, burst });
+}
+
+function createRevocations({ config, log, now, notes, endStreams, credentialOf }: AccessParts): Revocations {
+  const revocations: Revocations = new Revocations({
+    now,
+    keepMs: config.revocationKeepMs,
+    spread: (revocation: Revocation) => notes.add(JSON.stringify(revocation)),
+    onRevoked: (revocation) => {
+      const { kind, id } = revocation;
+      const tokenId = kind === 'connection' ? credentialOf(id)?.tokenId : undefined;
+      const streams = endStreams((connectionId, credential) =>
+        // Without a credential it is a stream all the same.
+        concerns(revocation, connectionId, credential ?? NOBODY),
+      );
+      log.info({ kind, id, streams }, 'revoked');
+      // Its peer would be back at once. Only the node that has the stream knows by what it was opened.
+      if (tokenId !== undefined) {
+        revocations.revoke('token', tokenId).catch((error: unknown) => {
+          log.error(
+            { err: error, connectionId: id },
+            'the credential of a revoked stream counts on other nodes',
+          );
+        });
+      }
+    },
+  });
+  return revocations;
+}
+
+const NOBODY = {
+  userId: undefined,
+  tokenId: undefined,
+  parentTokenIds: [],
+  issuedAtMs: Number.NEGATIVE_INFINITY,
+};
+
+function applyNote(note: string, revocations: Revocations, log: Log): void {
+  let value: unknown;
+  try {
+    value = JSON.parse(note);
+  } catch {
+    // Whoever may write to Redis may write anything: below it is no revocation.
+    value = undefined;
+  }
+  const revocation = readRevocation(value);
+  if (revocation === undefined) log.warn('a note of another node cannot be read');
+  else if (!revocations.apply(revocation))
+    log.error(`there is no room for more than ${revocations.size} revocations`);
+}

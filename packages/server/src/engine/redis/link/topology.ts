@@ -1,0 +1,138 @@
+/**
+ * Who the masters are and which slots they have, asked of the servers themselves: one server, the sentinels, or
+ * the nodes of a cluster.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { SLOTS } from '../log/keys.ts';
+import { type ConnectionSettings, RedisConnection, ReplyError, type ServerAddress } from './connection.ts';
+
+export interface TopologySettings {
+  readonly mode: 'standalone' | 'sentinel' | 'cluster';
+  /** The server; the sentinels; some nodes of the cluster. */
+  readonly nodes: readonly ServerAddress[];
+  readonly sentinelMaster: string;
+  readonly connection: ConnectionSettings;
+  readonly sentinelUsername?: string | undefined;
+  readonly sentinelPassword?: string | undefined;
+}
+
+export interface Master {
+  readonly address: ServerAddress;
+  /** First and last slot of each range. */
+  readonly ranges: readonly (readonly [number, number])[];
+}
+
+export interface Topology {
+  readonly masters: readonly Master[];
+  /** Rises with every failover and every change of slots: who says less has not heard of it yet. */
+  readonly epoch: number;
+}
+
+const WHOLE_RANGE = [[0, SLOTS - 1]] as const;
+/** Once one has answered, the others have so much longer. */
+const PATIENCE_MS = 500;
+
+/**
+ * Asks everybody and believes who has seen the most: after a partition those who were cut off still tell of a
+ * master that was replaced. `known` are servers that were masters before; in a cluster they are asked too.
+ */
+export async function resolveTopology(
+  settings: TopologySettings,
+  known: readonly ServerAddress[] = [],
+): Promise<Topology> {
+  if (settings.mode === 'standalone') {
+    const [address] = settings.nodes;
+    return { masters: address === undefined ? [] : [{ address, ranges: WHOLE_RANGE }], epoch: 0 };
+  }
+  const isSentinel = settings.mode === 'sentinel';
+  const asked = isSentinel ? settings.nodes : distinct([...known, ...settings.nodes]);
+  const problems: Error[] = [];
+  let newest: Topology | undefined;
+  const answered = Promise.withResolvers<void>();
+  const all = Promise.all(
+    asked.map(async (address) => {
+      try {
+        const topology = await (isSentinel ? askSentinel(address, settings) : askCluster(address, settings));
+        if (newest === undefined || topology.epoch > newest.epoch) newest = topology;
+        answered.resolve();
+      } catch (error) {
+        problems.push(
+          error instanceof ReplyError
+            ? new ReplyError(`${label(address)}: ${error.message}`)
+            : (error as Error),
+        );
+      }
+    }),
+  );
+  await Promise.race([all, answered.promise.then(() => pause(PATIENCE_MS, undefined, { ref: false }))]);
+  if (newest !== undefined) return newest;
+  const texts = problems.map(({ message }) => message).join('; ');
+  throw new Error(`no ${isSentinel ? 'sentinel' : 'cluster node'} answers: ${texts}`);
+}
+
+async function askSentinel(address: ServerAddress, settings: TopologySettings): Promise<Topology> {
+  const { sentinelUsername: username, sentinelPassword: password, sentinelMaster } = settings;
+  const connection = await RedisConnection.open(address, {
+    ...settings.connection,
+    username,
+    password,
+    database: 0,
+  });
+  try {
+    const reply = await connection.call(['SENTINEL', 'MASTERS']);
+    const master = (reply as unknown[]).map(fieldsOf).find((fields) => fields.get('name') === sentinelMaster);
+    if (master === undefined) throw new Error(`sentinel ${label(address)} knows no master ${sentinelMaster}`);
+    return {
+      masters: [
+        {
+          address: { host: String(master.get('ip')), port: Number(master.get('port')) },
+          ranges: WHOLE_RANGE,
+        },
+      ],
+      epoch: Number(master.get('config-epoch')),
+    };
+  } finally {
+    connection.close();
+  }
+}
+
+async function askCluster(address: ServerAddress, settings: TopologySettings): Promise<Topology> {
+  const connection = await RedisConnection.open(address, settings.connection);
+  try {
+    const [slots, info] = (await Promise.all([
+      connection.call(['CLUSTER', 'SLOTS']),
+      connection.call(['CLUSTER', 'INFO']),
+    ])) as [[number, number, [string, number]][], string];
+    const masters = new Map<string, { address: ServerAddress; ranges: [number, number][] }>();
+    for (const [from, to, [host, port]] of slots) {
+      // A server that does not know its own address names itself by nothing.
+      const master = { host: host === '' || host === null ? address.host : host, port };
+      const entry = masters.get(label(master)) ?? { address: master, ranges: [] };
+      entry.ranges.push([from, to]);
+      masters.set(label(master), entry);
+    }
+    if (masters.size === 0) throw new Error(`${label(address)} serves no slots`);
+    return {
+      masters: [...masters.values()],
+      epoch: Number(/^cluster_current_epoch:(\d+)/m.exec(info)?.[1] ?? 0),
+    };
+  } finally {
+    connection.close();
+  }
+}
+
+/** A reply of names and values in turn, or of both as a map. */
+function fieldsOf(reply: unknown): ReadonlyMap<string, unknown> {
+  if (!Array.isArray(reply)) return new Map(Object.entries(reply as object));
+  const fields = new Map<string, unknown>();
+  for (let i = 0; i + 1 < reply.length; i += 2) fields.set(String(reply[i]), reply[i + 1]);
+  return fields;
+}
+
+function distinct(addresses: readonly ServerAddress[]): ServerAddress[] {
+  return [...new Map(addresses.map((address) => [label(address), address])).values()];
+}
+
+export function label({ host, port }: ServerAddress): string {
+  return `${host}:${port}`;
+}

@@ -1,0 +1,87 @@
+/** What the HTTP API is made of: values and ports. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  FastifyServerFactory,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify';
+import type { Authorizer } from '../../access/authorizer.ts';
+import type { Gate } from '../../access/gate.ts';
+import type { Revocations } from '../../access/revocations.ts';
+import type { TicketOffice } from '../../access/ticket-office.ts';
+import type { BackupMaker } from '../../core/backups.ts';
+import type { Directory, StreamTotals } from '../../core/directory.ts';
+import type { Engine } from '../../core/engine.ts';
+import type { Profiler } from '../../observe/profiler.ts';
+import type { Publisher } from '../../publish/publisher.ts';
+import type { CorsRules } from '../cors.ts';
+
+export interface ApiOptions {
+  readonly publisher: Pick<Publisher, 'handle'>;
+  readonly engine: Pick<Engine, 'kind' | 'range' | 'channels' | 'health'>;
+  /** undefined: the engine's store is not of this process. */
+  readonly backups: BackupMaker | undefined;
+  readonly directory: Directory;
+  /** Figures of this process, for its health. */
+  readonly ownTotals: () => Pick<StreamTotals, 'connections' | 'channels'>;
+  readonly info: {
+    readonly serviceName: string;
+    readonly version: string;
+    readonly environment: string;
+    readonly port: number;
+    /** Without it: http. */
+    readonly scheme?: 'http' | 'https';
+    /** Where several processes serve the port: which one this is. */
+    readonly worker?: { readonly index: number; readonly pid: number } | undefined;
+  };
+  readonly limits: {
+    readonly maxMessageBytes: number;
+    readonly maxBatchBytes: number;
+    /** Messages of one history page, in bytes of JSON. */
+    readonly maxPageBytes: number;
+    /** Without a server factory: the largest head of a request. */
+    readonly maxHeaderBytes: number;
+    /** Without a server factory: within which head and body must arrive. */
+    readonly requestTimeoutMs: number;
+  };
+  readonly cors: CorsRules;
+  /** What all answers say of the connection. */
+  readonly transportHeaders?: Readonly<Record<string, string>>;
+  readonly access: {
+    readonly gate: Pick<Gate, 'isOpen' | 'ask'>;
+    readonly authorizer: Pick<Authorizer, 'admit'>;
+    readonly tickets: Pick<TicketOffice, 'issue'>;
+    readonly revocations: Pick<Revocations, 'revoke'>;
+    /** For the documentation; undefined: cookies are no credential. */
+    readonly cookieName: string | undefined;
+  };
+  /** Whose address counts. */
+  readonly clientIp: (request: IncomingMessage) => string;
+  readonly enableDocs: boolean;
+  /** Whether a load balancer should send requests here. */
+  readonly isReady: () => boolean;
+  readonly isDraining: () => boolean;
+  /** Takes over a stream request that reached the API; it owns the socket from then on, or throws a `RequestError`. */
+  readonly streamHandler: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly logger?: FastifyBaseLogger;
+  readonly serverFactory?: FastifyServerFactory;
+  /** Without it nothing can be profiled. */
+  readonly profiler?: Pick<Profiler, 'begin'> | undefined;
+  /** Called after each answer; `route` is the pattern, so that it can be a label. */
+  readonly observeRequest?: (method: string, route: string, status: number, seconds: number) => void;
+  readonly startedAtMs: number;
+  readonly now: () => number;
+}
+
+/** The instance that routes are registered on: it knows the types of TypeBox schemas. */
+export type Api = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;

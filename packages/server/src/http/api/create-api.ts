@@ -1,0 +1,204 @@
+/**
+ * The HTTP API on Fastify: routes, their documentation, and what every answer has (request id, CORS, security
+ * headers, errors in one shape). It does not listen: whoever owns the sockets hands requests to it.
+ */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import Fastify, { type FastifyReply, type FastifyRequest, LogController } from 'fastify';
+import { RequestError } from '../../core/errors.ts';
+import { corsHeaders, preflightHeaders } from '../cors.ts';
+import { errorResponse } from '../error-response.ts';
+import { answerClientError } from '../lanes/client-error.ts';
+import { parseQuery, pathOf } from '../request-url.ts';
+import { DOCS_CSP, SECURITY_HEADERS } from '../security-headers.ts';
+import type { Api, ApiOptions } from './api-options.ts';
+import { addRouteAccess } from './docs/access-schemas.ts';
+import { localUrl } from './docs/local-url.ts';
+import { addDocumentSchemas, openApiDocument } from './docs/openapi.ts';
+import { guard } from './guard.ts';
+import { MethodTable } from './method-table.ts';
+import { requestErrorOf } from './request-error-of.ts';
+import { registerAccessRoutes } from './routes/access-routes.ts';
+import { registerBackupRoutes } from './routes/backup-routes.ts';
+import { registerChannelRoutes } from './routes/channel-routes.ts';
+import { registerConnectionRoutes } from './routes/connection-routes.ts';
+import { registerHealthRoutes } from './routes/health-routes.ts';
+import { registerProfileRoutes } from './routes/profile-routes.ts';
+import { registerPublishRoutes } from './routes/publish-routes.ts';
+import { registerReferenceRoutes } from './routes/reference-routes.ts';
+import { registerStreamRoutes } from './routes/stream-routes.ts';
+
+/** Bodies of routes that take none. */
+const DEFAULT_BODY_LIMIT = 16_384;
+/** A channel name of the most bytes, each percent-encoded, and more; longer ones are refused by name. */
+const MAX_PATH_PART_CHARS = 4_096;
+const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
+
+export function createApi(options: ApiOptions): Api {
+  const { info, limits, logger, serverFactory } = options;
+  const api: Api = Fastify({
+    ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
+    ...(serverFactory === undefined ? {} : { serverFactory }),
+    http: { maxHeaderSize: limits.maxHeaderBytes },
+    requestTimeout: limits.requestTimeoutMs,
+    bodyLimit: DEFAULT_BODY_LIMIT,
+    // The line of a request is ours, below: it has no query, which may hold credentials.
+    logController: new LogController({ disableRequestLogging: true }),
+    // A publish that arrives while the process drains is stored and answered; the connection then closes.
+    return503OnClosing: false,
+    requestIdHeader: false,
+    genReqId: ({ headers }) => requestIdOf(headers['x-request-id']),
+    routerOptions: {
+      ignoreTrailingSlash: true,
+      maxParamLength: MAX_PATH_PART_CHARS,
+      querystringParser: parseQuery,
+    },
+    ajv: { customOptions: { allErrors: true, verbose: true, coerceTypes: true, removeAdditional: false } },
+    frameworkErrors: (error, request, reply) => {
+      setCommonHeaders(request, reply, options);
+      sendError(error, request, reply, options);
+    },
+    clientErrorHandler: (error, socket) =>
+      answerClientError(error, socket, info.serviceName, SECURITY_HEADERS),
+  });
+  api.setSerializerCompiler(() => JSON.stringify);
+
+  const methods = new MethodTable();
+  api.addHook('onRoute', (route) => {
+    methods.add(route.url, route.method);
+    addRouteAccess(route, options.access.gate.isOpen);
+  });
+  api.decorateRequest('principal');
+  addHooks(api, methods, options);
+
+  // Bodies stay bytes: only the publish stage reads them, and it says itself what is wrong with them.
+  api.removeAllContentTypeParsers();
+  api.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+
+  if (options.enableDocs) {
+    addDocumentSchemas(api);
+    api.register(swagger, openApiDocument(info, options));
+    api.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: DOCS_CSP,
+      uiConfig: {
+        layout: 'BaseLayout',
+        docExpansion: 'list',
+        tryItOutEnabled: true,
+        defaultModelsExpandDepth: 0,
+      },
+      theme: { title: `${info.serviceName}: API` },
+    });
+  }
+  // In a plugin of their own, so that the documentation's hooks are there before them.
+  api.register(async (routes: Api) => {
+    registerStreamRoutes(routes, options);
+    registerPublishRoutes(routes, options);
+    registerConnectionRoutes(routes, options);
+    registerChannelRoutes(routes, options);
+    registerAccessRoutes(routes, options);
+    if (options.profiler !== undefined) registerProfileRoutes(routes, options.profiler);
+    registerBackupRoutes(routes, options);
+    registerHealthRoutes(routes, options);
+    if (options.enableDocs) registerReferenceRoutes(routes, localUrl(info));
+  });
+  return api;
+}
+
+function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
+  const { cors, isDraining, observeRequest } = options;
+
+  api.addHook('onRequest', async (request, reply) => {
+    setCommonHeaders(request, reply, options);
+    // [spec] RFC 9113, 8.2.2: on HTTP/2 a connection says it by a frame of its own.
+    if (isDraining() && request.raw.httpVersionMajor === 1) reply.header('connection', 'close');
+    const { headers } = request;
+    refuseUnlessOneHost(request.raw);
+    if (request.method === 'OPTIONS') {
+      const preflight = preflightHeaders(
+        {
+          origin: headers.origin,
+          requestMethod: headers['access-control-request-method'],
+          requestHeaders: headers['access-control-request-headers'],
+        },
+        cors,
+      );
+      if (preflight !== undefined) return reply.code(204).headers(preflight).send();
+    }
+    // Before a body is read, for nobody wants it.
+    if (request.is404) return refuseUnknown(request, reply, methods);
+    await guard(request, reply, { gate: options.access.gate, clientIp: options.clientIp });
+    return undefined;
+  });
+
+  api.setNotFoundHandler((request, reply) => refuseUnknown(request, reply, methods));
+  api.setErrorHandler((error, request, reply) => sendError(error, request, reply, options));
+
+  api.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'unknown';
+    observeRequest?.(request.method, route, reply.statusCode, reply.elapsedTime / 1_000);
+    const line = {
+      requestId: request.id,
+      method: request.method,
+      path: pathOf(request.url),
+      status: reply.statusCode,
+      ms: Math.round(reply.elapsedTime * 10) / 10,
+    };
+    request.log[reply.statusCode >= 400 ? 'info' : 'debug'](line, 'request');
+  });
+}
+
+/** [spec] RFC 9112, 3.2: HTTP/1.1 has one Host. Node would take the first of several, and answer twice to none. */
+function refuseUnlessOneHost({ httpVersion, httpVersionMajor, headers, rawHeaders }: IncomingMessage): void {
+  if (httpVersion === '1.0') return;
+  if (httpVersionMajor === 2) {
+    // [spec] RFC 9113, 8.3.1: `:authority` is what Host was; with both they must say the same.
+    const authority = (headers as Readonly<Record<string, unknown>>)[':authority'] ?? headers.host;
+    if (authority !== undefined && authority === headers.host) return;
+    throw new RequestError('malformed_request', 'a request has one :authority, and no Host that differs');
+  }
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'host') hosts++;
+  if (hosts !== 1)
+    throw new RequestError('malformed_request', `a request has one Host header, this has ${hosts}`);
+}
+
+function refuseUnknown(request: FastifyRequest, reply: FastifyReply, methods: MethodTable): FastifyReply {
+  const path = pathOf(request.url);
+  const allowed = methods.methodsOf(path);
+  if (allowed.length === 0) throw new RequestError('not_found', `there is nothing at ${shownPath(path)}`);
+  const allow = [...allowed, 'OPTIONS'].join(', ');
+  reply.header('allow', allow);
+  if (request.method === 'OPTIONS') return reply.code(204).send();
+  throw new RequestError('method_not_allowed', `${request.method} is not allowed here; allowed are ${allow}`);
+}
+
+function setCommonHeaders(request: FastifyRequest, reply: FastifyReply, options: ApiOptions): void {
+  reply.headers(SECURITY_HEADERS);
+  if (options.transportHeaders !== undefined) reply.headers(options.transportHeaders);
+  reply.headers(corsHeaders(request.headers.origin, options.cors));
+  reply.header('x-request-id', request.id);
+}
+
+function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, options: ApiOptions): void {
+  const known = requestErrorOf(error);
+  if (known.status >= 500) {
+    const line = { requestId: request.id, method: request.method, path: pathOf(request.url), err: error };
+    // What the engine says of itself is expected trouble; anything else is a fault of ours.
+    request.log[known.code === 'internal_error' ? 'error' : 'warn'](line, known.message);
+  }
+  const { status, headers, body } = errorResponse(known, pathOf(request.url), options.info.serviceName);
+  reply.code(status).headers(headers).send(body);
+}
+
+const MAX_SHOWN_PATH = 200;
+
+function shownPath(path: string): string {
+  return path.length > MAX_SHOWN_PATH ? `${path.slice(0, MAX_SHOWN_PATH)}…` : path;
+}
+
+function requestIdOf(header: string | string[] | undefined): string {
+  return typeof header === 'string' && REQUEST_ID.test(header) ? header : randomUUID();
+}

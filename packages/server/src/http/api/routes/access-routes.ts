@@ -1,0 +1,224 @@
+/** Making tickets, carrying on a stream with a newer credential, and taking credentials back. */
+
+import { BROADCAST_CHANNEL, isTransientChannel, nameProblem } from '@message-push/protocol';
+import Type, { type Static } from 'typebox';
+import { demandManage } from '../../../access/decisions.ts';
+import { streamCredentialOf } from '../../../access/gate.ts';
+import type { Principal } from '../../../access/principal.ts';
+import { REVOCATION_KINDS, type RevocationKind } from '../../../access/revocations.ts';
+import { type FieldProblem, RequestError, shownValue, validationFailed } from '../../../core/errors.ts';
+import { parseJson } from '../../../publish/parse-json.ts';
+import { contentTypeError } from '../../content-type.ts';
+import type { Api, ApiOptions } from '../api-options.ts';
+import { renewedSchema, revokedSchema, ticketSchema } from '../docs/answer-schemas.ts';
+import { errorAnswers } from '../docs/error-answers.ts';
+import { checkName } from '../docs/url-schemas.ts';
+
+const nullable = (type: 'string' | 'integer', description: string) =>
+  Type.Optional(Type.Unsafe<unknown>({ type: [type, 'null'], description }));
+
+const ticketBody = Type.Object(
+  {
+    user_id: nullable(
+      'string',
+      'Whose ticket; a user makes one for himself only. Lets it join `user:{user_id}`.',
+    ),
+    session_id: nullable('string', 'Lets it join `session:{session_id}`.'),
+    channels: Type.Optional(
+      Type.Unsafe<unknown>({
+        type: ['array', 'null'],
+        items: { type: 'string' },
+        description:
+          'Names and patterns (`task:*`) that it may join. Of a user: at most what his token allows, and by default all of that.',
+      }),
+    ),
+    ttl: nullable(
+      'integer',
+      'Seconds; by default `TICKET_TTL`, at most `TICKET_MAX_TTL` and what is left of the token.',
+    ),
+    origin: nullable(
+      'string',
+      'The one origin whose pages may use it; by default, of a page that asks, its own.',
+    ),
+  },
+  { additionalProperties: false, examples: [{ user_id: '123', channels: ['task:456'], ttl: 600 }] },
+);
+
+const ID_FIELDS = {
+  user: 'user_id',
+  token: 'token_id',
+  connection: 'connection_id',
+} as const satisfies Record<RevocationKind, string>;
+const FIELD_NAMES = Object.values(ID_FIELDS);
+const MAX_ID_BYTES = 256;
+
+const revocationBody = Type.Object(
+  {
+    user_id: nullable('string', 'All that this user got until now: every token and ticket, and his streams.'),
+    token_id: nullable(
+      'string',
+      "A token's `jti`, or a ticket's `ticket_id`, with every ticket made from it.",
+    ),
+    connection_id: nullable('string', 'A stream, with the credential that it was opened with.'),
+  },
+  { additionalProperties: false, description: 'One of the three.', examples: [{ user_id: '123' }] },
+);
+
+/** Bodies stay bytes; what is wrong with one is said in words of its own. */
+const asJson = {
+  validatorCompiler: () => () => true,
+  onRequest: async (request: { readonly headers: Parameters<typeof contentTypeError>[0] }) => {
+    const error = contentTypeError(request.headers);
+    if (error !== undefined) throw error;
+  },
+};
+
+export function registerAccessRoutes(api: Api, options: ApiOptions): void {
+  const { access, directory, clientIp } = options;
+
+  api.post(
+    '/sse/api/v1/tickets',
+    {
+      schema: {
+        tags: ['Access'],
+        operationId: 'createTicket',
+        summary: 'Make a ticket',
+        description:
+          'For `?ticket=` in the URL of a stream, as often as needed until it expires: an `EventSource` repeats its URL when it reconnects. By a back end whose API key has the scope `manage`, or by a user with his token, for himself.',
+        body: ticketBody,
+        response: { 200: ticketSchema, ...errorAnswers(413, 415, 422) },
+      },
+      ...asJson,
+    },
+    async (request, reply): Promise<Static<typeof ticketSchema>> => {
+      const issued = await access.tickets.issue(request.principal, bodyOf(request.body), {
+        clientIp: clientIp(request.raw),
+        pageOrigin: request.headers.origin,
+      });
+      reply.header('cache-control', 'no-store');
+      return {
+        success: true,
+        ticket: issued.ticket,
+        ticket_id: issued.ticketId,
+        user_id: issued.userId ?? null,
+        channels: [...issued.channels],
+        expires_at: new Date(issued.expiresAtMs).toISOString(),
+      };
+    },
+  );
+
+  api.post(
+    '/sse/api/v1/revocations',
+    {
+      schema: {
+        tags: ['Access'],
+        operationId: 'revoke',
+        summary: 'Revoke credentials',
+        description:
+          'Of a user, a token or a stream: they count no longer, and their streams end on every node within 5 s, with `event: end` and reason `revoked`. Needs the scope `manage` over `user:{user_id}` or `connection:{connection_id}`, for a token over all channels. 503: it counts here, but perhaps not on every node; repeat it.',
+        body: revocationBody,
+        response: { 200: revokedSchema, ...errorAnswers(413, 415, 422) },
+      },
+      ...asJson,
+    },
+    async ({ principal, body }): Promise<Static<typeof revokedSchema>> => {
+      const { kind, id } = readRevocation(bodyOf(body));
+      demandManage(principal, kind === 'token' ? undefined : `${kind}:${id}`);
+      const { atMs, untilMs } = await access.revocations.revoke(kind, id);
+      return {
+        success: true,
+        kind,
+        id,
+        revoked_at: new Date(atMs).toISOString(),
+        kept_until: new Date(untilMs).toISOString(),
+      };
+    },
+  );
+
+  api.post(
+    '/sse/api/v1/connections/:connection_id/renew',
+    {
+      schema: {
+        tags: ['Access'],
+        operationId: 'renewConnection',
+        summary: 'Carry on a stream with a newer credential',
+        description:
+          'The stream goes on until the credential of this request ends. It must be of the same user, and let him join all channels of the stream. The body is empty.',
+        params: Type.Object({ connection_id: Type.String() }),
+        response: { 200: renewedSchema, ...errorAnswers(404, 422) },
+      },
+    },
+    async ({ params, principal, raw }): Promise<Static<typeof renewedSchema>> => {
+      const { connection_id: connectionId } = params;
+      checkName('path.connection_id', connectionId);
+      const credential = streamCredentialOf(principal);
+      if (credential === undefined) {
+        throw new RequestError(
+          'unauthorized',
+          'a stream is renewed with the credential that it is to go on with',
+        );
+      }
+      const stream = await directory.find(connectionId);
+      if (stream === undefined) throw unknownConnection(connectionId);
+      await admitAgain(access.authorizer, principal, stream.channels, clientIp(raw));
+      const renewal = await directory.renew(connectionId, credential);
+      if (renewal === 'not_found') throw unknownConnection(connectionId);
+      if (renewal === 'refused') throw notRenewable();
+      const { expiresAtMs } = credential;
+      return {
+        success: true,
+        connection_id: connectionId,
+        expires_at: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString(),
+      };
+    },
+  );
+}
+
+/** As when it was opened: its credential may reach less now, and the application may say something else. */
+async function admitAgain(
+  authorizer: ApiOptions['access']['authorizer'],
+  principal: Principal,
+  channels: readonly string[],
+  clientIp: string,
+): Promise<void> {
+  const joined = channels.filter((channel) => !isTransientChannel(channel));
+  try {
+    await authorizer.admit(principal, joined.length === 0 ? [BROADCAST_CHANNEL] : joined, clientIp);
+  } catch (error) {
+    // Which channels a stream has is nobody's to learn whose stream it is not.
+    if (error instanceof RequestError && error.code === 'forbidden') throw notRenewable();
+    throw error;
+  }
+}
+
+function notRenewable(): RequestError {
+  return new RequestError('forbidden', 'this credential cannot carry on this stream');
+}
+
+function unknownConnection(connectionId: string): RequestError {
+  return new RequestError('connection_not_found', `there is no connection "${connectionId}"`);
+}
+
+/** An empty one is an empty object. */
+function bodyOf(body: unknown): unknown {
+  return body instanceof Uint8Array && body.byteLength > 0 ? parseJson(body).value : {};
+}
+
+function readRevocation(body: unknown): { kind: RevocationKind; id: string } {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw validationFailed([{ field: 'body', problem: 'must be a JSON object' }]);
+  }
+  const fields = Object.entries(body).filter(([, value]) => value !== null);
+  const [first] = fields;
+  const kind = REVOCATION_KINDS.find((known) => ID_FIELDS[known] === first?.[0]);
+  if (first === undefined || fields.length > 1 || kind === undefined) {
+    throw validationFailed([{ field: 'body', problem: `must have one field of ${FIELD_NAMES.join(', ')}` }]);
+  }
+  const [field, id] = first;
+  const problem = typeof id === 'string' ? nameProblem(id, MAX_ID_BYTES) : 'must be text';
+  if (problem !== undefined) {
+    const finding: FieldProblem = { field, problem, value: shownValue(id) };
+    throw validationFailed([finding]);
+  }
+  return { kind, id: id as string };
+}

@@ -1,6 +1,0 @@
-/** Where the service is found on its own machine, for examples. */
-import type { ApiOptions } from './api-options.ts';
-
-export function localUrl({ scheme = 'http', port }: ApiOptions['info']): string {
-  return `${scheme}://localhost:${port}`;
-}

@@ -1,0 +1,65 @@
+/** A stream of an HTTP/2 connection as a session writes to it, and what a response begins with on either protocol. */
+import { STATUS_CODES } from 'node:http';
+import type { Http2ServerResponse, ServerHttp2Stream } from 'node:http2';
+import type { StreamSocket } from '../../sse/stream-socket.ts';
+import { type ErrorResponse, rawErrorResponse } from '../error-response.ts';
+
+type Http2StreamSocket = ServerHttp2Stream & StreamSocket & { readonly isShared: true };
+
+/** The stream itself, with what a socket can do besides. */
+export function streamSocketOf({ stream }: Http2ServerResponse): StreamSocket {
+  return Object.assign(stream, {
+    isShared: true as const,
+    destroySoon: endAndClose,
+    // [Node] Written one by one, what a slow peer has read is known by the write and not by all that waits together.
+    _writev: undefined as never,
+  });
+}
+
+function endAndClose(this: ServerHttp2Stream): void {
+  if (this.writableFinished) this.close();
+  else {
+    // [spec] RFC 9113, 8.1: a peer whose request has not ended need not send the rest.
+    this.once('finish', () => this.close());
+    if (!this.writableEnded) this.end();
+  }
+}
+
+/**
+ * The beginning of a response: what goes out before the first bytes of its body. HTTP/2 has frames of its own for it,
+ * which leave at once. `headers` are those of both protocols.
+ */
+export function responseHead(
+  socket: StreamSocket,
+  status: number,
+  headers: Readonly<Record<string, string>>,
+): string {
+  if (isHttp2(socket)) {
+    // Its peer may have reset it meanwhile, of which the session is about to hear.
+    if (!socket.closed && !socket.destroyed) socket.respond({ ':status': status, ...headers });
+    return '';
+  }
+  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\nConnection: close\r\n`;
+  for (const name in headers) head += `${name}: ${headers[name]}\r\n`;
+  return `${head}\r\n`;
+}
+
+/** The whole answer that refuses a stream; what is returned is the last to be written. */
+export function errorOn(
+  socket: StreamSocket,
+  response: ErrorResponse,
+  headers: Readonly<Record<string, string>>,
+): string {
+  if (!isHttp2(socket)) return rawErrorResponse(response, headers);
+  responseHead(socket, response.status, { ...response.headers, ...headers });
+  return response.body;
+}
+
+/** Whether it is a session's by now. */
+export function isEventStream(stream: ServerHttp2Stream): boolean {
+  return (stream as Partial<Http2StreamSocket>).isShared === true;
+}
+
+function isHttp2(socket: StreamSocket): socket is Http2StreamSocket {
+  return socket.isShared === true;
+}
