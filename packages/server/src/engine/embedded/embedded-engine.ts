@@ -22,6 +22,7 @@ import type {
 } from '../../core/engine.ts';
 import { RequestError } from '../../core/errors.ts';
 import type { Draft, Publication, Receipt } from '../../core/message.ts';
+import { engineClosed, engineOverloaded, engineUnavailable, idConflict, storageFull } from '../refusals.ts';
 import { ChannelLogs } from './channel-logs.ts';
 import { type Batch, buildBatch, settleBatch, undoBatch } from './commit-batch.ts';
 import { publicationsOf } from './page.ts';
@@ -142,11 +143,7 @@ export class EmbeddedEngine implements Engine, BackupMaker {
     const underWay = this.#idsUnderWay.get(message.id);
     const known = underWay ?? this.#receipts.find(message.id, this.#options.now());
     if (known !== undefined && known.fingerprint !== fingerprint) {
-      return Promise.reject(
-        new RequestError('id_conflict', `id ${message.id} was already used for another message`, {
-          details: [{ field: 'id', problem: 'was already used for another message', value: message.id }],
-        }),
-      );
+      return Promise.reject(idConflict(message.id));
     }
     if (underWay !== undefined) return underWay.receipt.then((r) => ({ ...r, isRepeat: true }));
     if (known !== undefined && 'places' in known) {
@@ -161,14 +158,10 @@ export class EmbeddedEngine implements Engine, BackupMaker {
   #refusal({ message }: Draft): RequestError | undefined {
     if (this.#fault !== undefined) return new RequestError('engine_unavailable', this.#fault);
     if (this.#store === undefined || this.#closing !== undefined) {
-      return new RequestError('engine_unavailable', 'the engine is closed', { retryAfterSeconds: 1 });
+      return engineClosed();
     }
     if (this.#queueBytes + message.json.length > this.#options.maxQueueBytes && this.#queueBytes > 0) {
-      return new RequestError(
-        'engine_overloaded',
-        `${this.#queueBytes} bytes wait to be stored; PUBLISH_QUEUE_MAX_BYTES allows ${this.#options.maxQueueBytes}`,
-        { retryAfterSeconds: 1 },
-      );
+      return engineOverloaded(this.#queueBytes, this.#options.maxQueueBytes);
     }
     if (this.#logs.size >= this.#options.maxChannels && message.channels.some((c) => !this.#logs.get(c))) {
       return new RequestError(
@@ -522,16 +515,11 @@ export class EmbeddedEngine implements Engine, BackupMaker {
 }
 
 function storeError(what: string, error: StoreError): RequestError {
-  const isFull = error.failure === 'full';
-  return new RequestError(isFull ? 'storage_full' : 'engine_unavailable', `${what}: ${error.message}`, {
-    retryAfterSeconds: isFull ? 5 : 1,
-    cause: error,
-  });
+  return error.failure === 'full'
+    ? storageFull(`${what}: ${error.message}`, error)
+    : engineUnavailable(what, error);
 }
 
 function readError(error: StoreError): RequestError {
-  return new RequestError('engine_unavailable', `history could not be read: ${error.message}`, {
-    retryAfterSeconds: 1,
-    cause: error,
-  });
+  return engineUnavailable('history could not be read', error);
 }

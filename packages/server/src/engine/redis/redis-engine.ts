@@ -19,8 +19,9 @@ import type {
   ReadFrom,
   Start,
 } from '../../core/engine.ts';
-import { RequestError } from '../../core/errors.ts';
+import type { RequestError } from '../../core/errors.ts';
 import type { Draft, Place, Publication, Receipt } from '../../core/message.ts';
+import { engineClosed, engineOverloaded, engineUnavailable, idConflict } from '../refusals.ts';
 import { Router } from './link/router.ts';
 import type { Shard } from './link/shard.ts';
 import { checkServers, mayPass, startError } from './link/start-checks.ts';
@@ -222,21 +223,17 @@ export class RedisEngine implements Engine {
     // It may fail long before its turn comes.
     claim?.catch(() => undefined);
     const parts = await this.#queue.add(draft, claim);
-    if (parts.some((part) => part.outcome === 'conflict')) throw conflict(message.id);
+    if (parts.some((part) => part.outcome === 'conflict')) throw idConflict(message.id);
     return receiptOf(draft, parts);
   }
 
   #refusal({ message }: Draft): RequestError | undefined {
     if (!this.#isOpen || this.#isClosed) {
-      return new RequestError('engine_unavailable', 'the engine is closed', { retryAfterSeconds: 1 });
+      return engineClosed();
     }
     const { maxQueueBytes } = this.#options;
     if (this.#queue.bytes > 0 && this.#queue.bytes + message.json.length > maxQueueBytes) {
-      return new RequestError(
-        'engine_overloaded',
-        `${this.#queue.bytes} bytes wait to be stored; PUBLISH_QUEUE_MAX_BYTES allows ${maxQueueBytes}`,
-        { retryAfterSeconds: 1 },
-      );
+      return engineOverloaded(this.#queue.bytes, maxQueueBytes);
     }
     return undefined;
   }
@@ -265,7 +262,7 @@ export class RedisEngine implements Engine {
       return states;
     } catch (error) {
       this.unwatch(channels);
-      throw unavailable('the channels could not be watched', error);
+      throw engineUnavailable('the channels could not be watched', error);
     }
   }
 
@@ -287,7 +284,7 @@ export class RedisEngine implements Engine {
     try {
       return await this.#statesOf(channels);
     } catch (error) {
-      throw unavailable('history could not be read', error);
+      throw engineUnavailable('history could not be read', error);
     }
   }
 
@@ -302,7 +299,7 @@ export class RedisEngine implements Engine {
     const keys = [this.#keys.log(channel), this.#keys.history(channel)];
     const args = [String(this.#options.maxMessagesPerChannel), String(start.sinceMs)];
     const first = await this.#call('locate', keys, () => args).catch((error: Error) => {
-      throw unavailable('history could not be read', error);
+      throw engineUnavailable('history could not be read', error);
     });
     return at(Number(first) - 1);
   }
@@ -314,7 +311,7 @@ export class RedisEngine implements Engine {
         return await this.#read(from, maxBytes);
       } catch (error) {
         if (this.#isClosed || performance.now() > patienceMs)
-          throw unavailable('history could not be read', error);
+          throw engineUnavailable('history could not be read', error);
         await pause(READ_PAUSE_MS * (0.5 + this.#options.random()), undefined, { ref: false });
       }
     }
@@ -335,7 +332,7 @@ export class RedisEngine implements Engine {
       reverse ? '1' : '0',
     ];
     const reply = await this.#call('range', keys, () => args, true).catch((error: Error) => {
-      throw unavailable('history could not be read', error);
+      throw engineUnavailable('history could not be read', error);
     });
     const [now, bytes, first, list] = reply as [Buffer, Buffer, Buffer, Buffer[]];
     const log = readLog(bytes);
@@ -366,7 +363,7 @@ export class RedisEngine implements Engine {
       const page = names.filter((name) => compareNames(name, after) > 0).slice(0, limit);
       return { total: names.length, channels: await this.#summaries(page) };
     } catch (error) {
-      throw unavailable('channels could not be listed', error);
+      throw engineUnavailable('channels could not be listed', error);
     }
   }
 
@@ -766,16 +763,4 @@ function receiptOf({ message, ack }: Draft, parts: readonly PartResult[]): Recei
     isRepeat: parts.every(({ outcome }) => outcome === 'repeat'),
     ack,
   };
-}
-
-function conflict(id: string): RequestError {
-  return new RequestError('id_conflict', `id ${id} was already used for another message`, {
-    details: [{ field: 'id', problem: 'was already used for another message', value: id }],
-  });
-}
-
-function unavailable(what: string, error: unknown): RequestError {
-  if (error instanceof RequestError) return error;
-  const reason = error instanceof Error ? error.message : String(error);
-  return new RequestError('engine_unavailable', `${what}: ${reason}`, { retryAfterSeconds: 1, cause: error });
 }

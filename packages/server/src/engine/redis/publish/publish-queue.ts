@@ -9,6 +9,7 @@
 import { isTransientChannel } from '@message-push/protocol';
 import { RequestError } from '../../../core/errors.ts';
 import type { AckLevel, Draft, Place } from '../../../core/message.ts';
+import { engineUnavailable, storageFull } from '../../refusals.ts';
 import { type Argument, ReplyError } from '../link/connection.ts';
 import type { Router } from '../link/router.ts';
 import type { Shard } from '../link/shard.ts';
@@ -453,16 +454,9 @@ function notReplicated(replicas: number, wanted: number, timeoutMs: number): Req
 }
 
 function publishError(error: unknown): unknown {
-  if (error instanceof RequestError) return error;
   const { message } = error as Error;
   if (error instanceof ReplyError && /\bOOM\b/.test(message)) {
-    return new RequestError('storage_full', `Redis has no memory left (maxmemory): ${message}`, {
-      retryAfterSeconds: 5,
-      cause: error,
-    });
+    return storageFull(`Redis has no memory left (maxmemory): ${message}`, error);
   }
-  return new RequestError('engine_unavailable', `the message could not be stored: ${message}`, {
-    retryAfterSeconds: 1,
-    cause: error,
-  });
+  return engineUnavailable('the message could not be stored', error);
 }
