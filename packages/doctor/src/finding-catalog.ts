@@ -21,7 +21,7 @@ interface Fix {
 }
 
 export const PLACES = {
-  streams_location: { en: 'nginx, location of the streams', zh: 'nginx，流的 location' },
+  streams_location: { en: 'nginx, location of the streams', zh: 'nginx，SSE 连接的 location' },
   nginx_server: { en: 'nginx, server', zh: 'nginx，server 块' },
   plain_server: { en: 'nginx, server of port 80', zh: 'nginx，80 端口的 server 块' },
   api_location: { en: 'nginx, location /sse/api/', zh: 'nginx，location /sse/api/' },
@@ -38,7 +38,7 @@ export const PLACES = {
 export const FINDINGS = {
   unreachable: {
     severity: 'problem',
-    title: { en: 'The service cannot be reached', zh: '无法连接服务' },
+    title: { en: 'The service cannot be reached', zh: '连不上服务' },
     text: { en: '{url}: {reason}', zh: '{url}：{reason}' },
     fixes: [
       { where: 'shell', line: 'scripts/status.sh --health' },
@@ -50,7 +50,7 @@ export const FINDINGS = {
     title: { en: 'A redirect loses path or query', zh: '重定向丢失了路径或查询参数' },
     text: {
       en: '{from} is redirected to {to}. A stream that is redirected so joins nothing.',
-      zh: '{from} 被重定向到 {to}，这样的流无法加入任何频道。',
+      zh: '{from} 被重定向到 {to}，由此建立的连接订阅不到任何频道。',
     },
     fixes: [{ where: 'plain_server', line: 'return 308 https://$host$request_uri;' }],
   },
@@ -59,16 +59,16 @@ export const FINDINGS = {
     title: { en: 'The service is used in the clear', zh: '服务可通过明文 HTTP 访问' },
     text: {
       en: '{url} answers without TLS: everybody on the way reads messages and tokens, and browsers open six streams at most.',
-      zh: '{url} 未使用 TLS：途中任何人都能读取消息和令牌，且浏览器最多只能打开六个流。',
+      zh: '{url} 未使用 TLS：链路上任何人都能读取消息和令牌，且浏览器最多只能建立六个连接。',
     },
     fixes: [{ where: 'plain_server', line: 'return 308 https://$host$request_uri;' }],
   },
   no_http2: {
     severity: 'problem',
-    title: { en: 'No HTTP/2: six streams at most per browser', zh: '未启用 HTTP/2：每个浏览器最多六个流' },
+    title: { en: 'No HTTP/2: six streams at most per browser', zh: '未启用 HTTP/2：每个浏览器最多六个连接' },
     text: {
       en: 'The proxy speaks {protocol} alone. A browser opens six connections to an origin, so the seventh tab waits for ever.',
-      zh: '代理只支持 {protocol}。浏览器对同一来源最多打开六个连接，第七个标签页会一直等待。',
+      zh: '代理只支持 {protocol}。浏览器对同一来源最多建立六个连接，第七个标签页会一直等待。',
     },
     fixes: [
       { where: 'nginx_server', line: 'http2 on;' },
@@ -77,17 +77,17 @@ export const FINDINGS = {
   },
   not_the_service: {
     severity: 'problem',
-    title: { en: 'What answers is not a stream of the service', zh: '应答的不是本服务的流' },
+    title: { en: 'What answers is not a stream of the service', zh: '返回的不是本服务的事件流' },
     text: {
       en: 'Status {status}, type {type}, from {by}: {message}',
-      zh: '状态 {status}，类型 {type}，来自 {by}：{message}',
+      zh: '状态码 {status}，类型 {type}，来自 {by}：{message}',
     },
     fixes: [{ where: 'nginx_server', line: 'location /sse/ { proxy_pass http://message_push_backend; }' }],
   },
   bad_gateway: {
     severity: 'problem',
     title: { en: 'The proxy does not reach the service', zh: '代理连不上服务' },
-    text: { en: 'Status {status} from {by}: {message}', zh: '来自 {by} 的状态 {status}：{message}' },
+    text: { en: 'Status {status} from {by}: {message}', zh: '{by} 返回 {status}：{message}' },
     fixes: [
       { where: 'nginx_server', line: 'upstream message_push_backend { server 127.0.0.1:8089; }' },
       { where: 'shell', line: 'scripts/status.sh --health' },
@@ -98,7 +98,7 @@ export const FINDINGS = {
     title: { en: 'The service asks for a credential', zh: '服务要求凭据' },
     text: {
       en: '401 from {by}: {message}. Either the doctor was given none, or the proxy takes it away.',
-      zh: '{by} 返回 401：{message}。可能没有给 doctor 凭据，也可能被代理去掉了。',
+      zh: '{by} 返回 401：{message}。可能未向 doctor 提供凭据，也可能被代理去掉。',
     },
     fixes: [
       { where: 'doctor', line: '--token TOKEN' },
@@ -107,7 +107,7 @@ export const FINDINGS = {
   },
   forbidden: {
     severity: 'problem',
-    title: { en: 'The credential does not allow this stream', zh: '凭据无权打开此流' },
+    title: { en: 'The credential does not allow this stream', zh: '凭据无权建立该连接' },
     text: { en: '403 from {by}: {message}', zh: '{by} 返回 403：{message}' },
     fixes: [{ where: 'doctor', line: '--user ID  # whom the token is for' }],
   },
@@ -116,7 +116,7 @@ export const FINDINGS = {
     title: { en: 'The proxy does not let browsers through', zh: '代理拒绝了浏览器' },
     text: {
       en: 'Status {status} from {by}, not from the service: {message}',
-      zh: '状态 {status} 来自 {by} 而非服务：{message}',
+      zh: '{status} 来自 {by} 而非服务：{message}',
     },
     fixes: [
       { where: 'streams_location', line: 'allow all;' },
@@ -125,7 +125,7 @@ export const FINDINGS = {
   },
   rate_limited: {
     severity: 'problem',
-    title: { en: 'Streams are limited too much', zh: '流的频率限制过严' },
+    title: { en: 'Streams are limited too much', zh: '连接限流过严' },
     text: { en: '429 from {by}: {message}', zh: '{by} 返回 429：{message}' },
     fixes: [
       { where: 'service', line: 'RATE_LIMIT_CONNECTS_PER_MINUTE=1000' },
@@ -134,10 +134,10 @@ export const FINDINGS = {
   },
   turned_away: {
     severity: 'problem',
-    title: { en: 'The service turns streams away', zh: '服务拒绝新的流' },
+    title: { en: 'The service turns streams away', zh: '服务拒绝新连接' },
     text: {
       en: 'The first event was "reconnect", reason {reason}.',
-      zh: '第一个事件是 "reconnect"，原因 {reason}。',
+      zh: '第一个事件为 "reconnect"，原因：{reason}。',
     },
     fixes: [
       { where: 'service', line: 'MAX_CONNECTIONS=10000' },
@@ -146,10 +146,10 @@ export const FINDINGS = {
   },
   buffered: {
     severity: 'problem',
-    title: { en: 'The proxy holds the stream back', zh: '代理缓冲了流' },
+    title: { en: 'The proxy holds the stream back', zh: '代理缓冲了事件流' },
     text: {
       en: 'The first event had not come after {seconds} s. The service sends it with the head of its answer.',
-      zh: '{seconds} 秒后第一个事件仍未到达。服务会随响应头立即发送它。',
+      zh: '{seconds} 秒后第一个事件仍未到达，而服务会随响应头立即发送该事件。',
     },
     fixes: [
       { where: 'streams_location', line: 'proxy_buffering off;' },
@@ -158,10 +158,10 @@ export const FINDINGS = {
   },
   compressed: {
     severity: 'problem',
-    title: { en: 'The stream is compressed', zh: '流被压缩' },
+    title: { en: 'The stream is compressed', zh: '事件流被压缩' },
     text: {
       en: 'Content-Encoding: {encoding}. Events wait until a block is full, and every stream costs memory in the proxy.',
-      zh: 'Content-Encoding: {encoding}。事件要等压缩块填满才发出，且每个流都占用代理内存。',
+      zh: 'Content-Encoding: {encoding}。事件须等压缩块填满才会发出，且每个连接都占用代理内存。',
     },
     fixes: [
       { where: 'streams_location', line: 'gzip off;' },
@@ -170,10 +170,10 @@ export const FINDINGS = {
   },
   caching: {
     severity: 'problem',
-    title: { en: 'Headers against caching are lost', zh: '防缓存的响应头丢失' },
+    title: { en: 'Headers against caching are lost', zh: '禁用缓存的响应头丢失' },
     text: {
       en: 'Cache-Control: {value}, Expires: {expires}. The service sends "no-cache, no-transform"; without it caches on the way keep or change the stream.',
-      zh: 'Cache-Control: {value}，Expires: {expires}。服务发送的是 "no-cache, no-transform"；缺少它，途中的缓存可能保存或改写流。',
+      zh: 'Cache-Control: {value}，Expires: {expires}。服务发送的是 "no-cache, no-transform"；缺少该响应头，链路上的缓存可能保存或改写事件流。',
     },
     fixes: [
       { where: 'streams_location', line: 'expires off;' },
@@ -185,10 +185,10 @@ export const FINDINGS = {
   },
   cut: {
     severity: 'problem',
-    title: { en: 'The stream is cut', zh: '流被中断' },
+    title: { en: 'The stream is cut', zh: '连接被断开' },
     text: {
       en: 'It ended after {seconds} s, {idle} s after its last bytes, without a farewell of the service ({how}). An idle timeout on the way is shorter than the time between heartbeats.',
-      zh: '流在 {seconds} 秒后结束（距最后一次收到数据 {idle} 秒），服务并未告别（{how}）。途中的空闲超时短于心跳间隔。',
+      zh: '连接在 {seconds} 秒后断开（距最后一次收到数据 {idle} 秒），并非由服务主动结束（{how}）。链路上的空闲超时短于心跳间隔。',
     },
     fixes: [
       { where: 'streams_location', line: 'proxy_read_timeout 86400s;' },
@@ -197,10 +197,10 @@ export const FINDINGS = {
   },
   sent_away: {
     severity: 'notice',
-    title: { en: 'The service ended the stream', zh: '服务结束了流' },
+    title: { en: 'The service ended the stream', zh: '服务主动结束了连接' },
     text: {
       en: 'After {seconds} s, reason {reason}. Run the doctor again.',
-      zh: '{seconds} 秒后，原因 {reason}。请重新运行 doctor。',
+      zh: '{seconds} 秒后结束，原因：{reason}。请重新运行 doctor。',
     },
     fixes: [],
   },
@@ -209,7 +209,7 @@ export const FINDINGS = {
     title: { en: 'Messages do not arrive', zh: '消息没有到达' },
     text: {
       en: 'Of {sent} messages that the doctor sent itself {came} came within 5 s: they are held back on the way, or were published to another service.',
-      zh: 'doctor 发给自己的 {sent} 条消息中，5 秒内只到达 {came} 条：途中被缓冲，或发布到了另一个服务。',
+      zh: 'doctor 发给自己的 {sent} 条消息中，5 秒内只到达 {came} 条：在链路上被缓冲，或发布到了另一个服务。',
     },
     fixes: [
       { where: 'streams_location', line: 'proxy_buffering off;' },
@@ -221,7 +221,7 @@ export const FINDINGS = {
     title: { en: 'Events come in bursts', zh: '事件成批到达' },
     text: {
       en: '{count} events that were sent apart came together, up to {seconds} s late: a buffer on the way is filled first.',
-      zh: '{count} 个分开发送的事件一起到达，最多延迟 {seconds} 秒：途中有缓冲区要先填满。',
+      zh: '{count} 个分开发送的事件一起到达，最多延迟 {seconds} 秒：链路上有缓冲区，填满后才转发。',
     },
     fixes: [
       { where: 'streams_location', line: 'proxy_buffering off;' },
@@ -233,7 +233,7 @@ export const FINDINGS = {
     title: { en: 'Events come late', zh: '事件延迟到达' },
     text: {
       en: 'Up to {seconds} s. The service itself takes milliseconds: look at message_push_delivery_latency_seconds, then at the way.',
-      zh: '最多延迟 {seconds} 秒。服务本身只需几毫秒：先看 message_push_delivery_latency_seconds，再看途中。',
+      zh: '最多延迟 {seconds} 秒。服务本身只需几毫秒：先看 message_push_delivery_latency_seconds，再查链路。',
     },
     fixes: [{ where: 'streams_location', line: 'proxy_buffering off;' }],
   },
@@ -251,7 +251,7 @@ export const FINDINGS = {
     title: { en: 'Last-Event-ID does not arrive', zh: 'Last-Event-ID 未到达服务' },
     text: {
       en: 'A browser that comes back says with it where it was. Without it every reconnect loses the messages in between.',
-      zh: '浏览器重连时用它说明读到哪里。缺少它，每次重连都会丢失期间的消息。',
+      zh: '浏览器重连时用该请求头上报游标。缺少它，每次重连都会丢失断线期间的消息。',
     },
     fixes: [
       { where: 'streams_location', line: 'proxy_set_header Last-Event-ID $http_last_event_id;' },
@@ -274,7 +274,7 @@ export const FINDINGS = {
     title: { en: 'Requests with usual cookies are refused', zh: '携带常规 Cookie 的请求被拒绝' },
     text: {
       en: 'A request with {bytes} bytes of Last-Event-ID and cookies was answered with {answer}. Streams of many channels fail when they come back.',
-      zh: '带有 {bytes} 字节 Last-Event-ID 和 Cookie 的请求得到 {answer}。频道较多的流在重连时会失败。',
+      zh: '带有 {bytes} 字节 Last-Event-ID 和 Cookie 的请求收到 {answer}。频道较多的连接会重连失败。',
     },
     fixes: [
       { where: 'nginx_server', line: 'large_client_header_buffers 4 16k;' },
@@ -286,7 +286,7 @@ export const FINDINGS = {
     title: { en: 'Long URLs are refused', zh: '较长的 URL 被拒绝' },
     text: {
       en: 'A request with {bytes} bytes of query was answered with {answer}. Streams of many channels have such URLs.',
-      zh: '带有 {bytes} 字节查询参数的请求得到 {answer}。频道较多的流就有这样的 URL。',
+      zh: '带有 {bytes} 字节查询参数的请求收到 {answer}。频道较多的连接，URL 会达到这一长度。',
     },
     fixes: [
       { where: 'nginx_server', line: 'large_client_header_buffers 4 16k;' },
@@ -295,10 +295,10 @@ export const FINDINGS = {
   },
   cors_refused: {
     severity: 'problem',
-    title: { en: 'Pages of that origin may not open streams', zh: '该来源的页面无权打开流' },
+    title: { en: 'Pages of that origin may not open streams', zh: '该来源的页面无权建立连接' },
     text: {
       en: 'For Origin {origin} Access-Control-Allow-Origin is {allowed}: browsers refuse the stream.',
-      zh: '对来源 {origin}，Access-Control-Allow-Origin 为 {allowed}：浏览器会拒绝该流。',
+      zh: '对来源 {origin}，Access-Control-Allow-Origin 为 {allowed}：浏览器会拒绝该连接。',
     },
     fixes: [{ where: 'service', line: 'ALLOWED_ORIGINS={origin}' }],
   },
@@ -307,16 +307,16 @@ export const FINDINGS = {
     title: { en: 'Two answers to CORS', zh: 'CORS 响应头重复' },
     text: {
       en: 'Access-Control-Allow-Origin is "{allowed}": browsers take one value and refuse this. The service sends it, and so does the proxy.',
-      zh: 'Access-Control-Allow-Origin 为 "{allowed}"：浏览器只接受一个值。服务与代理都发送了它。',
+      zh: 'Access-Control-Allow-Origin 为 "{allowed}"：浏览器只接受单个值，会拒绝该响应。服务与代理都添加了该响应头。',
     },
     fixes: [{ where: 'streams_location', line: '# without: add_header Access-Control-Allow-Origin …;' }],
   },
   cors_credentials: {
     severity: 'problem',
-    title: { en: 'Pages of that origin may not send cookies', zh: '该来源的页面不能发送 Cookie' },
+    title: { en: 'Pages of that origin may not send cookies', zh: '该来源的页面无法携带 Cookie' },
     text: {
       en: 'A page of {origin} that opens the stream with credentials is refused.',
-      zh: '{origin} 的页面以携带凭据方式打开流会被拒绝。',
+      zh: '{origin} 的页面携带凭据建立连接会被拒绝。',
     },
     fixes: [
       { where: 'service', line: 'CORS_CREDENTIALS=true' },
@@ -328,7 +328,7 @@ export const FINDINGS = {
     title: { en: 'Vary: Origin is lost', zh: 'Vary: Origin 丢失' },
     text: {
       en: 'Vary is {vary}. A cache gives the answer for one origin to pages of another, which refuse it.',
-      zh: 'Vary 为 {vary}。缓存会把一个来源的响应交给另一个来源的页面而被拒绝。',
+      zh: 'Vary 为 {vary}。缓存会把一个来源的响应交给另一个来源的页面，导致后者被浏览器拒绝。',
     },
     fixes: [{ where: 'streams_location', line: '# without: proxy_hide_header Vary;' }],
   },
@@ -337,7 +337,7 @@ export const FINDINGS = {
     title: { en: 'The preflight fails', zh: '预检请求失败' },
     text: {
       en: 'OPTIONS was answered with {status}; missing: {missing}. Streams of the SDK and publishing from pages need it.',
-      zh: 'OPTIONS 得到 {status}；缺少：{missing}。SDK 的流以及从页面发布都需要它。',
+      zh: 'OPTIONS 返回 {status}；缺少：{missing}。SDK 建立连接、页面发布消息都依赖预检。',
     },
     fixes: [
       { where: 'streams_location', line: '# OPTIONS must reach the service: no return, no limit_except' },
@@ -345,10 +345,10 @@ export const FINDINGS = {
   },
   cors_any_origin: {
     severity: 'problem',
-    title: { en: 'Pages of any origin may act for their visitors', zh: '任意来源的页面都能代表访问者操作' },
+    title: { en: 'Pages of any origin may act for their visitors', zh: '任意来源的页面都能以访问者身份操作' },
     text: {
       en: '{origin}, which nobody has, is allowed with credentials.',
-      zh: '不存在的来源 {origin} 被允许携带凭据。',
+      zh: '不存在的来源 {origin} 也被允许携带凭据。',
     },
     fixes: [
       { where: 'service', line: 'ALLOWED_ORIGINS=https://app.example.com' },
@@ -360,7 +360,7 @@ export const FINDINGS = {
     title: { en: 'The clocks differ', zh: '时钟不一致' },
     text: {
       en: "The service's clock is {seconds} s ahead of this machine's (behind, where negative). JWTs and tickets are good or over by it, and ?since= is read by it.",
-      zh: '服务的时钟比本机快 {seconds} 秒（负数为慢）。JWT 和票据的有效期、?since= 都以它为准。',
+      zh: '服务的时钟比本机快 {seconds} 秒（负数为慢）。JWT 和票据的有效期、?since= 均以服务的时钟为准。',
     },
     fixes: [{ where: 'shell', line: 'timedatectl set-ntp true  # on the machine that is wrong' }],
   },
@@ -369,7 +369,7 @@ export const FINDINGS = {
     title: { en: "The proxy's clock is wrong", zh: '代理的时钟不正确' },
     text: {
       en: 'Its Date header is {seconds} s ahead (behind, where negative).',
-      zh: '其 Date 响应头快 {seconds} 秒（负数为慢）。',
+      zh: '代理的 Date 响应头快 {seconds} 秒（负数为慢）。',
     },
     fixes: [{ where: 'shell', line: 'timedatectl set-ntp true  # on the machine of the proxy' }],
   },
@@ -382,7 +382,7 @@ export const FINDINGS = {
   degraded: {
     severity: 'problem',
     title: { en: 'The service is not healthy', zh: '服务状态不健康' },
-    text: { en: '/sse/health says {state}: {reason}', zh: '/sse/health 为 {state}：{reason}' },
+    text: { en: '/sse/health says {state}: {reason}', zh: '/sse/health 返回 {state}：{reason}' },
     fixes: [{ where: 'shell', line: 'scripts/status.sh --health' }],
   },
   api_public: {
@@ -390,7 +390,7 @@ export const FINDINGS = {
     title: { en: 'Anybody may use the API', zh: '任何人都能使用 API' },
     text: {
       en: '{path} answers without a credential: whoever knows the URL may publish, read history and end streams.',
-      zh: '{path} 无需凭据即可访问：知道地址的任何人都能发布消息、读取历史、断开连接。',
+      zh: '{path} 无需凭据即可访问：凡知道地址者均可发布消息、读取历史、断开连接。',
     },
     fixes: [
       { where: 'api_location', line: 'allow 10.0.0.0/8; deny all;' },
@@ -399,22 +399,22 @@ export const FINDINGS = {
   },
   metrics_public: {
     severity: 'problem',
-    title: { en: 'The metrics are public', zh: '指标对外公开' },
-    text: { en: '{url} shows them to anybody.', zh: '任何人都能访问 {url}。' },
+    title: { en: 'The metrics are public', zh: '指标对外暴露' },
+    text: { en: '{url} shows them to anybody.', zh: '任何人都能访问 {url} 并读取指标。' },
     fixes: [{ where: 'metrics_location', line: 'return 404;' }],
   },
   metrics_port_public: {
     severity: 'problem',
-    title: { en: 'The port of the metrics is public', zh: '指标端口对外公开' },
-    text: { en: '{url} shows them to anybody.', zh: '任何人都能访问 {url}。' },
+    title: { en: 'The port of the metrics is public', zh: '指标端口对外暴露' },
+    text: { en: '{url} shows them to anybody.', zh: '任何人都能访问 {url} 并读取指标。' },
     fixes: [{ where: 'service', line: 'METRICS_HOST=127.0.0.1' }],
   },
   health_public: {
     severity: 'notice',
-    title: { en: 'The details of the health are public', zh: '健康详情对外公开' },
+    title: { en: 'The details of the health are public', zh: '健康详情对外暴露' },
     text: {
       en: '/sse/health names versions, servers and errors. /sse/health/ready and /sse/health/live are enough for load balancers.',
-      zh: '/sse/health 会暴露版本、服务器和错误。负载均衡只需要 /sse/health/ready 与 /sse/health/live。',
+      zh: '/sse/health 会暴露版本、服务器和错误。负载均衡只需 /sse/health/ready 与 /sse/health/live。',
     },
     fixes: [{ where: 'health_location', line: 'allow 10.0.0.0/8; deny all;' }],
   },
@@ -423,7 +423,7 @@ export const FINDINGS = {
     title: { en: 'Too few file descriptors', zh: '文件描述符不足' },
     text: {
       en: 'Process {pid} may open {limit}; MAX_CONNECTIONS={maxConnections} needs {needed}. Beyond that connections are not accepted.',
-      zh: '进程 {pid} 只能打开 {limit} 个；MAX_CONNECTIONS={maxConnections} 需要 {needed} 个。超出后无法接受连接。',
+      zh: '进程 {pid} 最多打开 {limit} 个；MAX_CONNECTIONS={maxConnections} 需要 {needed} 个。超出后无法接受新连接。',
     },
     fixes: [
       { where: 'systemd', line: 'LimitNOFILE=65536' },

@@ -61,23 +61,23 @@ Ends with 0 when nothing is wrong, 1 when something is, 2 when it was asked wron
 `,
   zh: `用法：npm run doctor -- URL [选项 …]
 
-像浏览器一样通过公网地址连接服务，找出途中的问题，并给出需要修改的配置行。
-会为一个专用用户打开几个流，并给自己发送几条消息。
+像浏览器一样通过公网地址连接服务，找出链路上的问题，并给出需要修改的配置行。
+会以专用用户建立几个连接，并向自己发送几条消息。
 
-  --origin ORIGIN        打开流的页面来源，例如 https://app.example.com：检查 CORS
-  --with-credentials     该页面会发送 Cookie
-  --token TOKEN          用户的 JWT 或票据（流需要认证时）
-  --user ID              打开谁的流（使用票据时；JWT 可自动识别）
+  --origin ORIGIN        建立连接的页面来源，例如 https://app.example.com：检查 CORS
+  --with-credentials     该页面携带 Cookie
+  --token TOKEN          用户的 JWT 或票据（建立连接需要认证时）
+  --user ID              以哪个用户建立连接（使用票据时；JWT 可自动识别）
   --key KEY              用于发送消息的 API 密钥
-  --publish-url URL      公网地址不接受发布时，消息发往何处：http://127.0.0.1:8089
-  --seconds N            观察流的时长（40 秒）：越长越能发现更长的空闲断开
-  --connect [PORT:]HOST:PORT  对该端口的 URL 改连此处；可重复
-  --ca FILE              证书颁发机构，PEM
-  --pid PID              本机上服务的进程：检查其限制
-  --service-port PORT    SERVICE_PORT（8089），用来找到该进程
-  --metrics-port PORT    METRICS_PORT（9090），不应公开
-  --json                 供程序使用
-  --lang en|zh           语言（取自 LC_ALL、LC_MESSAGES、LANG）
+  --publish-url URL      公网地址不接受发布时，改由该地址发布：http://127.0.0.1:8089
+  --seconds N            观察连接的时长（默认 40）：越长，越能发现较长的空闲超时
+  --connect [PORT:]HOST:PORT  该端口的 URL 改连到此处；可重复
+  --ca FILE              CA 证书，PEM
+  --pid PID              本机上的服务进程：检查其限制
+  --service-port PORT    SERVICE_PORT（默认 8089），用于查找该进程
+  --metrics-port PORT    METRICS_PORT（默认 9090），不应对外暴露
+  --json                 以 JSON 输出，供程序使用
+  --lang en|zh           语言（默认取自 LC_ALL、LC_MESSAGES、LANG）
 
 没有问题时退出码为 0，有问题为 1，用法错误为 2。
 `,
