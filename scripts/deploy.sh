@@ -18,12 +18,12 @@ usage() {
   if [ "$language" = zh ]; then cat <<'TEXT'
 用法：scripts/deploy.sh --env production|development --pm2|--docker|--systemd [--with-nginx] [--dry-run]
 
-  --env          环境，读取 config/ENV.env（默认 production）
-  --pm2          由 PM2 运行（默认）；Redis 引擎下为集群模式，重载不中断
+  --env          环境，读取对应的 config/ENV.env（默认 production）
+  --pm2          由 PM2 运行（默认）；Redis 引擎下为 cluster 模式，重载不中断
   --docker       由 docker compose 运行
   --systemd      安装并启用 systemd 单元（需要 root）
   --with-nginx   同时安装 config/nginx.conf 作为反向代理
-  --dry-run      只检查，并显示将要执行的操作
+  --dry-run      只做检查，并显示将执行的操作
 
 被替换的文件备份到 run/backup/；部署失败时自动回滚到上一个正常版本。
 TEXT
@@ -99,7 +99,7 @@ check_port() {
   if [ "$runner" = none ]; then die_when_port_is_taken "$(setting SERVICE_PORT 8089)"; fi
   if [ "$runner" != none ] && [ "$runner" != "$target" ]; then
     die "It runs under another supervisor ($runner). Stop that first: scripts/stop.sh" \
-      "服务由其他方式运行（$runner）。请先停止：scripts/stop.sh"
+      "服务已由其他进程管理器运行（$runner）。请先停止：scripts/stop.sh"
   fi
 }
 
@@ -116,7 +116,7 @@ go_back_unless_deployed() {
   if [ "$target" = docker ]; then restore_image
   elif ! restore_release; then
     warn 'There is no earlier version to go back to. See scripts/status.sh --logs' \
-      '没有可回滚的版本。请查看 scripts/status.sh --logs'
+      '没有可回滚的旧版本。请查看 scripts/status.sh --logs'
     if $switched; then scripts/stop.sh --force; fi
   elif ! $switched; then
     warn 'The last good version is in place again; what runs was not touched.' '已恢复上一个正常版本的文件；运行中的服务未受影响。'
@@ -156,7 +156,7 @@ build() {
 }
 
 try_build() {
-  step 'Trying the new build beside the running one' '在旁试运行新版本'
+  step 'Trying the new build beside the running one' '试运行新版本'
   would scripts/lib/try-build.mjs && return
   scripts/with-node.sh scripts/lib/try-build.mjs
 }

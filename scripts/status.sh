@@ -16,7 +16,7 @@ usage() {
   --logs       最近的日志（默认 50 行）
   --json       以 JSON 输出
 
-退出码：0 正在服务；1 在运行但不健康或无应答；3 未运行。
+退出码：0 正在服务；1 在运行但不健康或无响应；3 未运行。
 TEXT
   else cat <<'TEXT'
 Usage: scripts/status.sh [--health | --logs [LINES]] [--json]

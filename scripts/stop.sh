@@ -11,7 +11,7 @@ usage() {
   if [ "$language" = zh ]; then cat <<'TEXT'
 用法：scripts/stop.sh [--force] [--clean [--yes]]
 
-  （无选项）   有序停止：通知各连接重连，应答进行中的发布，最长 DRAIN_TIMEOUT 加数秒
+  （无选项）   有序停机：通知各连接重连，响应处理中的发布，最长 DRAIN_TIMEOUT 加数秒
   --force      3 秒内未停止则强制结束；已确认的消息不会丢失
   --clean      停止后清理 PID 文件与 PM2 条目；删除日志与消息前会询问
   --yes        不询问，直接删除
@@ -91,7 +91,7 @@ for _ in 1 2 3 4; do
 done
 if [ "$runner" != none ]; then
   die "It runs again ($(runner_line)): something starts it anew." \
-    "服务又在运行（$(runner_line)）：有程序在重新启动它。"
+    "服务停止后又开始运行（$(runner_line)）：有其他程序将其重新启动。"
 fi
 rm -f "$pid_file"
 if $stopped; then say 'Stopped.' '已停止。'; else say 'It does not run.' '服务未在运行。'; fi

@@ -83,5 +83,5 @@ ensure_config() {
   (umask 077 && sed -e 's/^ENABLE_API_KEY_AUTH=.*/ENABLE_API_KEY_AUTH=true/' -e "s/^#* *API_KEY=.*/API_KEY=$key/" \
     -e 's/^ALLOW_ANONYMOUS=.*/ALLOW_ANONYMOUS=false/' "$file.example" >"$file")
   say "$file was made from its example. Publishers must send the API_KEY in it as X-API-Key. Set REDIS_PASSWORD, ALLOWED_ORIGINS and the rest there." \
-    "已由示例生成 $file。发布者须以 X-API-Key 发送其中的 API_KEY。请在其中设置 REDIS_PASSWORD、ALLOWED_ORIGINS 等。"
+    "已由示例生成 $file。发送方须以请求头 X-API-Key 携带其中的 API_KEY。REDIS_PASSWORD、ALLOWED_ORIGINS 等也请在该文件中设置。"
 }

@@ -157,7 +157,7 @@ function nextSteps() {
   step(
     isRunning && health === undefined,
     'It runs and does not answer: scripts/status.sh --logs, then scripts/stop.sh --force and a new start.',
-    '进程在运行但无应答：查看 scripts/status.sh --logs，必要时 scripts/stop.sh --force 后重新启动。',
+    '进程在运行但无响应：先查看 scripts/status.sh --logs，再用 scripts/stop.sh --force 停止并重新启动。',
   );
   step(engine?.reason, `The engine says: ${engine?.reason}`, `引擎报告：${engine?.reason}`);
   step(
@@ -168,12 +168,12 @@ function nextSteps() {
   step(
     engine?.store_set_aside,
     `A store that could not be read was set aside: ${engine?.store_set_aside}. See docs/guides/operations.md.`,
-    `无法读取的存储文件已被移开：${engine?.store_set_aside}。参见 docs/guides/operations.zh.md。`,
+    `存储文件无法读取，已隔离（改名保留）：${engine?.store_set_aside}。参见 docs/guides/operations.zh.md。`,
   );
   step(
     streams && streams.open >= streams.limit * 0.9,
     `${streams?.open} of ${streams?.limit} streams: raise MAX_CONNECTIONS.`,
-    `连接数 ${streams?.open}/${streams?.limit}：请提高 MAX_CONNECTIONS。`,
+    `连接数 ${streams?.open}/${streams?.limit}：请调大 MAX_CONNECTIONS。`,
   );
   const needed = Number(settings.MAX_CONNECTIONS) + SPARE_FILES;
   const tight = processes.find(({ open_files_limit: limit }) => limit && limit < needed);
@@ -196,12 +196,12 @@ function nextSteps() {
   step(
     args.environment === 'production' && settings.ALLOW_ANONYMOUS === 'true',
     'Anybody may publish (ALLOW_ANONYMOUS=true): set ENABLE_API_KEY_AUTH=true and API_KEY.',
-    '任何人都可发布（ALLOW_ANONYMOUS=true）：请设置 ENABLE_API_KEY_AUTH=true 与 API_KEY。',
+    '任何人均可发布（ALLOW_ANONYMOUS=true）：请设置 ENABLE_API_KEY_AUTH=true 与 API_KEY。',
   );
   step(
     settings.ALLOWED_ORIGINS === 'https://yourdomain.com',
     'ALLOWED_ORIGINS is the example: name the origins of your pages.',
-    'ALLOWED_ORIGINS 仍为示例值：请填写您的页面来源。',
+    'ALLOWED_ORIGINS 仍为示例值：请填写实际的页面来源。',
   );
   return steps;
 }
@@ -217,7 +217,7 @@ function healthLine() {
     healthy: '健康',
     degraded: '降级',
     unhealthy: '不健康',
-    'no answer': '无应答',
+    'no answer': '无响应',
     'not running': '未运行',
   };
   const reason = engine?.reason ? ` (${engine.reason})` : '';
