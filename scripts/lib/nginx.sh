@@ -21,7 +21,7 @@ check_nginx() {
   if [ -z "$others" ] || grep -q message_push_backend "$nginx_conf" 2>/dev/null; then return 0; fi
   printf '%s\n' "$others" >&2
   die "This nginx serves the sites above, which $root/config/nginx.conf does not. Put its upstream and server blocks beside them by hand." \
-    "本机 nginx 还服务以上站点，而 $root/config/nginx.conf 未包含这些站点。请手工将其 upstream 与 server 配置合并到现有配置中。"
+    "本机 nginx 还承载以上站点，而 $root/config/nginx.conf 未包含这些站点。请手工将其 upstream 与 server 配置合并到现有配置中。"
 }
 
 # In the folder $1; never over one that is there.
