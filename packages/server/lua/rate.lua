@@ -1,4 +1,4 @@
--- Takes from a limit, by the arithmetic of packages/server/src/access/rate-window.ts: a window begins with the first request and ends by itself, and what is refused is not counted.
+-- Takes from a limit, by the arithmetic of packages/server/src/access/limits/rate-window.ts: a window begins with the first request and ends by itself, and what is refused is not counted.
 --
 -- KEYS  what is used of the limit in its window
 -- ARGV  1 limit   2 ms of a window   3 cost

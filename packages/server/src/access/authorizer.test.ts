@@ -1,18 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { RequestError } from '../core/errors.ts';
 import type { AccessQuestion, AccessWebhook } from './access-webhook.ts';
-import { hashApiKey } from './api-key.ts';
 import { Authorizer, type RequestParts } from './authorizer.ts';
 import { ChannelSet } from './channel-set.ts';
 import { mayJoin, mayPublish } from './decisions.ts';
 import { AUDIENCE, goodClaims, goodToken, hmacToken, ISSUER, NOW, SECRET } from './jwt-fixture.ts';
-import { createJwtKeys, KeysUnavailable } from './jwt-keys.ts';
-import { JwtVerifier } from './jwt-verifier.ts';
-import { parseKeyList } from './key-list.ts';
-import { KeyRing } from './key-ring.ts';
+import { hashApiKey } from './keys/api-key.ts';
+import { parseKeyList } from './keys/key-list.ts';
+import { KeyRing } from './keys/key-ring.ts';
 import type { Principal } from './principal.ts';
-import { Revocations } from './revocations.ts';
-import { type Ticket, TicketSealer, ticketKey } from './tickets.ts';
+import { type Ticket, TicketSealer, ticketKey } from './tickets/tickets.ts';
+import { createJwtKeys, KeysUnavailable } from './tokens/jwt-keys.ts';
+import { JwtVerifier } from './tokens/jwt-verifier.ts';
+import { Revocations } from './tokens/revocations.ts';
 
 const APP = 'https://app.example.com';
 

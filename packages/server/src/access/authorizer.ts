@@ -13,10 +13,7 @@ import { RequestError } from '../core/errors.ts';
 import type { AccessQuestion, AccessWebhook } from './access-webhook.ts';
 import { type Credential, type CredentialParts, credentialOf } from './credential.ts';
 import { demandJoin, refusedJoins } from './decisions.ts';
-import { KeysUnavailable } from './jwt-keys.ts';
-import { userOfToken } from './jwt-user.ts';
-import { type JwtVerifier, type TokenProblem, TokenRefused } from './jwt-verifier.ts';
-import type { KeyRing } from './key-ring.ts';
+import type { KeyRing } from './keys/key-ring.ts';
 import { isFromOrigin, mayUseCookie, type RequestOrigin } from './origin-check.ts';
 import {
   anonymous,
@@ -27,8 +24,11 @@ import {
   type Principal,
   userPrincipal,
 } from './principal.ts';
-import type { Revocations } from './revocations.ts';
-import type { TicketSealer } from './tickets.ts';
+import type { TicketSealer } from './tickets/tickets.ts';
+import { KeysUnavailable } from './tokens/jwt-keys.ts';
+import { userOfToken } from './tokens/jwt-user.ts';
+import { type JwtVerifier, type TokenProblem, TokenRefused } from './tokens/jwt-verifier.ts';
+import type { Revocations } from './tokens/revocations.ts';
 
 export interface RequestParts extends CredentialParts, RequestOrigin {}
 

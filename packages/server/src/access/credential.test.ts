@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { RequestError } from '../core/errors.ts';
-import { isCanonicalBase64Url, splitToken } from './compact-token.ts';
 import { type CredentialParts, credentialOf } from './credential.ts';
 import { isFromOrigin, mayUseCookie } from './origin-check.ts';
+import { isCanonicalBase64Url, splitToken } from './tokens/compact-token.ts';
 
 const NONE: CredentialParts = {
   authorization: undefined,

@@ -3,8 +3,8 @@ import { RequestError } from '../core/errors.ts';
 import type { RequestParts } from './authorizer.ts';
 import { ChannelSet } from './channel-set.ts';
 import { Gate, streamCredentialOf } from './gate.ts';
+import type { RateResult } from './limits/rate-limiter.ts';
 import { anonymous, floorOf, type Principal, userPrincipal } from './principal.ts';
-import type { RateResult } from './rate-limiter.ts';
 
 const floor = floorOf({ keys: true, users: true });
 const nobody = anonymous(floor);

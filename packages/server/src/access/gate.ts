@@ -8,9 +8,9 @@
 import { RequestError } from '../core/errors.ts';
 import type { StreamCredential } from '../core/stream-credential.ts';
 import type { Authorizer, RequestParts } from './authorizer.ts';
+import type { RateResult } from './limits/rate-limiter.ts';
+import { type RateKind, type RateLimiter, rateError } from './limits/rate-limiter.ts';
 import type { Principal } from './principal.ts';
-import type { RateResult } from './rate-limiter.ts';
-import { type RateKind, type RateLimiter, rateError } from './rate-limiter.ts';
 
 export interface GateOptions {
   readonly authorizer: Pick<Authorizer, 'isOn' | 'authenticate'>;

@@ -4,8 +4,8 @@ import type { Config } from '../config/config.ts';
 import type { RedisConfig } from '../config/redis-config.ts';
 import { EmbeddedEngine } from '../engine/embedded/embedded-engine.ts';
 import { RedisEngine } from '../engine/redis/redis-engine.ts';
-import type { Log } from '../observe/log.ts';
-import type { Metrics } from '../observe/metrics.ts';
+import type { Log } from '../observe/log/log.ts';
+import type { Metrics } from '../observe/metrics/metrics.ts';
 
 const DAY_MS = 86_400_000;
 

@@ -1,8 +1,8 @@
 /** The tracer that the configuration asks for. While tracing is off nothing of OpenTelemetry is loaded. */
 import type { Config } from '../config/config.ts';
-import type { TraceCounters } from '../observe/counters.ts';
-import type { Log } from '../observe/log.ts';
-import type { OtlpTracer } from '../observe/otlp-tracer.ts';
+import type { Log } from '../observe/log/log.ts';
+import type { TraceCounters } from '../observe/metrics/counters.ts';
+import type { OtlpTracer } from '../observe/tracing/otlp-tracer.ts';
 
 export interface TracerParts {
   readonly config: Config;
@@ -18,7 +18,7 @@ export async function createTracer({
   counters,
 }: TracerParts): Promise<OtlpTracer | undefined> {
   if (tracing === undefined) return undefined;
-  const { OtlpTracer: Tracer } = await import('../observe/otlp-tracer.ts');
+  const { OtlpTracer: Tracer } = await import('../observe/tracing/otlp-tracer.ts');
   // Of the URL only what is no credential.
   const { origin } = new URL(tracing.url);
   return new Tracer({

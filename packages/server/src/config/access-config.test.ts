@@ -2,14 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { accessProblems, accessWarnings } from './access-checks.ts';
 import { type AccessConfig, toAccessConfig } from './access-config.ts';
+import { accessProblems, accessWarnings } from './checks/access-checks.ts';
+import type { Finding } from './checks/finding.ts';
+import { pathProblems } from './checks/path-checks.ts';
 import { ConfigError } from './config-error.ts';
-import type { Finding } from './finding.ts';
 import { loadConfig } from './load-config.ts';
-import { pathProblems } from './path-checks.ts';
-import { SETTINGS, VARIABLES, type Values } from './schema.ts';
-import { type Environment, Refused, type Setting } from './setting.ts';
+import { type Environment, Refused, type Setting } from './settings/kinds/setting.ts';
+import { SETTINGS, VARIABLES, type Values } from './settings/schema.ts';
 
 type Env = Record<string, string>;
 

@@ -1,7 +1,7 @@
 /** Who is asked for credentials, by which, and how often each may come: from the variables that say it. */
 import path from 'node:path';
-import { isSymmetric, type JwtAlgorithm } from './access-settings.ts';
-import type { Values } from './schema.ts';
+import { isSymmetric, type JwtAlgorithm } from './settings/kinds/access-settings.ts';
+import type { Values } from './settings/schema.ts';
 
 export interface AccessConfig {
   /** undefined: publishers and operators are not asked for a key. */

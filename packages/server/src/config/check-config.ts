@@ -1,7 +1,7 @@
 /** What `--check-config` prints: the configuration as it counts, or everything that is wrong with it. */
 import { ConfigError } from './config-error.ts';
 import { type ConfigInput, type EffectiveSetting, loadConfig } from './load-config.ts';
-import { GROUPS, type Variable } from './schema.ts';
+import { GROUPS, type Variable } from './settings/schema.ts';
 
 export interface ConfigReport {
   readonly isValid: boolean;

@@ -5,11 +5,11 @@
 import path from 'node:path';
 import type { EventMode } from '@message-push/protocol';
 import { type AccessConfig, toAccessConfig } from './access-config.ts';
-import type { AllowedOrigins, TrustProxy } from './network-settings.ts';
+import { tlsPaths } from './checks/tls-checks.ts';
 import { type RedisConfig, toRedisConfig } from './redis-config.ts';
-import type { Values } from './schema.ts';
-import type { Environment } from './setting.ts';
-import { tlsPaths } from './tls-checks.ts';
+import type { AllowedOrigins, TrustProxy } from './settings/kinds/network-settings.ts';
+import type { Environment } from './settings/kinds/setting.ts';
+import type { Values } from './settings/schema.ts';
 import type { TlsPaths } from './tls-files.ts';
 
 export interface TracingConfig {

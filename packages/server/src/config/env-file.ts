@@ -7,8 +7,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseEnv } from 'node:util';
 import type { ConfigProblem } from './config-error.ts';
-import { isVariable, VARIABLES } from './schema.ts';
-import type { Environment } from './setting.ts';
+import type { Environment } from './settings/kinds/setting.ts';
+import { isVariable, VARIABLES } from './settings/schema.ts';
 
 export interface EnvFile {
   readonly path: string;

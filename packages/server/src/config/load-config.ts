@@ -2,14 +2,15 @@
  * From the process environment and an env file to the configuration. The process environment wins; an empty
  * value counts as unset, so that a supervisor can pass a variable through. All problems are reported at once.
  */
+
+import { crossProblems, crossWarnings } from './checks/cross-checks.ts';
+import { pathProblems } from './checks/path-checks.ts';
+import { tlsProblems, tlsWarnings } from './checks/tls-checks.ts';
 import { type Config, toConfig } from './config.ts';
 import { ConfigError, type ConfigProblem, type Source } from './config-error.ts';
-import { crossProblems, crossWarnings } from './cross-checks.ts';
 import { readEnvFile } from './env-file.ts';
-import { pathProblems } from './path-checks.ts';
-import { SETTINGS, VARIABLES, type Values, type Variable } from './schema.ts';
-import { type Environment, Refused, type Setting } from './setting.ts';
-import { tlsProblems, tlsWarnings } from './tls-checks.ts';
+import { type Environment, Refused, type Setting } from './settings/kinds/setting.ts';
+import { SETTINGS, VARIABLES, type Values, type Variable } from './settings/schema.ts';
 
 export interface ConfigInput {
   /** The process environment. */

@@ -1,7 +1,7 @@
 /** What the redis engine connects to, from the variables that say it in several ways. */
 import path from 'node:path';
-import type { RedisNode } from './network-settings.ts';
-import type { Values } from './schema.ts';
+import type { RedisNode } from './settings/kinds/network-settings.ts';
+import type { Values } from './settings/schema.ts';
 
 export interface RedisConfig {
   readonly mode: Values['REDIS_MODE'];

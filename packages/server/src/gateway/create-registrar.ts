@@ -1,6 +1,6 @@
 /** The registrar that the configuration asks for. One process of the service has it, whatever serves the port. */
 import { hostname } from 'node:os';
-import type { Log } from '../observe/log.ts';
+import type { Log } from '../observe/log/log.ts';
 import { GatewayRegistrar } from './gateway-registrar.ts';
 import { derivedUrl, registrationJson } from './registration.ts';
 

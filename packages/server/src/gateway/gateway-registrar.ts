@@ -5,8 +5,8 @@
  */
 import { unescape as decodePercents } from 'node:querystring';
 import { fetchBounded } from '../access/fetch-bounded.ts';
-import type { Log } from '../observe/log.ts';
-import { redactUrl } from '../observe/redact.ts';
+import type { Log } from '../observe/log/log.ts';
+import { redactUrl } from '../observe/log/redact.ts';
 
 export interface GatewayRegistrarOptions {
   /** As it was configured: with credentials, perhaps. */

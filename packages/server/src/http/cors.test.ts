@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { origins } from '../config/network-settings.ts';
+import { origins } from '../config/settings/kinds/network-settings.ts';
 import { type CorsRules, corsHeaders, isTrustedOrigin, preflightHeaders } from './cors.ts';
 
 const listed = { origins: ['https://a.example', 'https://b.example'], allowsCredentials: false };

@@ -3,7 +3,7 @@
  * that needs it; nearly always there is one style, which costs no Map.
  */
 import type { Message } from '../core/message.ts';
-import type { DeliveryTrace } from '../observe/tracer.ts';
+import type { DeliveryTrace } from '../observe/tracing/tracer.ts';
 import type { HubChannel } from './hub-channel.ts';
 
 export class Delivery {

@@ -6,7 +6,7 @@
 import { isUnborn, unbornPosition } from '@message-push/protocol';
 import type { Engine, EngineListener, LogState } from '../core/engine.ts';
 import type { Message, Place, Publication } from '../core/message.ts';
-import type { DeliveryTrace, Tracer } from '../observe/tracer.ts';
+import type { DeliveryTrace, Tracer } from '../observe/tracing/tracer.ts';
 import { Delivery } from './delivery.ts';
 import { HubChannel } from './hub-channel.ts';
 import type { Subscriber } from './subscriber.ts';

@@ -1,7 +1,7 @@
 /** What the hub knows of a session. */
 import type { Message } from '../core/message.ts';
-import type { CatchUpCause } from '../observe/counters.ts';
-import type { DeliveryTrace } from '../observe/tracer.ts';
+import type { CatchUpCause } from '../observe/metrics/counters.ts';
+import type { DeliveryTrace } from '../observe/tracing/tracer.ts';
 import type { Delivery } from './delivery.ts';
 import type { HubChannel } from './hub-channel.ts';
 

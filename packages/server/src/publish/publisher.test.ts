@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { RequestError } from '../core/errors.ts';
 import type { Draft } from '../core/message.ts';
-import { carriedTraceparent } from '../observe/trace-context.ts';
+import { carriedTraceparent } from '../observe/tracing/trace-context.ts';
 import { Publisher, type PublisherOptions, type PublishKind } from './publisher.ts';
 
 const NOW = Date.UTC(2026, 0, 2, 3, 4, 5, 678);

@@ -8,7 +8,7 @@ import { Ajv } from 'ajv';
 import type { TSchema } from 'typebox';
 import { type FieldProblem, shownValue, validationFailed } from '../core/errors.ts';
 import type { AckLevel, Draft } from '../core/message.ts';
-import type { PublishTrace } from '../observe/tracer.ts';
+import type { PublishTrace } from '../observe/tracing/tracer.ts';
 import { ackProblem } from './ack-level.ts';
 import { isoTime } from './iso-time.ts';
 import {

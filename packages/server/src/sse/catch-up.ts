@@ -18,7 +18,7 @@ import {
 import type { Engine, HistoryPage, LogState } from '../core/engine.ts';
 import type { Publication } from '../core/message.ts';
 import { decideRecovery } from '../core/recovery.ts';
-import type { StreamCounters } from '../observe/counters.ts';
+import type { StreamCounters } from '../observe/metrics/counters.ts';
 import { controlFrame, encodeFrame, type FrameStyles } from './frame.ts';
 import type { ReadGate } from './read-gate.ts';
 import type { Session } from './session.ts';

@@ -1,7 +1,7 @@
 /** For tests: hub, sessions and wheel over a given engine, with fake sockets for peers. */
 import { BROADCAST_CHANNEL } from '@message-push/protocol';
 import type { Draft } from '../core/message.ts';
-import { StreamCounters } from '../observe/counters.ts';
+import { StreamCounters } from '../observe/metrics/counters.ts';
 import { frameStyles } from './frame.ts';
 import type { Session } from './session.ts';
 import { createStreamCore, type StreamCore, type StreamCoreOptions } from './stream-core.ts';

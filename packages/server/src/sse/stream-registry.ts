@@ -18,7 +18,7 @@ import type {
 } from '../core/directory.ts';
 import type { StreamCredential } from '../core/stream-credential.ts';
 import type { Hub } from '../hub/hub.ts';
-import type { StreamCounters } from '../observe/counters.ts';
+import type { StreamCounters } from '../observe/metrics/counters.ts';
 import type { Session } from './session.ts';
 
 class Tally {

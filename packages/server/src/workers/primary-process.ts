@@ -5,10 +5,10 @@
  */
 import type { Config } from '../config/config.ts';
 import type { GatewayRegistrar } from '../gateway/gateway-registrar.ts';
-import type { Log } from '../observe/log.ts';
-import { mergeMetrics } from '../observe/merge-metrics.ts';
-import { type MetricsServer, openMetricsServer } from '../observe/metrics-server.ts';
-import { createPrimaryMetrics } from '../observe/primary-metrics.ts';
+import type { Log } from '../observe/log/log.ts';
+import { mergeMetrics } from '../observe/metrics/merge-metrics.ts';
+import { type MetricsServer, openMetricsServer } from '../observe/metrics/metrics-server.ts';
+import { createPrimaryMetrics } from '../observe/metrics/primary-metrics.ts';
 import { type ForkedWorker, forkWorker, setWorkerProgram } from './fork-worker.ts';
 import { tryPort } from './listen.ts';
 import { WORKER_VARIABLE, workerVariable } from './process-place.ts';

@@ -3,8 +3,8 @@
  * it ends, an error that nobody expected ends it with 1, and a second signal ends it at once.
  */
 import type { Config } from '../config/config.ts';
-import { type Log, type OpenLog, openLog } from '../observe/log.ts';
-import { ReplacedStdoutTarget } from '../observe/log-targets.ts';
+import { type Log, type OpenLog, openLog } from '../observe/log/log.ts';
+import { ReplacedStdoutTarget } from '../observe/log/log-targets.ts';
 import type { ProcessPlace } from './process-place.ts';
 
 export const STOP_SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const;

@@ -1,5 +1,5 @@
 /** Variables of the engine and of what it remembers. */
-import { boolean, bytes, choice, integer, PATH, text } from '../setting.ts';
+import { boolean, bytes, choice, integer, PATH, text } from './kinds/setting.ts';
 
 const EMBEDDED = 'MESSAGE_QUEUE_TYPE=embedded';
 const REDIS_MEMORY = 'Redis bounds its memory by its own `maxmemory`.';

@@ -1,6 +1,6 @@
 /** Variables of HTTP itself: who may ask, how large, how slowly. */
-import { type AllowedOrigins, origins, trustedProxies } from '../network-settings.ts';
-import { boolean, bytes, Default, integer } from '../setting.ts';
+import { type AllowedOrigins, origins, trustedProxies } from './kinds/network-settings.ts';
+import { boolean, bytes, Default, integer } from './kinds/setting.ts';
 
 export const HTTP_SETTINGS = {
   ALLOWED_ORIGINS: origins({

@@ -1,5 +1,5 @@
 /** Variables of the metrics, the log and debugging. */
-import { boolean, bytes, choice, Default, integer, pathOrNone, text } from '../setting.ts';
+import { boolean, bytes, choice, Default, integer, pathOrNone, text } from './kinds/setting.ts';
 
 export const METRICS_SETTINGS = {
   ENABLE_METRICS: boolean({

@@ -1,5 +1,5 @@
 /** Variables that bound what publishers may send. */
-import { bytes, choice, integer } from '../setting.ts';
+import { bytes, choice, integer } from './kinds/setting.ts';
 
 export const PUBLISHING_SETTINGS = {
   MAX_MESSAGE_SIZE: bytes({

@@ -1,7 +1,7 @@
 /** Variables of the Redis engine. */
-import { NODE_HOST, optionalNodes } from '../network-settings.ts';
-import { redisUrl } from '../redis-url.ts';
-import { boolean, choice, integer, optionalText, PATH, text } from '../setting.ts';
+import { NODE_HOST, optionalNodes } from './kinds/network-settings.ts';
+import { redisUrl } from './kinds/redis-url.ts';
+import { boolean, choice, integer, optionalText, PATH, text } from './kinds/setting.ts';
 
 const needs = 'MESSAGE_QUEUE_TYPE=redis';
 const ONE_LINE = { allowed: '1 to 512 characters on one line', pattern: /^[^\0\r\n]{1,512}$/ } as const;

@@ -4,9 +4,9 @@ import {
   optionalKeyList,
   optionalPublicKey,
   optionalTextList,
-} from '../access-settings.ts';
-import { optionalUrl } from '../network-settings.ts';
-import { boolean, Default, integer, optionalText, PATH } from '../setting.ts';
+} from './kinds/access-settings.ts';
+import { optionalUrl } from './kinds/network-settings.ts';
+import { boolean, Default, integer, optionalText, PATH } from './kinds/setting.ts';
 
 const SECRET = { allowed: '1 to 4096 characters', pattern: /^[^\0]{1,4096}$/, isSecret: true } as const;
 const USERS = 'ENABLE_AUTH=true';

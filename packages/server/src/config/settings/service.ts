@@ -1,6 +1,15 @@
 /** Variables of the process: its name, its port, how it starts and stops. */
-import { optionalBaseUrl } from '../network-settings.ts';
-import { boolean, choice, Default, ENVIRONMENTS, integer, optionalText, PATH, text } from '../setting.ts';
+import { optionalBaseUrl } from './kinds/network-settings.ts';
+import {
+  boolean,
+  choice,
+  Default,
+  ENVIRONMENTS,
+  integer,
+  optionalText,
+  PATH,
+  text,
+} from './kinds/setting.ts';
 
 const NAME = { allowed: '1 to 64 printable characters', pattern: /^[^\p{C}]{1,64}$/u } as const;
 

@@ -1,6 +1,6 @@
 /** Variables of the streams: how many, how fed, how long. */
 import { EVENT_MODES, MAX_CURSOR_CHANNELS } from '@message-push/protocol';
-import { bytes, choice, integer, text } from '../setting.ts';
+import { bytes, choice, integer, text } from './kinds/setting.ts';
 
 export const STREAM_SETTINGS = {
   MAX_CONNECTIONS: integer({

@@ -1,6 +1,6 @@
 /** Variables of tracing: the names that OpenTelemetry gives them, so that what sets them elsewhere sets them here. */
-import { optionalUrl } from '../network-settings.ts';
-import { boolean, Default, optionalText, Refused, type Setting, setting } from '../setting.ts';
+import { optionalUrl } from './kinds/network-settings.ts';
+import { boolean, Default, optionalText, Refused, type Setting, setting } from './kinds/setting.ts';
 
 const TRACING = 'ENABLE_TRACING=true';
 

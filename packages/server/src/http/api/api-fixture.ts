@@ -1,9 +1,9 @@
 /** For tests: the API over an engine and a directory that live in memory. */
 import { Authorizer } from '../../access/authorizer.ts';
 import { Gate } from '../../access/gate.ts';
-import { Revocations } from '../../access/revocations.ts';
-import { TicketOffice } from '../../access/ticket-office.ts';
-import { TicketSealer, ticketKey } from '../../access/tickets.ts';
+import { TicketOffice } from '../../access/tickets/ticket-office.ts';
+import { TicketSealer, ticketKey } from '../../access/tickets/tickets.ts';
+import { Revocations } from '../../access/tokens/revocations.ts';
 import type { ConnectionView, LocalDirectory } from '../../core/directory.ts';
 import type { Engine, EngineHealth } from '../../core/engine.ts';
 import { RequestError } from '../../core/errors.ts';

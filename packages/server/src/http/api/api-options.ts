@@ -11,8 +11,8 @@ import type {
 } from 'fastify';
 import type { Authorizer } from '../../access/authorizer.ts';
 import type { Gate } from '../../access/gate.ts';
-import type { Revocations } from '../../access/revocations.ts';
-import type { TicketOffice } from '../../access/ticket-office.ts';
+import type { TicketOffice } from '../../access/tickets/ticket-office.ts';
+import type { Revocations } from '../../access/tokens/revocations.ts';
 import type { BackupMaker } from '../../core/backups.ts';
 import type { Directory, StreamTotals } from '../../core/directory.ts';
 import type { Engine } from '../../core/engine.ts';

@@ -6,8 +6,8 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { RequestParts } from '../../access/authorizer.ts';
 import type { Admitted, Gate } from '../../access/gate.ts';
+import { rateHeaders } from '../../access/limits/rate-limiter.ts';
 import type { Principal } from '../../access/principal.ts';
-import { rateHeaders } from '../../access/rate-limiter.ts';
 import { STREAM_ROUTES } from '../stream/stream-request.ts';
 
 declare module 'fastify' {

@@ -2,7 +2,7 @@
 import type { Server } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import { RequestError } from '../../core/errors.ts';
-import type { Log } from '../../observe/log.ts';
+import type { Log } from '../../observe/log/log.ts';
 import { type ErrorResponse, rawErrorResponse } from '../error-response.ts';
 import { Certificates } from './certificates.ts';
 import { Http2Lane, type Http2LaneOptions } from './http2-lane.ts';

@@ -11,8 +11,8 @@ import {
   type Refused,
   streamCredentialOf,
 } from '../../access/gate.ts';
+import { type RateResult, rateHeaders } from '../../access/limits/rate-limiter.ts';
 import type { Principal } from '../../access/principal.ts';
-import { type RateResult, rateHeaders } from '../../access/rate-limiter.ts';
 import { RequestError } from '../../core/errors.ts';
 import type { StreamEnd } from '../../core/stream-ends.ts';
 import { frameStyles } from '../../sse/frame.ts';

@@ -5,7 +5,7 @@ import Type, { type Static } from 'typebox';
 import { demandManage } from '../../../access/decisions.ts';
 import { streamCredentialOf } from '../../../access/gate.ts';
 import type { Principal } from '../../../access/principal.ts';
-import { REVOCATION_KINDS, type RevocationKind } from '../../../access/revocations.ts';
+import { REVOCATION_KINDS, type RevocationKind } from '../../../access/tokens/revocations.ts';
 import { type FieldProblem, RequestError, shownValue, validationFailed } from '../../../core/errors.ts';
 import { parseJson } from '../../../publish/parse-json.ts';
 import { contentTypeError } from '../../content-type.ts';

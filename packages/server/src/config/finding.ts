@@ -1,9 +1,0 @@
-/** What a rule between settings has found. */
-import type { Variable } from './schema.ts';
-
-export interface Finding {
-  readonly variable: Variable;
-  readonly problem: string;
-  /** The other one of a rule between two. */
-  readonly other?: Variable;
-}
