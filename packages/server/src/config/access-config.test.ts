@@ -8,7 +8,7 @@ import type { Finding } from './checks/finding.ts';
 import { pathProblems } from './checks/path-checks.ts';
 import { ConfigError } from './config-error.ts';
 import { loadConfig } from './load-config.ts';
-import { type Environment, Refused, type Setting } from './settings/kinds/setting.ts';
+import { type Environment, InvalidValue, type Setting } from './settings/kinds/setting.ts';
 import { SETTINGS, VARIABLES, type Values } from './settings/schema.ts';
 
 type Env = Record<string, string>;
@@ -27,7 +27,7 @@ function valuesOf(env: Env): Values {
         text === undefined
           ? setting.defaultOf({ environment, packageVersion: '1.0.0' })
           : setting.parse(text);
-      if (value instanceof Refused) throw new Error(`${variable}: ${value.problem ?? 'refused'}`);
+      if (value instanceof InvalidValue) throw new Error(`${variable}: ${value.problem ?? 'refused'}`);
       return [variable, value];
     }),
   ) as Values;
@@ -240,7 +240,7 @@ describe('values', () => {
     ['AUTH_COOKIE', 'a=b'],
     ['AUTH_WEBHOOK_URL', 'app.example.com'],
   ])('%s=%s is refused', (variable, text) => {
-    expect(SETTINGS[variable as keyof typeof SETTINGS].parse(text)).toBeInstanceOf(Refused);
+    expect(SETTINGS[variable as keyof typeof SETTINGS].parse(text)).toBeInstanceOf(InvalidValue);
   });
 
   test('a PEM is shown as it may be written in one line', () => {

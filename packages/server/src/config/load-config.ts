@@ -9,7 +9,7 @@ import { tlsProblems, tlsWarnings } from './checks/tls-checks.ts';
 import { type Config, toConfig } from './config.ts';
 import { ConfigError, type ConfigProblem, type Source } from './config-error.ts';
 import { readEnvFile } from './env-file.ts';
-import { type Environment, Refused, type Setting } from './settings/kinds/setting.ts';
+import { type Environment, InvalidValue, type Setting } from './settings/kinds/setting.ts';
 import { SETTINGS, VARIABLES, type Values, type Variable } from './settings/schema.ts';
 
 export interface ConfigInput {
@@ -40,7 +40,7 @@ export interface LoadedConfig {
 /** undefined: not said, or wrongly; the latter is reported with all other variables. */
 function environmentOf(text: string | undefined): Environment | undefined {
   const environment = text === undefined ? undefined : SETTINGS.ENVIRONMENT.parse(text.trim());
-  return environment instanceof Refused ? undefined : environment;
+  return environment instanceof InvalidValue ? undefined : environment;
 }
 
 interface Raw {
@@ -73,13 +73,13 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     const { text, source } = raws[variable];
     const fallback = setting.defaultOf({ environment, packageVersion });
     const value = text === undefined ? fallback : setting.parse(text);
-    if (value instanceof Refused) {
+    if (value instanceof InvalidValue) {
       const reason = value.problem === undefined ? '' : `${value.problem}; `;
       const problem = `${reason}must be ${setting.allowed}`;
       problems.push({ variable, value: masked(setting, text), source, problem });
       refused.add(variable);
     }
-    parsed[variable] = value instanceof Refused ? fallback : value;
+    parsed[variable] = value instanceof InvalidValue ? fallback : value;
   }
   const values = parsed as Values;
   if (values.ENVIRONMENT !== environment && !refused.has('ENVIRONMENT')) {

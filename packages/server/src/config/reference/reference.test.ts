@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { checkConfig } from '../check-config.ts';
 import { loadConfig } from '../load-config.ts';
-import { ENVIRONMENTS, Refused, type Setting } from '../settings/kinds/setting.ts';
+import { ENVIRONMENTS, InvalidValue, type Setting } from '../settings/kinds/setting.ts';
 import { SETTINGS, VARIABLES } from '../settings/schema.ts';
 import { generatedFiles } from './generated-files.ts';
 import { exampleText } from './reference.ts';
@@ -23,7 +23,7 @@ test('every default is a value that the variable itself allows', () => {
       const fallback = setting.defaultOf({ environment, packageVersion: '1.0.0' });
       if (fallback === undefined) continue;
       const parsed = setting.parse(setting.show(fallback));
-      expect(parsed, variable).not.toBeInstanceOf(Refused);
+      expect(parsed, variable).not.toBeInstanceOf(InvalidValue);
       expect(parsed, variable).toEqual(fallback);
     }
   }

@@ -1,6 +1,6 @@
 /** Variables of tracing: the names that OpenTelemetry gives them, so that what sets them elsewhere sets them here. */
 import { optionalUrl } from './kinds/network-settings.ts';
-import { boolean, Default, optionalText, Refused, type Setting, setting } from './kinds/setting.ts';
+import { boolean, Default, InvalidValue, optionalText, type Setting, setting } from './kinds/setting.ts';
 
 const TRACING = 'ENABLE_TRACING=true';
 
@@ -16,7 +16,7 @@ function headerList(about: string): Setting<Headers | undefined> {
         for (const entry of text.split(',')) {
           const [, name, value] = /^\s*([!#$%&'*+.^_`|~\w-]+)\s*=(.*)$/.exec(entry) ?? [];
           const decoded = decodedValue(value?.trim());
-          if (name === undefined || decoded === undefined) return new Refused();
+          if (name === undefined || decoded === undefined) return new InvalidValue();
           headers[name.toLowerCase()] = decoded;
         }
         return headers;
@@ -46,7 +46,7 @@ function ratio(about: string, fallback: number): Setting<number> {
     {
       type: 'number',
       allowed: 'a number from 0 to 1',
-      parse: (text) => (/^(?:0(?:\.\d+)?|1(?:\.0+)?|\.\d+)$/.test(text) ? Number(text) : new Refused()),
+      parse: (text) => (/^(?:0(?:\.\d+)?|1(?:\.0+)?|\.\d+)$/.test(text) ? Number(text) : new InvalidValue()),
     },
     { about, needs: TRACING, default: fallback },
   );

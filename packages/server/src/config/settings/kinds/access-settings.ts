@@ -1,5 +1,5 @@
 /** The kinds of settings of authentication. */
-import { type About, Default, Refused, type Setting, setting } from './setting.ts';
+import { type About, Default, InvalidValue, type Setting, setting } from './setting.ts';
 
 const ALGORITHMS = [
   'HS256',
@@ -43,8 +43,9 @@ export function optionalAlgorithms(
           ALGORITHMS.find((algorithm) => algorithm.toLowerCase() === name.toLowerCase()),
         );
         const wrong = names.find((_, i) => found[i] === undefined);
-        if (wrong !== undefined) return new Refused(`"${wrong}" is not an algorithm that is allowed here`);
-        return found.length === 0 ? new Refused() : [...new Set(found as JwtAlgorithm[])];
+        if (wrong !== undefined)
+          return new InvalidValue(`"${wrong}" is not an algorithm that is allowed here`);
+        return found.length === 0 ? new InvalidValue() : [...new Set(found as JwtAlgorithm[])];
       },
       show: (algorithms) => (algorithms ?? []).join(),
     },
@@ -66,7 +67,7 @@ export function optionalPublicKey(about: Optional<PublicKeySource>): Setting<Pub
       allowed: 'a path, or PEM that begins with -----BEGIN',
       parse: (value) => {
         if (value.startsWith('-----BEGIN')) return { pem: value.replaceAll('\\n', '\n') };
-        return /^[^\0\r\n]{1,4096}$/.test(value) ? { path: value } : new Refused();
+        return /^[^\0\r\n]{1,4096}$/.test(value) ? { path: value } : new InvalidValue();
       },
       show: (key) => key?.path ?? key?.pem?.replaceAll('\n', '\\n') ?? '',
     },
@@ -83,7 +84,7 @@ export function optionalTextList(about: Optional<readonly string[]>): Setting<re
       parse: (value) => {
         const list = splitList(value);
         const areGood = list.length > 0 && list.every((entry) => /^[^\p{C}]{1,512}$/u.test(entry));
-        return areGood ? list : new Refused();
+        return areGood ? list : new InvalidValue();
       },
       show: (list) => (list ?? []).join(),
     },
@@ -98,7 +99,7 @@ export function optionalKeyList(about: Optional<string>): Setting<string | undef
       type: 'JSON',
       allowed:
         'a JSON array of objects with name, sha256, scopes (of publish, broadcast, read, manage), channels and, if it ends, expires_at',
-      parse: (value) => (isObjectArray(value) ? value : new Refused()),
+      parse: (value) => (isObjectArray(value) ? value : new InvalidValue()),
     },
     // Nobody gets in by a hash, but there is no use in showing one either.
     { ...about, isSecret: true, default: nothing() },

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { origins, trustedProxies } from './network-settings.ts';
-import { Refused } from './setting.ts';
+import { InvalidValue } from './setting.ts';
 
 const about = 'For the test.';
 
@@ -29,8 +29,8 @@ describe('origins', () => {
     'ftp://a',
   ])('refuses %s and names the entry', (text) => {
     const result = setting.parse(text);
-    expect(result).toBeInstanceOf(Refused);
-    expect((result as Refused).problem).toMatch(/is not an origin/);
+    expect(result).toBeInstanceOf(InvalidValue);
+    expect((result as InvalidValue).problem).toMatch(/is not an origin/);
   });
 
   test.each([
@@ -47,7 +47,7 @@ describe('origins', () => {
     '*://example.com',
     '*.example.com',
     'https://*.example.com:*',
-  ])('refuses the pattern %s', (text) => expect(setting.parse(text)).toBeInstanceOf(Refused));
+  ])('refuses the pattern %s', (text) => expect(setting.parse(text)).toBeInstanceOf(InvalidValue));
 });
 
 describe('trustedProxies', () => {
@@ -61,6 +61,6 @@ describe('trustedProxies', () => {
 
   test.each(['10.0.0.0/33', 'proxy.local', '10.0.0', '1.2.3.4/', '1.2.3.4/8/8', 'fd00::/129'])(
     'refuses %s',
-    (text) => expect(setting.parse(text)).toBeInstanceOf(Refused),
+    (text) => expect(setting.parse(text)).toBeInstanceOf(InvalidValue),
   );
 });

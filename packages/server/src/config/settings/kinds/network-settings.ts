@@ -1,6 +1,6 @@
 /** The kinds of settings that hold URLs, origins and addresses. */
 import { isIP } from 'node:net';
-import { type About, BOOLEANS, Default, NOTHING, Refused, type Setting, setting } from './setting.ts';
+import { type About, BOOLEANS, Default, InvalidValue, NOTHING, type Setting, setting } from './setting.ts';
 
 /** A URL of one of `schemes`. Credentials within it are masked wherever it is shown. */
 export function optionalUrl(
@@ -12,8 +12,8 @@ export function optionalUrl(
       type: 'URL',
       allowed: `a URL that starts with ${schemes.map((s) => `${s}://`).join(' or ')}`,
       parse: (value) => {
-        if (!URL.canParse(value)) return new Refused();
-        return schemes.includes(new URL(value).protocol.slice(0, -1)) ? value : new Refused();
+        if (!URL.canParse(value)) return new InvalidValue();
+        return schemes.includes(new URL(value).protocol.slice(0, -1)) ? value : new InvalidValue();
       },
     },
     { ...about, default: NOTHING },
@@ -29,10 +29,10 @@ export function optionalBaseUrl(
       type: 'URL',
       allowed: 'a URL that starts with http:// or https://, without user, query and fragment',
       parse: (value) => {
-        if (!URL.canParse(value)) return new Refused();
+        if (!URL.canParse(value)) return new InvalidValue();
         const { protocol, username, password, search, hash } = new URL(value);
         const isPlain = `${username}${password}${search}${hash}` === '';
-        return isPlain && /^https?:$/.test(protocol) ? value.replace(/\/+$/, '') : new Refused();
+        return isPlain && /^https?:$/.test(protocol) ? value.replace(/\/+$/, '') : new InvalidValue();
       },
     },
     { ...about, default: NOTHING },
@@ -63,10 +63,10 @@ export function optionalNodes(
         const nodes: RedisNode[] = [];
         for (const entry of splitList(value)) {
           const node = nodeOf(entry);
-          if (node === undefined) return new Refused(`"${entry}" is not host:port`);
+          if (node === undefined) return new InvalidValue(`"${entry}" is not host:port`);
           if (!nodes.some(({ host, port }) => host === node.host && port === node.port)) nodes.push(node);
         }
-        return nodes.length === 0 ? new Refused() : nodes;
+        return nodes.length === 0 ? new InvalidValue() : nodes;
       },
       show: (nodes) => (nodes ?? []).map(({ host, port }) => `${bracketed(host)}:${port}`).join(),
     },
@@ -102,7 +102,7 @@ export function origins(about: About<AllowedOrigins>): Setting<AllowedOrigins> {
         const list: string[] = [];
         for (const entry of splitList(value)) {
           const origin = originOf(entry);
-          if (origin instanceof Refused) return origin;
+          if (origin instanceof InvalidValue) return origin;
           list.push(origin);
         }
         return list;
@@ -113,18 +113,18 @@ export function origins(about: About<AllowedOrigins>): Setting<AllowedOrigins> {
   );
 }
 
-function originOf(entry: string): string | Refused {
+function originOf(entry: string): string | InvalidValue {
   const url = URL.canParse(entry) ? new URL(entry) : undefined;
   // A path or a query would be dropped in silence, and an operator would believe that it counts.
   if (url === undefined || url.origin === 'null' || !/^https?:\/\/[^/?#@\\]+\/?$/i.test(entry)) {
-    return new Refused(`"${entry}" is not an origin`);
+    return new InvalidValue(`"${entry}" is not an origin`);
   }
   if (!url.hostname.includes('*')) return url.origin;
   const domain = url.hostname.replace(/^\*\./, '');
   // `*.com` would be everybody, and an address has no subdomains.
   const isDomain = /[^.]\.[^.]*[a-z][^.]*$/.test(domain) || domain === 'localhost';
   if (domain.includes('*') || !isDomain) {
-    return new Refused(
+    return new InvalidValue(
       `"${entry}" is not a pattern: * stands alone before a domain, as in https://*.example.com`,
     );
   }
@@ -144,7 +144,9 @@ export function trustedProxies(about: About<TrustProxy>): Setting<TrustProxy> {
         if (isTrusted !== undefined) return isTrusted;
         const list = splitList(value);
         const wrong = list.find((entry) => !isAddressOrNetwork(entry));
-        return wrong === undefined ? list : new Refused(`"${wrong}" is neither an IP address nor a network`);
+        return wrong === undefined
+          ? list
+          : new InvalidValue(`"${wrong}" is neither an IP address nor a network`);
       },
     },
     about,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { redisUrl } from './redis-url.ts';
-import { Refused } from './setting.ts';
+import { InvalidValue } from './setting.ts';
 
 const setting = redisUrl({ about: 'For the test.' });
 
@@ -21,7 +21,7 @@ describe('a REDIS_URL', () => {
   ])('may be %s', (text, parts) => {
     const url = setting.parse(text);
     expect(url).toMatchObject({ text, ...parts });
-    expect(setting.show(url as Exclude<typeof url, Refused>)).toBe(text);
+    expect(setting.show(url as Exclude<typeof url, InvalidValue>)).toBe(text);
   });
 
   test.each([
@@ -41,8 +41,8 @@ describe('a REDIS_URL', () => {
     ['redis://:%zzhush@redis', 'its user or password has a malformed percent-encoding'],
   ])('must not be %s, in words without a secret', (text, problem) => {
     const refused = setting.parse(text);
-    expect(refused).toBeInstanceOf(Refused);
-    const said = (refused as Refused).problem;
+    expect(refused).toBeInstanceOf(InvalidValue);
+    const said = (refused as InvalidValue).problem;
     if (problem === undefined) expect(said).toBeUndefined();
     else expect(said).toContain(problem);
     expect(said ?? '').not.toContain('hush');

@@ -3,7 +3,7 @@
  * read in two ways is refused. A problem never quotes the URL: any part of it may be a piece of a password.
  */
 import { NODE_HOST } from './network-settings.ts';
-import { type About, Default, Refused, type Setting, setting } from './setting.ts';
+import { type About, Default, InvalidValue, type Setting, setting } from './setting.ts';
 
 export interface RedisUrl {
   /** As it was written, secrets included. */
@@ -33,34 +33,34 @@ export function redisUrl(about: Omit<About<RedisUrl | undefined>, 'default'>): S
   );
 }
 
-function parseRedisUrl(text: string): RedisUrl | Refused {
-  if (!URL.canParse(text)) return new Refused();
+function parseRedisUrl(text: string): RedisUrl | InvalidValue {
+  if (!URL.canParse(text)) return new InvalidValue();
   const url = new URL(text);
-  if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') return new Refused();
+  if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') return new InvalidValue();
   if (/[?#]/.test(text)) {
-    return new Refused(
+    return new InvalidValue(
       'it has a query or a fragment (? or #), which says nothing here; other variables hold what it could say',
     );
   }
   // An IPv6 address stands in brackets.
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  if (host.includes(',')) return new Refused('it names several servers, which is for REDIS_NODES');
-  if (!NODE_HOST.pattern.test(host)) return new Refused('it names no host');
+  if (host.includes(',')) return new InvalidValue('it names several servers, which is for REDIS_NODES');
+  if (!NODE_HOST.pattern.test(host)) return new InvalidValue('it names no host');
   const port = url.port === '' ? DEFAULT_PORT : Number(url.port);
-  if (port === 0) return new Refused('its port is not from 1 to 65535');
+  if (port === 0) return new InvalidValue('its port is not from 1 to 65535');
   const path = /^\/?(\d{0,5})$/.exec(url.pathname);
   const database = path?.[1] === '' ? undefined : Number(path?.[1]);
   if (path === null || (database ?? 0) > MAX_DATABASE) {
-    return new Refused(`what follows the host is not a database number from 0 to ${MAX_DATABASE}`);
+    return new InvalidValue(`what follows the host is not a database number from 0 to ${MAX_DATABASE}`);
   }
   const username = decoded(url.username);
   const password = decoded(url.password);
   if (username === undefined || password === undefined) {
-    return new Refused('its user or password has a malformed percent-encoding');
+    return new InvalidValue('its user or password has a malformed percent-encoding');
   }
   if (username !== '' && password === '') {
     // Some clients take the one name that is there for the password.
-    return new Refused('it has a user without a password; a password alone is written after a colon');
+    return new InvalidValue('it has a user without a password; a password alone is written after a colon');
   }
   return {
     text,

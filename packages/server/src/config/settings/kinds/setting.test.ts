@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { boolean, bytes, choice, integer, Refused } from './setting.ts';
+import { boolean, bytes, choice, InvalidValue, integer } from './setting.ts';
 
 const about = 'For the test.';
 
@@ -14,7 +14,7 @@ describe('integer', () => {
 
   test.each(['-1', '101', '1.5', '1e1', '0x10', '1_0', 'five', '1 0', '99999999999999999999', '٣'])(
     'refuses %s',
-    (text) => expect(setting.parse(text)).toBeInstanceOf(Refused),
+    (text) => expect(setting.parse(text)).toBeInstanceOf(InvalidValue),
   );
 });
 
@@ -30,7 +30,7 @@ describe('bytes', () => {
   ])('takes %s', (text, value) => expect(setting.parse(text)).toBe(value));
 
   test.each(['1023', '2GB', '10M', '1.5MB', 'MB', '-1MB'])('refuses %s', (text) =>
-    expect(setting.parse(text)).toBeInstanceOf(Refused),
+    expect(setting.parse(text)).toBeInstanceOf(InvalidValue),
   );
 
   test('shows a size in the largest unit that is exact', () => {
@@ -54,12 +54,12 @@ test('a boolean is taken in the spellings of env files, in any case of letters',
   expect(['false', 'False', '0', 'no', 'off'].map((text) => setting.parse(text))).toEqual(
     Array(5).fill(false),
   );
-  expect(setting.parse('enabled')).toBeInstanceOf(Refused);
+  expect(setting.parse('enabled')).toBeInstanceOf(InvalidValue);
 });
 
 test('a choice is taken in any case of letters and by its aliases', () => {
   const setting = choice(['WARNING', 'ERROR'], { default: 'ERROR', aliases: { WARN: 'WARNING' }, about });
   expect(setting.parse('warning')).toBe('WARNING');
   expect(setting.parse('warn')).toBe('WARNING');
-  expect(setting.parse('loud')).toBeInstanceOf(Refused);
+  expect(setting.parse('loud')).toBeInstanceOf(InvalidValue);
 });

@@ -14,7 +14,7 @@ export const ENVIRONMENTS = ['development', 'production'] as const;
 export type Environment = (typeof ENVIRONMENTS)[number];
 
 /** A text that a setting does not take; `problem` where it can be said more exactly than by `allowed`. */
-export class Refused {
+export class InvalidValue {
   readonly problem: string | undefined;
   constructor(problem?: string) {
     this.problem = problem;
@@ -34,7 +34,7 @@ export interface Setting<T> {
   readonly needs: string | undefined;
   readonly defaultText: string;
   defaultOf(context: DefaultContext): T;
-  parse(text: string): T | Refused;
+  parse(text: string): T | InvalidValue;
   /** The value as it may be written in an env file; empty for none. Secrets are shown too. */
   show(value: T): string;
 }
@@ -64,7 +64,7 @@ export interface Kind<T> {
   readonly type: string;
   readonly unit?: string | undefined;
   readonly allowed: string;
-  parse(text: string): T | Refused;
+  parse(text: string): T | InvalidValue;
   show?(value: T): string;
 }
 
@@ -94,10 +94,10 @@ export interface Range {
   readonly zero?: string;
 }
 
-function integerInRange(text: string, { min, max }: Range): number | Refused {
-  if (!/^-?\d{1,16}$/.test(text)) return new Refused();
+function integerInRange(text: string, { min, max }: Range): number | InvalidValue {
+  if (!/^-?\d{1,16}$/.test(text)) return new InvalidValue();
   const value = Number(text);
-  return value >= min && value <= max ? value : new Refused();
+  return value >= min && value <= max ? value : new InvalidValue();
 }
 
 export function integer(about: About<number> & Range): Setting<number> {
@@ -136,9 +136,9 @@ export function bytes(
       show: showBytes,
       parse: (text) => {
         const match = /^(\d{1,16})\s*(B|KB|MB|GB|)$/i.exec(text);
-        if (match === null) return new Refused();
+        if (match === null) return new InvalidValue();
         const value = Number(match[1]) * (BYTE_UNITS[(match[2] ?? '').toUpperCase()] ?? 1);
-        return value >= about.min && value <= about.max ? value : new Refused();
+        return value >= about.min && value <= about.max ? value : new InvalidValue();
       },
     },
     about,
@@ -161,7 +161,7 @@ export function boolean(about: About<boolean>): Setting<boolean> {
     {
       type: 'boolean',
       allowed: 'true or false (also 1/0, yes/no, on/off)',
-      parse: (text) => BOOLEANS.get(text.toLowerCase()) ?? new Refused(),
+      parse: (text) => BOOLEANS.get(text.toLowerCase()) ?? new InvalidValue(),
     },
     about,
   );
@@ -181,7 +181,7 @@ export function choice<const C extends string>(
     {
       type: 'choice',
       allowed: `one of ${choices.join(', ')}${aliases.map(([a, c]) => ` (${a} means ${c})`).join('')}`,
-      parse: (text) => spellings.get(text.toLowerCase()) ?? new Refused(),
+      parse: (text) => spellings.get(text.toLowerCase()) ?? new InvalidValue(),
     },
     about,
   );
@@ -201,7 +201,7 @@ export function text(about: About<string> & Text): Setting<string> {
     {
       type: about.type ?? 'text',
       allowed: about.allowed,
-      parse: (value) => (about.pattern.test(value) ? value : new Refused()),
+      parse: (value) => (about.pattern.test(value) ? value : new InvalidValue()),
     },
     about,
   );
@@ -215,7 +215,7 @@ export function optionalText(
     {
       type: about.type ?? 'text',
       allowed: about.allowed,
-      parse: (value) => (about.pattern.test(value) ? value : new Refused()),
+      parse: (value) => (about.pattern.test(value) ? value : new InvalidValue()),
     },
     { ...about, default: NOTHING },
   );
@@ -232,7 +232,7 @@ export function pathOrNone(about: About<string | undefined>): Setting<string | u
       allowed: 'a path, or none',
       parse: (value) => {
         if (value.toLowerCase() === 'none') return undefined;
-        return PATH.pattern.test(value) ? value : new Refused();
+        return PATH.pattern.test(value) ? value : new InvalidValue();
       },
       show: (value) => value ?? 'none',
     },
