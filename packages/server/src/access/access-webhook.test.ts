@@ -105,7 +105,7 @@ describe('refuses, and does not remember it, when the application', () => {
     ['leads elsewhere', (_, r) => r.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(), /status 302/],
     ['says no JSON', saying('yes'), /JSON/],
     ['says nothing', saying(''), /JSON/],
-    ['says null', saying('null'), /no JSON object/],
+    ['says null', saying('null'), /not a JSON object/],
     ['says no allow', saying('{}'), /allow in the answer/],
     ['says allow in text', saying('{"allow":"true"}'), /allow in the answer/],
     ['lists channels that are none', saying('{"allow":true,"channels":["a*b"]}'), /channels in the answer/],

@@ -1,7 +1,7 @@
 /**
- * Asks the application whether a user may join channels. Whatever is not a clear yes refuses: an answer of another
- * status or form, none in time, too many questions at once. Answers count for a little while, so that a user who
- * reconnects does not ask again; the same question that is under way is asked once.
+ * Asks the application whether a user may join channels. Anything but a clear yes refuses: another status, a malformed
+ * answer, a timeout, too many requests in flight. Answers are cached for a short time, so that a reconnecting user does
+ * not cause another request, and identical requests in flight are merged into one.
  */
 import { RequestError } from '../core/errors.ts';
 import { BoundedCache } from './bounded-cache.ts';
@@ -10,20 +10,20 @@ import { fetchBounded } from './fetch-bounded.ts';
 
 export interface AccessWebhookOptions {
   readonly url: string;
-  /** Sent as `Authorization: Bearer`, by which the application knows who asks. */
+  /** Sent as `Authorization: Bearer`, so that the application can authenticate this service. */
   readonly secret: string | undefined;
   readonly timeoutMs: number;
-  /** 0: every question is asked. */
+  /** 0 disables the cache. */
   readonly cacheMs: number;
   readonly now: () => number;
-  /** Questions that got no answer. */
+  /** Called for each request that got no usable answer. */
   readonly onError: (error: Error) => void;
   readonly fetch?: typeof fetchBounded;
 }
 
 export interface AccessAnswer {
   readonly isAllowed: boolean;
-  /** What may be joined; undefined: all that was asked. */
+  /** The channels that may be joined; `undefined` stands for all that were asked for. */
   readonly channels: ChannelSet | undefined;
 }
 
@@ -57,7 +57,7 @@ export class AccessWebhook {
     const known = this.#cache.get(body) ?? this.#underWay.get(body);
     if (known !== undefined) return known;
     if (this.#underWay.size >= MAX_UNDER_WAY) {
-      return Promise.reject(this.#unavailable(new Error(`${MAX_UNDER_WAY} questions are under way`)));
+      return Promise.reject(this.#unavailable(new Error(`${MAX_UNDER_WAY} requests are in flight`)));
     }
     const asked = this.#send(body).finally(() => this.#underWay.delete(body));
     this.#underWay.set(body, asked);
@@ -91,16 +91,16 @@ export class AccessWebhook {
   }
 
   #unavailable(cause: Error): RequestError {
-    this.#options.onError(new Error(`AUTH_WEBHOOK_URL gave no answer: ${cause.message}`, { cause }));
-    const message = 'whether this is allowed cannot be known now';
+    this.#options.onError(new Error(`AUTH_WEBHOOK_URL gave no usable answer: ${cause.message}`, { cause }));
+    const message = 'authorization cannot be checked right now';
     return new RequestError('authorization_unavailable', message, { cause, retryAfterSeconds: 1 });
   }
 }
 
-/** `{allow: false}`, `{allow: true}` for all that was asked, or `{allow: true, channels: [patterns]}`. */
+/** Reads `{allow: false}`, `{allow: true}` for all channels asked for, or `{allow: true, channels: [patterns]}`. */
 function readAnswer(text: string): AccessAnswer {
   const answer: unknown = JSON.parse(text);
-  if (typeof answer !== 'object' || answer === null) throw new Error('the answer is no JSON object');
+  if (typeof answer !== 'object' || answer === null) throw new Error('the answer is not a JSON object');
   const { allow, channels } = answer as { readonly allow?: unknown; readonly channels?: unknown };
   if (typeof allow !== 'boolean') throw new Error('allow in the answer is neither true nor false');
   if (channels === undefined || channels === null) return { isAllowed: allow, channels: undefined };

@@ -182,9 +182,9 @@ describe('a token', () => {
     expect(await refusalOf({ exp: 1 }, 'guess')).toBe('unauthorized: the credential is not valid here');
     expect(await refusalOf({ nbf: 1e12 })).toBe('unauthorized: the token is not valid yet');
     expect(await refusalOf({ aud: 'other' })).toBe(
-      'unauthorized: the token is of another issuer or for another audience',
+      'unauthorized: the token has a different issuer or audience',
     );
-    expect(await refusalOf({ channels: 7 })).toBe('unauthorized: a claim of the token cannot be used');
+    expect(await refusalOf({ channels: 7 })).toBe('unauthorized: a claim of the token is unusable');
     expect(refusals).toHaveLength(5);
     expect(refusals[4]).toBe('bearer: its channels claim must be an array of channel names and patterns');
   });
@@ -209,7 +209,7 @@ describe('a token', () => {
       { isSafe: false },
     ]) {
       expect(await authenticated(authorizer, request({ cookie, ...more }))).toMatch(
-        /^forbidden: a cookie counts only/,
+        /^forbidden: a cookie is accepted only/,
       );
     }
     expect(
@@ -232,7 +232,7 @@ describe('a token', () => {
     const { authorizer } = service();
     const parts = { ...bearer(await goodToken()), apiKey: ['k-publisher'] };
     expect(await authenticated(authorizer, parts)).toMatch(
-      /^malformed_request: a request carries one credential/,
+      /^malformed_request: a request must carry one credential/,
     );
   });
 });

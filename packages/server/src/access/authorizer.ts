@@ -1,12 +1,13 @@
 /**
- * From a request to its principal, and from a principal to whether a stream may be opened. The one place that knows
- * which credentials are asked for; what a principal may do otherwise is in `decisions.ts`.
+ * Turns a request into its principal and decides whether a principal may open a stream. The only place that knows which
+ * credentials are required; everything else that a principal may do is in `decisions.ts`.
  *
- * Guarantees: a credential that is shown is good or refuses the request, also where none is needed; where nothing is
- * asked for, none is looked at. An outsider cannot tell an unknown key from an expired one, nor a forged token from a
- * broken one; whoever holds a token with a good signature is told what is wrong with it. The log is told all.
+ * Guarantees: an invalid credential refuses the request even where none is required; with authentication off,
+ * credentials are not looked at. An outsider cannot tell an unknown key from an expired one, nor a forged token from
+ * a malformed one. The holder of a token with a valid signature learns what is wrong with it. The log learns every
+ * reason.
  *
- * Answers come at once where they can (no credential, an API key), so that publishing waits for nothing.
+ * Answers are synchronous where possible (no credential, an API key), so that a publish does not wait.
  */
 import { BROADCAST_CHANNEL } from '@message-push/protocol';
 import { RequestError } from '../core/errors.ts';
@@ -33,23 +34,23 @@ import type { Revocations } from './tokens/revocations.ts';
 export interface RequestParts extends CredentialParts, RequestOrigin {}
 
 export interface AuthorizerOptions {
-  /** undefined: API keys are not asked for. */
+  /** `undefined` when API keys are not required. */
   readonly keys: Pick<KeyRing, 'find'> | undefined;
-  /** undefined: users are not asked for. */
+  /** `undefined` when users are not authenticated. */
   readonly users: UserOptions | undefined;
   readonly tickets: Pick<TicketSealer, 'unseal'>;
   readonly revocations: Pick<Revocations, 'isRevoked'>;
   readonly webhook: Pick<AccessWebhook, 'ask'> | undefined;
-  /** Why a credential was refused, for the log; never the credential itself. */
+  /** Receives the reason for a refusal, for the log; never the credential itself. */
   readonly onRefused?: (refusal: { readonly by: string; readonly reason: string }) => void;
 }
 
 export interface UserOptions {
-  /** undefined: users come with tickets only. */
+  /** `undefined` when users have tickets only. */
   readonly jwt: Pick<JwtVerifier, 'verify'> | undefined;
-  /** undefined: cookies are no credential. */
+  /** `undefined` when cookies are not accepted as credentials. */
   readonly cookieName: string | undefined;
-  /** Origins whose pages may act for their visitors, beside the service's own. */
+  /** Tells whether pages of an origin, other than the service's own, may act on behalf of their visitors. */
   readonly isTrustedOrigin: (origin: string) => boolean;
 }
 
@@ -57,15 +58,15 @@ const PROBLEMS: Readonly<Record<TokenProblem, string>> = {
   invalid: 'the credential is not valid here',
   expired: 'the token has expired',
   not_yet_valid: 'the token is not valid yet',
-  not_for_us: 'the token is of another issuer or for another audience',
-  unusable_claims: 'a claim of the token cannot be used',
+  not_for_us: 'the token has a different issuer or audience',
+  unusable_claims: 'a claim of the token is unusable',
 };
 
 export class Authorizer {
   readonly #options: AuthorizerOptions;
   readonly #floor: Floor;
   readonly #anonymous: Principal;
-  /** Made once per key: publishers come with the same one again and again. */
+  /** Principals by key, each made once: publishers send the same key with every request. */
   readonly #ofKeys = new WeakMap<KeyGrant, Principal>();
 
   constructor(options: AuthorizerOptions) {
@@ -74,7 +75,7 @@ export class Authorizer {
     this.#anonymous = anonymous(this.#floor);
   }
 
-  /** Who may do what is asked for at all. */
+  /** Authentication of keys or of users is enabled. */
   get isOn(): boolean {
     return this.#options.keys !== undefined || this.#options.users !== undefined;
   }
@@ -89,10 +90,9 @@ export class Authorizer {
   }
 
   /**
-   * Whether a stream may join `channels`, by what its credential says and, where there is one, what the application
-   * says of a user. The application is asked at each connect and may refuse everything. It may let a user join more
-   * than his token names, but for the channels that say who he is. A ticket is never widened: it is bound to what it
-   * was made for.
+   * Throws, or rejects with, a `RequestError` unless a stream may join `channels`: by its credential and, for a user,
+   * by the application's webhook. The application is asked at each connect and may refuse everything. It may let users
+   * join more channels than their token names, except the ones that identify a user. A ticket is never widened.
    */
   admit(principal: Principal, channels: readonly string[], clientIp: string): void | Promise<void> {
     const { webhook } = this.#options;
@@ -114,13 +114,13 @@ export class Authorizer {
     throw new RequestError('forbidden', 'the application does not allow this user to join these channels');
   }
 
-  /** undefined: it is none, and may be a token. */
+  /** Returns `undefined` when the credential is not an API key and may be a token. */
   #byKey({ kind, value }: Credential): Principal | undefined {
     const { keys, users } = this.#options;
     const found = kind === 'key' || kind === 'bearer' ? keys?.find(value) : undefined;
     if (found !== undefined) return this.#ofKey(found);
     if (kind === 'ticket' || (kind !== 'key' && users !== undefined)) return undefined;
-    throw this.#refuse(kind, new TokenRefused('invalid', 'it is no API key, or one that has expired'));
+    throw this.#refuse(kind, new TokenRefused('invalid', 'it is not an API key, or it has expired'));
   }
 
   #ofKey(key: KeyGrant): Principal {
@@ -140,7 +140,7 @@ export class Authorizer {
     } catch (error) {
       if (error instanceof TokenRefused) throw this.#refuse(kind, error);
       if (!(error instanceof KeysUnavailable)) throw error;
-      const message = 'tokens cannot be verified now';
+      const message = 'tokens cannot be verified right now';
       throw new RequestError('authorization_unavailable', message, { cause: error, retryAfterSeconds: 1 });
     }
   }
@@ -156,7 +156,7 @@ export class Authorizer {
   async #ofJwt(kind: Credential['kind'], value: string, request: RequestParts): Promise<Principal> {
     const { users } = this.#options;
     if (kind === 'cookie' && users !== undefined && !mayUseCookie(request, users.isTrustedOrigin)) {
-      const problem = 'a cookie counts only on pages of ALLOWED_ORIGINS and of the service itself';
+      const problem = 'a cookie is accepted only from pages of ALLOWED_ORIGINS and of the service itself';
       throw new RequestError('forbidden', problem);
     }
     if (users?.jwt === undefined) throw new TokenRefused('invalid', 'JWTs are not configured');
@@ -169,7 +169,7 @@ export class Authorizer {
   }
 }
 
-/** Channels of a person: who may join them is said by the login and never by a list. */
+/** Channels that identify a person. Only the login decides who joins them, never a list of channels. */
 function saysWho(channel: string): boolean {
   return channel.startsWith('user:') || channel.startsWith('session:');
 }

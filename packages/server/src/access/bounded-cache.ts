@@ -1,4 +1,4 @@
-/** A map whose entries end by themselves and that never holds more than so many: the oldest go first. */
+/** A map whose entries expire, with a bound on their number: the oldest are evicted first. */
 export class BoundedCache<V> {
   readonly #entries = new Map<string, { readonly value: V; readonly untilMs: number }>();
   readonly #maxEntries: number;
@@ -22,7 +22,7 @@ export class BoundedCache<V> {
   }
 
   set(key: string, value: V, lifeMs: number): void {
-    // A Map keeps the order of insertion.
+    // A Map iterates in insertion order, so deleting first moves the key to the end.
     this.#entries.delete(key);
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size < this.#maxEntries) break;

@@ -37,7 +37,7 @@ describe('a pattern', () => {
 test('a list of patterns is bounded, and its problem names the entry', () => {
   expect(patternsProblem(['user:1', 'task:*'])).toBeUndefined();
   expect(patternsProblem('user:1')).toMatch(/^must be an array/);
-  expect(patternsProblem(['user:1', 7])).toBe('must hold text only; entry 1 is none');
+  expect(patternsProblem(['user:1', 7])).toBe('must hold text only; entry 1 is not text');
   expect(patternsProblem(['user:1', 'a*b'])).toBe('entry 1 must have a * at its end only');
   expect(patternsProblem(Array(MAX_CHANNEL_ENTRIES + 1).fill('user:1'))).toMatch(/at most 256/);
 });
@@ -48,7 +48,7 @@ test('a name that ends in a star is that name alone', () => {
   expect(ChannelSet.fromJson(set.toJson()).has('user:7')).toBe(false);
 });
 
-// Few letters, so that beginnings meet.
+// A small alphabet, so that names share beginnings.
 const text = fc.string({ unit: fc.constantFrom('a', 'b', ':', '*'), maxLength: 5 });
 const channel = text.map((id) => `task:${id}x`);
 const pattern = fc.oneof(
@@ -112,12 +112,12 @@ describe('for all sets', () => {
 });
 
 test('matching asks each pattern once, however it is written', () => {
-  // A hundred stars' worth of backtracking in a matcher of wildcards; here a comparison each.
+  // A wildcard matcher would backtrack through these patterns; here each costs one comparison.
   const set = of(...Array.from({ length: 256 }, (_, i) => `task:${'a'.repeat(i % 200)}${i}*`));
   const name = `task:${'a'.repeat(250)}`;
   const started = process.cpuUsage();
   for (let i = 0; i < 1000; i++) expect(set.has(name)).toBe(false);
   const { user, system } = process.cpuUsage(started);
-  // 256 comparisons of beginnings: some µs. The bound is far above it.
+  // 256 prefix comparisons take some µs. The bound is far above that.
   expect((user + system) / 1000).toBeLessThan(1000);
 });

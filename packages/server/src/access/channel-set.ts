@@ -1,17 +1,17 @@
 /**
- * A set of channels as credentials carry it: names, and beginnings of names, written `task:*`, `kb:tenant1-*`, or
- * `*` for all. A star stands at the end only: matching is then a comparison of beginnings, linear in the name
- * whatever the pattern, and whether one set lies within another can be decided.
+ * A set of channels as credentials carry it: names, and prefixes of names, written `task:*`, `kb:tenant1-*`, or `*` for
+ * all. The star may stand only at the end. Matching is then a comparison of prefixes, linear in the name whatever the
+ * pattern, and inclusion of one set in another is decidable.
  *
- * Names and patterns stay apart: what is given as a name stays one, although it may end in a star. A user who calls
- * himself `*` gets `user:*`, the one channel of that name, and not everybody's.
+ * Names and patterns are kept apart: a name stays a name even if it ends in a star. A user whose id is `*` gets the one
+ * channel named `user:*`, not everybody's.
  */
 import { channelNameProblem, channelOfQueryName, nameProblem } from '@message-push/protocol';
 
-/** Entries of one set. */
+/** Limit on the entries of one set. */
 export const MAX_CHANNEL_ENTRIES = 256;
 
-/** The set as JSON carries it. A beginning that is empty means all channels. */
+/** The JSON form of a set. An empty beginning stands for all channels. */
 export interface ChannelSetJson {
   readonly names: readonly string[];
   readonly beginnings: readonly string[];
@@ -22,7 +22,7 @@ export class ChannelSet {
   static readonly all = new ChannelSet([], ['']);
 
   readonly #names: ReadonlySet<string>;
-  /** None of them begins with another. */
+  /** Invariant: no beginning is a prefix of another. */
   readonly #beginnings: readonly string[];
 
   private constructor(names: Iterable<string>, beginnings: Iterable<string>) {
@@ -30,12 +30,15 @@ export class ChannelSet {
     this.#names = new Set([...names].filter((name) => !this.#isBegun(name)));
   }
 
-  /** Of whole channel names, which are checked by whoever made them. */
+  /** The set of these full channel names. The caller has validated them. */
   static ofNames(names: Iterable<string>): ChannelSet {
     return new ChannelSet(names, []);
   }
 
-  /** Of patterns without a `patternProblem`. A bare word is a `channel:` name, as in a stream's URL. */
+  /**
+   * The set of these patterns, which have no `patternProblem`. A bare word is a `channel:` name, as in a stream's
+   * URL.
+   */
   static ofPatterns(patterns: Iterable<string>): ChannelSet {
     const names: string[] = [];
     const beginnings: string[] = [];
@@ -55,7 +58,7 @@ export class ChannelSet {
     return { names: [...this.#names], beginnings: this.#beginnings };
   }
 
-  /** For people: names and patterns. */
+  /** The set as names and patterns, for display. */
   toPatterns(): string[] {
     return [...this.#names, ...this.#beginnings.map((beginning) => `${beginning}*`)];
   }
@@ -72,12 +75,12 @@ export class ChannelSet {
     return this.#names.has(channel) || this.#isBegun(channel);
   }
 
-  /** Every channel that begins so is in the set. */
+  /** Tells whether every channel with this prefix is in the set. */
   hasAllOf(beginning: string): boolean {
     return this.#isBegun(beginning);
   }
 
-  /** The first name or pattern of `other` that this set does not hold whole. */
+  /** Returns the first name or pattern of `other` that this set does not fully contain. */
   firstBeyond(other: ChannelSet): string | undefined {
     for (const name of other.#names) if (!this.has(name)) return name;
     for (const beginning of other.#beginnings) if (!this.#isBegun(beginning)) return `${beginning}*`;
@@ -95,7 +98,7 @@ export class ChannelSet {
   }
 }
 
-/** Sorted, a beginning comes right before what it begins. */
+/** Drops beginnings that another one covers. When sorted, a prefix comes right before what it covers. */
 function withoutCovered(beginnings: string[]): string[] {
   const kept: string[] = [];
   for (const beginning of beginnings.sort()) {
@@ -105,7 +108,7 @@ function withoutCovered(beginnings: string[]): string[] {
   return kept;
 }
 
-/** Why `pattern` is none, as the rest of a sentence. */
+/** Returns why `pattern` is invalid, as the rest of a sentence; `undefined` when it is valid. */
 export function patternProblem(pattern: string): string | undefined {
   if (pattern === '*') return undefined;
   const isOpen = pattern.endsWith('*');
@@ -115,12 +118,12 @@ export function patternProblem(pattern: string): string | undefined {
   return isOpen ? nameProblem(channel) : channelNameProblem(channel);
 }
 
-/** What is wrong with a list of patterns, as the rest of a sentence; undefined when it is one. */
+/** Returns why a list of patterns is invalid, as the rest of a sentence; `undefined` when it is valid. */
 export function patternsProblem(value: unknown): string | undefined {
   if (!Array.isArray(value)) return 'must be an array of channel names and patterns';
   if (value.length > MAX_CHANNEL_ENTRIES) return `must have at most ${MAX_CHANNEL_ENTRIES} entries`;
   for (const [i, entry] of value.entries()) {
-    if (typeof entry !== 'string') return `must hold text only; entry ${i} is none`;
+    if (typeof entry !== 'string') return `must hold text only; entry ${i} is not text`;
     const problem = patternProblem(entry);
     if (problem !== undefined) return `entry ${i} ${problem}`;
   }

@@ -43,7 +43,7 @@ describe('a credential', () => {
     { target: '/sse/stream?ticket=' },
     { target: '/sse/stream?ticket' },
     { target: '/sse/user/ticket=x' },
-    // Not places of a credential: what stands there is not looked at.
+    // Parameters that are not read for credentials.
     { target: '/sse/stream?token=x&access_token=x&api_key=x&jwt=x&Ticket=x' },
   ])('is not seen in %j', (parts) => {
     expect(of(parts)).toBeUndefined();
@@ -56,16 +56,16 @@ describe('a credential', () => {
   test.each<[Partial<CredentialParts>, RegExp]>([
     [
       { apiKey: ['k'], authorization: ['Bearer k'] },
-      /several: the header X-API-Key and the header Authorization/,
+      /several: the X-API-Key header and the Authorization header/,
     ],
-    [{ authorization: ['Bearer k'], target: '/?ticket=t' }, /the header Authorization and \?ticket=/],
+    [{ authorization: ['Bearer k'], target: '/?ticket=t' }, /the Authorization header and \?ticket=/],
     [{ cookie: ['login=a'], target: '/?ticket=t' }, /the cookie and \?ticket=/],
-    [{ cookie: ['login=a; login=b'] }, /the cookie must not come repeatedly/],
-    [{ cookie: ['login=a', 'login=a'] }, /the cookie must not come repeatedly/],
-    [{ apiKey: ['a', 'a'] }, /X-API-Key must not come repeatedly/],
-    [{ authorization: ['Bearer a', 'Bearer b'] }, /Authorization must not come repeatedly/],
-    [{ target: '/?ticket=a&ticket=b' }, /\?ticket= must not come repeatedly/],
-    [{ target: '/?ticket=eyJhbGciOiJIUzI1NiJ9.e30.x' }, /a JWT must not travel in a URL/],
+    [{ cookie: ['login=a; login=b'] }, /the cookie must not be repeated/],
+    [{ cookie: ['login=a', 'login=a'] }, /the cookie must not be repeated/],
+    [{ apiKey: ['a', 'a'] }, /X-API-Key header must not be repeated/],
+    [{ authorization: ['Bearer a', 'Bearer b'] }, /Authorization header must not be repeated/],
+    [{ target: '/?ticket=a&ticket=b' }, /\?ticket= must not be repeated/],
+    [{ target: '/?ticket=eyJhbGciOiJIUzI1NiJ9.e30.x' }, /a JWT must not be sent in a URL/],
   ])('that is not one is refused: %j', (parts, problem) => {
     expect(refusalOf(parts)).toMatch(problem);
     expect(refusalOf(parts)).toMatch(/^malformed_request: /);

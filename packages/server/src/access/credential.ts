@@ -1,23 +1,23 @@
 /**
- * Finds the credential of a request, without judging it. It may be in one place only; with two, whoever wins is a
- * guess, and proxies that look at the other one would guess differently. In a URL stands nothing but a ticket: URLs
- * are kept in histories and logs, and a ticket is soon over.
+ * Finds the credential of a request, without verifying it. A request may carry only one: with two, choosing one would
+ * be a guess, and a proxy that checks the other one would guess differently. A URL may carry only a ticket, because
+ * URLs end up in histories and logs and a ticket soon expires.
  */
 import { RequestError } from '../core/errors.ts';
 
-/** The parts of a request that may hold one. Header values as they came, all of them where one came repeatedly. */
+/** The parts of a request that may hold a credential. Header values are raw; a repeated header has several. */
 export interface CredentialParts {
   readonly authorization: readonly string[] | undefined;
   readonly apiKey: readonly string[] | undefined;
   readonly cookie: readonly string[] | undefined;
-  /** Path and query as they came. */
+  /** Raw path and query. */
   readonly target: string;
 }
 
 export type Credential =
-  /** By `X-API-Key`. */
+  /** An API key in `X-API-Key`. */
   | { readonly kind: 'key'; readonly value: string }
-  /** By `Authorization: Bearer`: an API key or a JWT. */
+  /** An API key or a JWT in `Authorization: Bearer`. */
   | { readonly kind: 'bearer'; readonly value: string }
   | { readonly kind: 'cookie'; readonly value: string }
   | { readonly kind: 'ticket'; readonly value: string };
@@ -25,15 +25,15 @@ export type Credential =
 const BEARER = /^bearer +([!-~]+)$/i;
 const JWT_BEGINNING = 'eyJ';
 const NAMES = {
-  key: 'the header X-API-Key',
-  bearer: 'the header Authorization',
+  key: 'the X-API-Key header',
+  bearer: 'the Authorization header',
   cookie: 'the cookie',
   ticket: '?ticket=',
 } as const satisfies Record<Credential['kind'], string>;
 
 /**
- * `cookieName`: undefined when cookies are no credential here. Throws `malformed_request` where it cannot be said
- * which credential is meant, and `unauthorized` for one of a kind that is not known.
+ * Returns the credential of a request, if any. `cookieName` is `undefined` when cookies are not accepted. Throws
+ * `malformed_request` when the credential is ambiguous, and `unauthorized` for an unknown scheme.
  */
 export function credentialOf(parts: CredentialParts, cookieName: string | undefined): Credential | undefined {
   const found: Credential[] = [];
@@ -49,17 +49,17 @@ export function credentialOf(parts: CredentialParts, cookieName: string | undefi
     const places = found.map(({ kind }) => NAMES[kind]).join(' and ');
     throw new RequestError(
       'malformed_request',
-      `a request carries one credential, this has several: ${places}`,
+      `a request must carry one credential; this one has several: ${places}`,
     );
   }
   return found[0];
 }
 
-/** An empty one counts as absent: that is how some clients write None. */
+/** An empty value counts as absent: some clients send one when they have no credential. */
 function single(kind: Credential['kind'], values: readonly string[] | undefined): string | undefined {
   if (values === undefined || values.length === 0) return undefined;
   if (values.length > 1) {
-    throw new RequestError('malformed_request', `${NAMES[kind]} must not come repeatedly`);
+    throw new RequestError('malformed_request', `${NAMES[kind]} must not be repeated`);
   }
   return values[0]?.trim() || undefined;
 }
@@ -67,23 +67,27 @@ function single(kind: Credential['kind'], values: readonly string[] | undefined)
 function bearerOf(authorization: string): string {
   const value = BEARER.exec(authorization)?.[1];
   if (value !== undefined) return value;
-  throw new RequestError('unauthorized', 'the header Authorization must be "Bearer" and a credential');
+  throw new RequestError(
+    'unauthorized',
+    'the Authorization header must be "Bearer" followed by a credential',
+  );
 }
 
 function ticketOf(value: string): string {
   if (!value.startsWith(JWT_BEGINNING)) return value;
-  const problem = 'a JWT must not travel in a URL; send it by Authorization, or exchange it for a ticket';
+  const problem =
+    'a JWT must not be sent in a URL; send it in the Authorization header, or exchange it for a ticket';
   throw new RequestError('malformed_request', problem);
 }
 
 function ticketsOf(target: string): string[] {
   const mark = target.indexOf('?');
-  // Most requests have none, and a query is not worth reading for nothing. The name may be percent-encoded.
+  // Most requests have no ticket, so the query is parsed only if it may hold one. The name may be percent-encoded.
   if (mark < 0 || !/ticket|%/i.test(target)) return [];
   return new URLSearchParams(target.slice(mark + 1)).getAll('ticket').filter((value) => value !== '');
 }
 
-/** [spec] RFC 6265, 5.4: pairs are separated by `; `. Values are taken as they are; quotes are no part of a token. */
+/** [spec] RFC 6265, 5.4: pairs are separated by `; `. Values are not decoded; surrounding quotes are removed. */
 function cookiesOf(headers: readonly string[] | undefined, name: string): string[] {
   const values: string[] = [];
   for (const pair of (headers ?? []).flatMap((header) => header.split(';'))) {

@@ -1,12 +1,12 @@
 /**
- * What a principal may do: pure functions, asked at every place that does it. The `demand…` forms throw what the
- * client is told: 401 where it has shown no credential, 403 where the one it has shown is not enough.
+ * What a principal may do, as pure functions that every guarded operation calls. The `demand…` forms throw the client's
+ * error: 401 when it has shown no credential, 403 when its credential does not suffice.
  */
 import { BROADCAST_CHANNEL } from '@message-push/protocol';
 import { RequestError, shownValue } from '../core/errors.ts';
 import type { Principal, Scope } from './principal.ts';
 
-/** Those of `channels` that it may not join. Every stream joins the broadcast channel and its own connection's. */
+/** Returns those of `channels` that may not be joined. Every stream may join the broadcast channel. */
 export function refusedJoins({ joins }: Principal, channels: readonly string[]): string[] {
   return channels.filter((channel) => channel !== BROADCAST_CHANNEL && !joins.has(channel));
 }
@@ -23,18 +23,18 @@ export function mayBroadcast({ scopes }: Principal): boolean {
   return scopes.has('broadcast');
 }
 
-/** See a channel's history and streams: what may be joined may be read, for a stream replays it too. */
+/** Reading covers a channel's history and streams. A channel that may be joined may be read: joining replays it too. */
 export function mayRead({ scopes, channels, joins }: Principal, channel: string): boolean {
   if (channel === BROADCAST_CHANNEL) return scopes.has('read') || !joins.isEmpty;
   return joins.has(channel) || (scopes.has('read') && channels.has(channel));
 }
 
-/** See all channels that begin so, and who is on them; without a beginning all there is. */
+/** Reading all channels with a prefix, and who is on them; the empty prefix stands for every channel. */
 export function mayReadAllOf({ scopes, channels }: Principal, beginning = ''): boolean {
   return scopes.has('read') && channels.hasAllOf(beginning);
 }
 
-/** End what is on `channel` (`connection:…`, `user:…`); without one: all. */
+/** Managing covers ending the streams on `channel` (`connection:…`, `user:…`), or all streams without one. */
 export function mayManage({ scopes, channels }: Principal, channel?: string): boolean {
   return scopes.has('manage') && (channel === undefined ? channels.isAll : channels.has(channel));
 }
@@ -50,7 +50,7 @@ export function demandPublish(principal: Principal, channels: readonly string[])
   if (refused.length > 0) throw refusal(principal, `publish to ${listed(refused)}`);
 }
 
-/** What is known of a publish without its body; `demandPublish` is asked of each message then. */
+/** The check that is possible before the body is read. `demandPublish` then checks each message. */
 export function demandPublishOf(principal: Principal, kind: 'send' | 'broadcast' | 'batch'): void {
   demandScope(principal, kind === 'broadcast' ? 'broadcast' : 'publish');
 }

@@ -1,6 +1,6 @@
 /**
- * A request to a server of the operator's choice, whose answer may be anything: no redirect is followed, for it could
- * lead to where nobody configured, and no more of the answer is held than may be.
+ * A request to a server that the operator configured, whose response is not trusted: redirects are not followed,
+ * because they could lead to a server that nobody configured, and the size of the response is bounded.
  */
 
 export interface BoundedAnswer {
@@ -8,7 +8,7 @@ export interface BoundedAnswer {
   readonly text: string;
 }
 
-/** Rejects for whatever prevents a whole answer within the bound; `init.signal` bounds its time. */
+/** Rejects when no complete answer within `maxBytes` arrives; `init.signal` bounds the time. */
 export async function fetchBounded(
   url: string,
   init: RequestInit & { readonly signal: AbortSignal },
@@ -17,7 +17,7 @@ export async function fetchBounded(
   const response = await fetch(url, { ...init, redirect: 'manual' });
   const parts: Uint8Array[] = [];
   let size = 0;
-  // Leaving the loop early ends the connection.
+  // Leaving the loop early closes the connection.
   for await (const part of response.body ?? []) {
     size += part.length;
     if (size > maxBytes) throw new Error(`the answer has more than ${maxBytes} bytes`);

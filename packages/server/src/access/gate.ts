@@ -1,9 +1,9 @@
 /**
- * The way in for every request and every stream: who asks, and whether that one may ask again so soon. Whoever is let
- * in may still not do what he asks for; that is in `decisions.ts`.
+ * The entry point for every request and every stream: authentication, then rate limiting. What the admitted principal
+ * may do is decided in `decisions.ts`.
  *
- * Answers come at once where they can, so that a publish with an API key, counted in memory, waits for nothing. A
- * refused credential is counted too, for its address: otherwise guessing would be free.
+ * Answers are synchronous where possible, so that a publish with an API key and counters in memory does not wait. A
+ * request with a refused credential counts against the limit of its address; otherwise guessing would be free.
  */
 import { RequestError } from '../core/errors.ts';
 import type { StreamCredential } from '../core/stream-credential.ts';
@@ -14,11 +14,11 @@ import type { Principal } from './principal.ts';
 
 export interface GateOptions {
   readonly authorizer: Pick<Authorizer, 'isOn' | 'authenticate'>;
-  /** undefined: nothing is counted. */
+  /** `undefined` when rate limiting is off. */
   readonly limiter: Pick<RateLimiter, 'take'> | undefined;
 }
 
-/** `rate`: for the answer's headers, where requests are counted. */
+/** `rate` fills the response's headers; it is absent when rate limiting is off. */
 export type GateAnswer = Admitted | Refused;
 
 export interface Admitted {
@@ -40,12 +40,12 @@ export class Gate {
     this.#options = options;
   }
 
-  /** Nobody is asked for anything and nothing is counted. */
+  /** Neither authentication nor rate limiting is enabled. */
   get isOpen(): boolean {
     return !this.#options.authorizer.isOn && this.#options.limiter === undefined;
   }
 
-  /** Rejects for faults of ours alone. */
+  /** A refusal is an answer. Throws or rejects only for faults of the service itself. */
   ask(kind: RateKind, request: RequestParts, clientIp: string): GateAnswer | Promise<GateAnswer> {
     const who = this.#authenticate(request);
     return who instanceof Promise
@@ -70,7 +70,7 @@ export class Gate {
   }
 }
 
-/** Too many requests is said first: whoever guesses learns nothing beyond his limit. */
+/** The rate limit is reported first, so that a guess beyond the limit reveals nothing about the credential. */
 function answerFor(who: Principal | RequestError, rate: RateResult | undefined): GateAnswer {
   if (rate !== undefined && !rate.isAllowed) return { error: rateError(rate), rate };
   return who instanceof RequestError ? { error: who, rate } : { principal: who, rate };
@@ -81,7 +81,7 @@ function asRefusal(error: unknown): RequestError {
   throw error;
 }
 
-/** What a stream keeps of its principal; nothing where none was proved. */
+/** The part of a principal that a stream keeps; `undefined` for anonymous streams. */
 export function streamCredentialOf(principal: Principal): StreamCredential | undefined {
   if (principal.kind === 'anonymous') return undefined;
   const { name, userId, tokenId, parentTokenIds, issuedAtMs, expiresAtMs } = principal;

@@ -1,40 +1,42 @@
 /**
- * Who a request comes from, and what that one may do: a value, made from a credential once per request or stream.
- * What a principal may do never depends on anything but its fields, so it can be kept with a stream and asked again.
+ * The authenticated sender of a request and its permissions: a value, made from a credential once per request or
+ * stream. Permissions depend only on the fields of a principal, so it can be kept with a stream and checked again
+ * later.
  */
 import { ChannelSet } from './channel-set.ts';
 
 export const SCOPES = ['publish', 'broadcast', 'read', 'manage'] as const;
 /**
- * `publish`: send messages to its channels. `broadcast`: send to every stream. `read`: join its channels, see their
- * history and streams. `manage`: end streams, make tickets, revoke.
+ * `publish` sends messages to the channels of the credential. `broadcast` sends to every stream. `read` joins those
+ * channels and sees their history and streams. `manage` ends streams, makes tickets and revokes.
  */
 export type Scope = (typeof SCOPES)[number];
 
-/** What proved it. */
+/** The kind of credential that authenticated a principal. */
 export type CredentialKind = 'none' | 'key' | 'jwt' | 'ticket';
 
 export interface Principal {
   readonly kind: 'anonymous' | 'key' | 'user';
   readonly credential: CredentialKind;
-  /** For the log and the limits; no secret. */
+  /** Identifies the principal in the log and in limits. Not a secret. */
   readonly name: string;
   readonly scopes: ReadonlySet<Scope>;
-  /** What its scopes reach. */
+  /** The channels to which the scopes apply. */
   readonly channels: ChannelSet;
+  /** The channels that a stream may join. */
   readonly joins: ChannelSet;
   readonly userId: string | undefined;
-  /** By which the credential can be revoked; undefined: it cannot. */
+  /** The id by which the credential can be revoked; `undefined` when it cannot. */
   readonly tokenId: string | undefined;
-  /** Credentials that it was made from, by which it is revoked too. */
+  /** Ids of the credentials from which this one was made. Revoking one of them revokes it too. */
   readonly parentTokenIds: readonly string[];
-  /** ms since 1970; -Infinity where nothing says it. */
+  /** ms since 1970; -Infinity when unknown. */
   readonly issuedAtMs: number;
-  /** undefined: it does not end by itself. */
+  /** `undefined` when the credential does not expire. */
   readonly expiresAtMs: number | undefined;
 }
 
-/** What everybody may do, without a credential and with any. */
+/** The permissions that everybody has, with or without a credential. */
 export interface Floor {
   readonly scopes: ReadonlySet<Scope>;
   readonly channels: ChannelSet;
@@ -42,11 +44,11 @@ export interface Floor {
 }
 
 /**
- * | keys asked for | users asked for | without a credential |
+ * | keys required | users authenticated | allowed without a credential |
  * |---|---|---|
  * | no | no | everything |
- * | yes | no | join any channel, as the browser of a site without logins |
- * | no | yes | publish, as a back end without a key; see nothing |
+ * | yes | no | join any channel, like the browsers of a site without logins |
+ * | no | yes | publish, like a back end without a key; read nothing |
  * | yes | yes | nothing |
  */
 export function floorOf(asked: { readonly keys: boolean; readonly users: boolean }): Floor {

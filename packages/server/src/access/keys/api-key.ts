@@ -1,11 +1,11 @@
-/** API keys: how one looks, and the only form in which the service keeps it. */
+/** API keys: their format, and the hash that is all the service keeps of one. */
 import { hash, randomBytes } from 'node:crypto';
 
-/** Begins every key that the service makes, so that one in a log or a repository is known for what it is. */
+/** Prefix of every key that the service makes, so that scanners recognise one in a log or a repository. */
 const PREFIX = 'mpk_';
 const KEY_BYTES = 32;
 
-/** A new key. Its hash needs no salt and no stretching, for nobody guesses 256 random bits. */
+/** Makes a new key. Its hash needs neither salt nor stretching: 256 random bits cannot be guessed. */
 export function createApiKey(): string {
   return PREFIX + randomBytes(KEY_BYTES).toString('base64url');
 }

@@ -1,7 +1,7 @@
 /**
- * The file of API keys, read again when it has changed, so that keys are rotated without a restart. It is looked at
- * from time to time and not watched: watching fails in silence on network file systems, and on volumes whose files
- * are links that are swapped.
+ * The file of API keys, reloaded when it changes, so that keys can be rotated without a restart. The file is polled,
+ * not watched: watching fails silently on network file systems and on volumes that replace files by swapping symbolic
+ * links.
  */
 import { readFile, stat } from 'node:fs/promises';
 import { type ApiKeyRecord, parseKeyList } from './key-list.ts';
@@ -9,9 +9,9 @@ import { type ApiKeyRecord, parseKeyList } from './key-list.ts';
 export interface KeyFileOptions {
   /** Absolute. */
   readonly path: string;
-  /** Takes over a new list; may refuse it with an Error for the operator. */
+  /** Receives each new list; may refuse it by throwing an Error for the operator. */
   readonly onKeys: (records: readonly ApiKeyRecord[]) => void;
-  /** The changed file is not used; what was read last still counts. Told once for each change. */
+  /** Called once for each change that cannot be used. The previous list stays in effect. */
   readonly onError: (error: Error) => void;
   readonly intervalMs?: number;
 }
@@ -21,7 +21,7 @@ const INTERVAL_MS = 2000;
 
 export class KeyFile {
   readonly #options: KeyFileOptions;
-  /** What the file looked like when it was last read. */
+  /** Identity of the file's state when it was last read, from `#look`. */
   #seen = '';
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -30,7 +30,7 @@ export class KeyFile {
     this.#options = options;
   }
 
-  /** Reads it for the first time; rejects with an Error for the operator. */
+  /** Reads the file for the first time; rejects with an Error for the operator. */
   async open(): Promise<void> {
     this.#seen = await this.#look();
     await this.#read();
@@ -42,7 +42,7 @@ export class KeyFile {
     clearTimeout(this.#timer);
   }
 
-  /** Reads it again when it has changed. */
+  /** Reads the file again if it has changed. */
   async check(): Promise<void> {
     let look: string;
     try {
@@ -67,7 +67,7 @@ export class KeyFile {
     this.#timer.unref();
   }
 
-  /** Of the file that a link leads to. Changes when it is written, replaced or swapped for another. */
+  /** Identifies the state of the file, following links. Changes when the file is written, replaced or swapped. */
   async #look(): Promise<string> {
     const { path } = this.#options;
     try {

@@ -1,24 +1,24 @@
 /**
- * A list of API keys as operators write it, in API_KEYS or in the file that API_KEYS_FILE names: JSON, one object
- * per key, with the key's hash and never the key. Everything unusual is refused: a field that is passed over is a
- * limit that an operator believes in.
+ * A list of API keys as operators write it, in API_KEYS or in the file that API_KEYS_FILE names: JSON, one object per
+ * key, with the key's hash and never the key. Unknown fields are refused: an ignored field could be a limit that the
+ * operator relies on.
  */
 import { nameProblem } from '@message-push/protocol';
 import { ChannelSet, patternsProblem } from '../channel-set.ts';
 import { type KeyGrant, SCOPES, type Scope } from '../principal.ts';
 
 export interface ApiKeyRecord extends KeyGrant {
-  /** SHA-256 of the key, lower-case hex. */
+  /** SHA-256 of the key in lower-case hex. */
   readonly sha256: string;
 }
 
-/** One key as JSON carries it. */
+/** The JSON form of one key. */
 export interface ApiKeyEntry {
   readonly name: string;
   readonly sha256: string;
   readonly scopes: readonly Scope[];
   readonly channels: readonly string[];
-  /** ISO 8601 with a zone; absent: it does not end. */
+  /** ISO 8601 with a zone. Absent when the key does not expire. */
   readonly expires_at?: string;
 }
 
@@ -40,7 +40,7 @@ export function parseKeyList(text: string, source: string): ApiKeyRecord[] {
   try {
     list = JSON.parse(text);
   } catch {
-    // The parser's own words quote the text.
+    // The parser's own message would quote the text.
     throw new Error(`${source} is not valid JSON`);
   }
   if (!Array.isArray(list)) throw new Error(`${source} must be a JSON array of keys`);
@@ -88,9 +88,9 @@ function entryProblems(entry: unknown): string[] {
   };
   if ('key' in entry) problems.push('must not hold the key itself: keep its sha256');
   for (const field of Object.keys(entry)) {
-    // Without its name: whoever mistakes a field may have written a key there.
+    // The name of the field is not shown: it may be a key that was written in the wrong place.
     if (field !== 'key' && !FIELDS.includes(field))
-      problems.push(`has a field that is none of ${FIELDS.join(', ')}`);
+      problems.push(`has an unknown field; the fields are ${FIELDS.join(', ')}`);
   }
   check('name', typeof name === 'string' ? nameProblem(name, MAX_NAME_BYTES) : 'must be text');
   check(
@@ -110,7 +110,7 @@ function timeProblem(value: unknown): string | undefined {
   return 'must be a date or an ISO 8601 time with a zone, such as 2027-01-31 or 2027-01-31T12:00:00Z';
 }
 
-/** ms since 1970 of a date (at its beginning, UTC) or of a time with a zone. */
+/** Parses a date (its beginning in UTC) or a time with a zone into ms since 1970. */
 export function expiryTimeMs(text: string): number | undefined {
   const timeMs = TIME.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(timeMs) ? undefined : timeMs;

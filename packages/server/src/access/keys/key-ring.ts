@@ -1,6 +1,6 @@
 /**
- * The API keys that count now, by their hashes. Sources (variables, a file) are replaced one by one while requests
- * come in; a request sees either the old list or the new one.
+ * The valid API keys, by their hashes. Each source (a variable, the file) can be replaced while requests come in; a
+ * request sees either the old list or the new one.
  */
 import { timingSafeEqual } from 'node:crypto';
 import { ChannelSet } from '../channel-set.ts';
@@ -8,12 +8,12 @@ import { SCOPES } from '../principal.ts';
 import { hashApiKey } from './api-key.ts';
 import type { ApiKeyRecord } from './key-list.ts';
 
-/** Longer ones are nobody's and are not worth hashing. */
+/** A longer text cannot be a key and is not hashed. */
 const MAX_KEY_CHARS = 4096;
 
 export interface KeyRingOptions {
   readonly now: () => number;
-  /** Names of keys that no longer count, for their streams to be ended. */
+  /** Receives the names of removed keys, so that their streams can be ended. */
   readonly onRemoved?: (names: readonly string[]) => void;
 }
 
@@ -31,8 +31,8 @@ export class KeyRing {
   }
 
   /**
-   * The keys of `source` from now on. Throws an Error for the operator, and changes nothing, when another source has
-   * one of the names or keys.
+   * Replaces the keys of `source`. Throws an Error for the operator, and changes nothing, when another source has one
+   * of the names or keys.
    */
   replace(source: string, records: readonly ApiKeyRecord[]): void {
     const byHash = new Map<string, ApiKeyRecord>();
@@ -49,19 +49,19 @@ export class KeyRing {
         byHash.set(record.sha256, record);
       }
     }
-    // A key that has kept its name but not its hash is another one.
+    // A key with the same name but another hash is another key.
     const removed = [...this.#byHash].filter(([hash]) => !byHash.has(hash)).map(([, { name }]) => name);
     this.#sources.set(source, records);
     this.#byHash = byHash;
     if (removed.length > 0) this.#options.onRemoved?.(removed);
   }
 
-  /** undefined for a key that is unknown and for one that has expired alike. */
+  /** Returns `undefined` for an unknown key and for an expired one alike. */
   find(key: string): ApiKeyRecord | undefined {
     if (key.length > MAX_KEY_CHARS) return undefined;
     const hash = hashApiKey(key);
-    // Looking up a hash tells nothing of a key by its time: who can choose the hash's beginning knows the key. The
-    // comparison is in constant time all the same, and is made when nothing was found, too.
+    // The time of a lookup by hash reveals nothing about a key, since nobody can choose a hash without knowing its key.
+    // The comparison takes constant time all the same, and also happens when nothing was found.
     const found = this.#byHash.get(hash);
     const isEqual = timingSafeEqual(Buffer.from(hash), Buffer.from(found?.sha256 ?? NO_HASH));
     if (found === undefined || !isEqual) return undefined;
@@ -71,7 +71,7 @@ export class KeyRing {
 
 const NO_HASH = '0'.repeat(64);
 
-/** The key of API_KEY: it may do everything. */
+/** The record for the key of API_KEY, which may do everything. */
 export function masterKey(key: string): ApiKeyRecord {
   return {
     name: 'API_KEY',

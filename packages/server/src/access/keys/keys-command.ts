@@ -1,6 +1,6 @@
 /**
- * `npm run keys -- create …`: makes an API key. The key is printed once and kept nowhere; what the service is given
- * is the line with its hash.
+ * `npm run keys -- create …` makes an API key. The key is printed once and stored nowhere; the service gets the entry
+ * with its hash.
  */
 import process from 'node:process';
 import { createKeyText, KEYS_USAGE } from './create-key.ts';

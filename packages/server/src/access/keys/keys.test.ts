@@ -45,7 +45,7 @@ describe('a list of keys', () => {
     ['a time without a zone', { expires_at: '2027-01-31T12:00:00' }, /expires_at must be/],
     ['an end that is a number', { expires_at: 1_800_000_000 }, /expires_at must be/],
     ['the key itself', { key: 'hush-hush' }, /must not hold the key itself/],
-    ['an unknown field', { 'hush-hush': true }, /has a field that is none of/],
+    ['an unknown field', { 'hush-hush': true }, /has an unknown field/],
   ])('with %s is refused, without a word of what it holds', (_, more, problem) => {
     expect(() => parse(entry('a', 'k', more))).toThrow(problem);
     expect(() => parse(entry('a', 'k', more))).not.toThrow(/hush/);
@@ -235,15 +235,15 @@ describe('npm run keys -- create', () => {
   });
 
   test.each<[string[], RegExp]>([
-    [[], /one command is create/],
-    [['remove'], /one command is create/],
-    [['create', '--name', 'kb'], /--name and --scopes are needed/],
+    [[], /only command is create/],
+    [['remove'], /only command is create/],
+    [['create', '--name', 'kb'], /--name and --scopes are required/],
     [['create', '--name', 'kb', '--scopes', 'all'], /scopes must be/],
     [['create', '--name', '', '--scopes', 'read'], /name must not be empty/],
     [['create', '--name', 'kb', '--scopes', 'read', '--channels', 'a*b'], /--channels: entry 0/],
-    [['create', '--name', 'kb', '--scopes', 'read', '--channels', ','], /--channels: names none/],
+    [['create', '--name', 'kb', '--scopes', 'read', '--channels', ','], /--channels: names no channel/],
     [['create', '--name', 'kb', '--scopes', 'read', '--expires', 'soon'], /neither a duration nor a time/],
-    [['create', '--name', 'kb', '--scopes', 'read', '--expires', '2020-01-01'], /over already/],
+    [['create', '--name', 'kb', '--scopes', 'read', '--expires', '2020-01-01'], /already passed/],
     [['create', '--name', 'kb', '--scopes', 'read', '--chanels', 'x'], /--chanels/],
   ])('%j is refused', (args, problem) => {
     expect(() => create(...args)).toThrow(problem);

@@ -1,7 +1,7 @@
 /**
- * Whose an address is, for limits. A household or a server of IPv6 has at least a /64 and can use a new address for
- * every request, so all of it counts as one client; an IPv4 address counts for itself, also when it is written as
- * IPv6.
+ * The client that an address counts as in limits. An IPv6 household or server has at least a /64 and can use a new
+ * address for every request, so the whole /64 counts as one client. An IPv4 address counts by itself, also in its
+ * IPv4-mapped IPv6 form.
  */
 import { isIPv6 } from 'node:net';
 
@@ -18,7 +18,7 @@ export function addressGroup(address: string): string {
   const groups = head === '' ? [] : head.split(':');
   if (tail !== undefined) {
     const after = tail === '' ? 0 : tail.split(':').length + (tail.includes('.') ? 1 : 0);
-    // What `::` stands for, as far as it lies within the network's part; what follows it may lie there too.
+    // Expand `::`. Groups that follow it may belong to the network part too.
     while (groups.length + after < GROUPS) groups.push('0');
     groups.push(...tail.split(':'));
   }

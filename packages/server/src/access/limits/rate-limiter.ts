@@ -1,10 +1,10 @@
 /**
- * Who may ask how often: one client is an API key, a user, or where neither is proved an address. Publishing (and
- * every other request to the API) and connecting are counted apart, so that a crowd which reconnects does not stop
- * publishers of the same address.
+ * Rate limits per client: an API key, a user or, without either, an address. API requests (publishing and all others)
+ * and connects are counted separately, so that a crowd of reconnecting streams does not block publishers at the same
+ * address.
  *
- * A client is what its credential proves. A user that a URL merely names is nobody's limit, or one could use up
- * another's; and behind a proved client its address does not count, or an office would be one client.
+ * Only a credential identifies a client. A user that a URL merely names has no limit of their own, or anybody could use
+ * it up; and the address of an authenticated client does not count, or a whole office would be one client.
  */
 import { RequestError } from '../../core/errors.ts';
 import type { Principal } from '../principal.ts';
@@ -12,14 +12,14 @@ import { addressGroup } from './address-group.ts';
 import type { RateStore } from './rate-store.ts';
 import type { RateAnswer, RateLimit } from './rate-window.ts';
 
-/** `request`: to the API. `connect`: of a stream. */
+/** `request` counts requests to the API, `connect` the opening of streams. */
 export type RateKind = 'request' | 'connect';
 
 export interface RateLimiterOptions {
   readonly store: RateStore;
   readonly perMinute: Readonly<Record<RateKind, number>>;
   readonly windowMs: number;
-  /** Beyond the limit, once in ten windows. */
+  /** Extra requests beyond the limit, available once in ten windows. */
   readonly burst: number;
 }
 
@@ -46,7 +46,7 @@ export class RateLimiter {
     this.#burst = { limit: burst, windowMs: windowMs * BURST_WINDOWS };
   }
 
-  /** `principal`: undefined where the credential was refused; such requests count for their address. */
+  /** `principal` is `undefined` when the credential was refused. Such a request counts against its address. */
   take(
     kind: RateKind,
     principal: Principal | undefined,
@@ -82,8 +82,8 @@ function clientOf(principal: Principal | undefined, clientIp: string): string {
 const SECOND_MS = 1000;
 
 /**
- * For every answer to a counted request, by lower-case name: the three names that clients know, and the two of the
- * IETF draft (draft-ietf-httpapi-ratelimit-headers-10) that replace them.
+ * Headers for every response to a counted request, by lower-case name: the three that clients commonly read, and the
+ * two of the IETF draft that replaces them (draft-ietf-httpapi-ratelimit-headers-10).
  */
 export function rateHeaders({
   limit,
@@ -106,12 +106,12 @@ export function rateHeaders({
 export function rateError({ limit, windowMs, resetMs }: RateResult): RequestError {
   return new RequestError(
     'too_many_requests',
-    `more than ${limit} requests within ${seconds(windowMs)} s; the next one may come in ${seconds(resetMs)} s`,
+    `more than ${limit} requests within ${seconds(windowMs)} s; retry in ${seconds(resetMs)} s`,
     { retryAfterSeconds: seconds(resetMs) },
   );
 }
 
-/** Rounded up: who comes back then is let in. */
+/** Rounds up, so that a client that returns then is let in. */
 function seconds(ms: number): number {
   return Math.max(1, Math.ceil(ms / SECOND_MS));
 }

@@ -282,6 +282,6 @@ describe('the limiter', () => {
     });
     const error = rateError(refused);
     expect([error.code, error.retryAfterSeconds]).toEqual(['too_many_requests', 50]);
-    expect(error.message).toBe('more than 5 requests within 60 s; the next one may come in 50 s');
+    expect(error.message).toBe('more than 5 requests within 60 s; retry in 50 s');
   });
 });

@@ -1,16 +1,17 @@
 /**
- * Where counters of limits are kept. In memory: bounded, at once, of this process alone. Shared: by a call to a store
- * that all nodes use, which is spared what is known to be refused, and stood in for while it is away.
+ * Where the counters of rate limits are kept. The memory store is bounded, synchronous and private to this process. The
+ * shared store asks a store that all nodes use; it answers known refusals itself and falls back to memory while that
+ * store is unreachable.
  */
 import { BoundedCache } from '../bounded-cache.ts';
 import { type RateAnswer, type RateLimit, type RateWindow, takeFrom } from './rate-window.ts';
 
 export interface RateStore {
-  /** Counts `cost` for `key` when it is allowed. A key has one limit. Must not reject. */
+  /** Counts `cost` for `key` if the limit allows it. A key always has the same limit. Must not reject. */
   take(key: string, limit: RateLimit, cost: number): RateAnswer | Promise<RateAnswer>;
 }
 
-/** About 150 bytes each. When more clients are active, the counters of those that were away longest are forgotten. */
+/** About 150 bytes each. Beyond this number, the counters of the clients idle longest are evicted. */
 const MAX_CLIENTS = 200_000;
 
 export class MemoryRateStore implements RateStore {
@@ -30,10 +31,10 @@ export class MemoryRateStore implements RateStore {
 }
 
 export interface SharedRateStoreOptions {
-  /** One atomic step of the shared store, with the arithmetic of `rate-window.ts`. */
+  /** One atomic operation of the shared store, with the arithmetic of `rate-window.ts`. */
   readonly call: (key: string, limit: RateLimit, cost: number) => Promise<RateAnswer>;
   readonly now: () => number;
-  /** The shared store failed: this process counts for itself meanwhile. Told at most once a second. */
+  /** Called at most once a second while the shared store fails and this process counts by itself. */
   readonly onError: (error: Error) => void;
 }
 
@@ -42,7 +43,7 @@ const TELL_MS = 1000;
 
 export class SharedRateStore implements RateStore {
   readonly #options: SharedRateStoreOptions;
-  /** Clients that have used up their windows, and until when: a flood is not passed on to the store. */
+  /** End of the window for each client that has used it up, so that a flood does not reach the shared store. */
   readonly #refused: BoundedCache<number>;
   readonly #substitute: MemoryRateStore;
   #toldAtMs = Number.NEGATIVE_INFINITY;
@@ -63,13 +64,13 @@ export class SharedRateStore implements RateStore {
     const { call, now, onError } = this.#options;
     try {
       const answer = await call(key, limit, cost);
-      // Where something is left, a request that costs less may still pass.
+      // If something is left, a request that costs less may still pass.
       if (!answer.isAllowed && answer.remaining === 0) {
         this.#refused.set(key, now() + answer.resetMs, answer.resetMs);
       }
       return answer;
     } catch (error) {
-      // To refuse everybody because counters are away would be the worse failure.
+      // Refusing everybody because the counters are unreachable would be the worse failure.
       if (now() - this.#toldAtMs >= TELL_MS) {
         this.#toldAtMs = now();
         onError(error as Error);

@@ -1,9 +1,9 @@
 /**
- * How much of a limit is used: a window begins with a client's first request and lets through as many as the limit
- * says until it ends. Whoever is refused never waits longer than a window, and over a long time no client gets more
- * than its limit; across the end of one window up to twice as much may pass in a short time.
+ * The arithmetic of a rate limit. A window begins with a client's first request and admits as many requests as the
+ * limit until it ends. A refused client never waits longer than one window, and in the long run no client exceeds its
+ * limit; around the end of a window, up to twice the limit may pass within a short time.
  *
- * A pure function of values: a shared store's script does the same arithmetic.
+ * A pure function: the script of the shared store repeats the same arithmetic.
  */
 
 export interface RateLimit {
@@ -12,7 +12,7 @@ export interface RateLimit {
   readonly windowMs: number;
 }
 
-/** Of one client. */
+/** The window of one client. */
 export interface RateWindow {
   readonly endMs: number;
   readonly used: number;
@@ -21,13 +21,13 @@ export interface RateWindow {
 export interface RateAnswer {
   readonly isAllowed: boolean;
   readonly remaining: number;
-  /** Until the window ends. */
+  /** Time until the window ends. */
   readonly resetMs: number;
 }
 
 /**
- * Asks for `cost` at `nowMs`. What is refused is not counted: a request that costs less may still pass, and what is
- * left is what the headers say.
+ * Takes `cost` from the limit at `nowMs`. A refused request is not counted, so that a cheaper one may still pass and
+ * the headers report what is really left.
  */
 export function takeFrom(
   known: RateWindow | undefined,
@@ -36,7 +36,7 @@ export function takeFrom(
   nowMs: number,
 ): { readonly window: RateWindow; readonly answer: RateAnswer } {
   const isOpen = known !== undefined && known.endMs > nowMs && known.endMs <= nowMs + windowMs;
-  // Not open either: a window that ends later than one can. The clock was set back.
+  // A window that ends too far ahead is not open either: the clock was set back.
   const { endMs, used } = isOpen ? known : { endMs: nowMs + windowMs, used: 0 };
   const isAllowed = used + cost <= limit;
   const window = { endMs, used: isAllowed ? used + cost : used };

@@ -1,7 +1,7 @@
 /**
- * Makes tickets: from who asks and what the body says to the sealed text. Where the application decides what users
- * join, it is asked for the channels that a user's token does not name; their ticket holds them then, and it is asked
- * again when a stream is opened with it.
+ * Makes tickets from a principal and the body of its request. Where the application decides which channels users join,
+ * it is asked about the channels that the user's token does not name. The ticket then holds them, and the application
+ * is asked again when a stream is opened with it.
  */
 import { channelOfQueryName } from '@message-push/protocol';
 import { validationFailed } from '../../core/errors.ts';
@@ -15,16 +15,16 @@ export interface TicketOfficeOptions {
   readonly sealer: Pick<TicketSealer, 'seal'>;
   readonly rules: TicketRules;
   readonly now: () => number;
-  /** Rejects with what the application refuses; undefined: it is not asked. */
+  /** Throws or rejects when the application refuses; `undefined` when it is not asked. */
   readonly admit?:
     | ((principal: Principal, channels: readonly string[], clientIp: string) => void | Promise<void>)
     | undefined;
 }
 
 export interface IssuedTicket {
-  /** For `?ticket=`. */
+  /** The value for `?ticket=`. */
   readonly ticket: string;
-  /** By which it is revoked. */
+  /** The id by which the ticket can be revoked. */
   readonly ticketId: string;
   readonly userId: string | undefined;
   /** Names and patterns. */
@@ -39,7 +39,7 @@ export class TicketOffice {
     this.#options = options;
   }
 
-  /** Rejects with a `RequestError`. `body`: as JSON brought it. */
+  /** Rejects with a `RequestError`. `body` is the parsed JSON, not yet validated. */
   async issue(
     principal: Principal,
     body: unknown,
@@ -71,7 +71,7 @@ export class TicketOffice {
   ): Promise<ChannelSet | undefined> {
     const { admit } = this.#options;
     if (admit === undefined || principal.kind !== 'user' || principal.credential !== 'jwt') return undefined;
-    // Patterns are beyond what it can be asked.
+    // The application can be asked about names only, not about patterns.
     const names = channels.filter((channel) => !channel.endsWith('*')).map(channelOfQueryName);
     const beyond = refusedJoins(principal, names);
     if (beyond.length === 0) return undefined;

@@ -1,6 +1,7 @@
 /**
- * What a request for a ticket asks, and what it gets: a back end with the scope `manage` makes tickets for any user
- * within its key's channels; a user makes one for himself, for at most what his own credential allows and as long.
+ * Reads a request for a ticket and decides what the ticket holds. A back end with the scope `manage` makes tickets
+ * for any user within the channels of its key. Users make tickets for themselves, with at most the channels and the
+ * lifetime of their own credential.
  */
 import { nameProblem } from '@message-push/protocol';
 import { type FieldProblem, RequestError, shownValue, validationFailed } from '../../core/errors.ts';
@@ -9,7 +10,7 @@ import type { Principal } from '../principal.ts';
 import { ownChannels } from '../tokens/jwt-user.ts';
 import type { Ticket } from './tickets.ts';
 
-/** The body, as JSON brought it. */
+/** The parsed JSON of the body, not yet validated. */
 export interface TicketBody {
   readonly user_id?: unknown;
   readonly session_id?: unknown;
@@ -26,7 +27,7 @@ export interface TicketRules {
 
 export type TicketPlan = Omit<Ticket, 'credential'>;
 
-/** The body, read. */
+/** The validated body. */
 export interface TicketWish {
   readonly userId: string | undefined;
   readonly sessionId: string | undefined;
@@ -49,13 +50,13 @@ const SECOND_MS = 1000;
 export interface TicketContext {
   readonly tokenId: string;
   readonly nowMs: number;
-  /** Of the page that asks, where one does. */
+  /** Origin of the page that asks, if a page does. */
   readonly pageOrigin: string | undefined;
-  /** What the application lets the user join, beside his credential. */
+  /** Channels that the application lets the user join, beyond their credential. */
   readonly granted?: ChannelSet | undefined;
 }
 
-/** Throws `unauthorized`, `forbidden`, or `validation_failed` for a wish for nothing. */
+/** Throws `unauthorized`, `forbidden`, or `validation_failed` when the ticket would hold no channel. */
 export function planTicket(
   principal: Principal,
   wish: TicketWish,
@@ -86,8 +87,8 @@ export function planTicket(
 
 function joinsOfUser(principal: Principal, wish: TicketWish, granted: ChannelSet): ChannelSet {
   if (principal.credential === 'ticket') {
-    // Or one ticket would do for ever.
-    throw new RequestError('forbidden', 'a ticket makes no tickets; ask with the login itself');
+    // Otherwise one ticket could be renewed for ever.
+    throw new RequestError('forbidden', 'a ticket cannot make tickets; use the login itself');
   }
   if (wish.userId !== undefined && wish.userId !== principal.userId) {
     throw new RequestError('forbidden', 'this token makes tickets for its own user only');
@@ -102,8 +103,8 @@ function joinsOfUser(principal: Principal, wish: TicketWish, granted: ChannelSet
 function joinsByBackEnd({ kind, scopes, channels }: Principal, wish: TicketWish): ChannelSet {
   if (!scopes.has('manage')) {
     throw kind === 'anonymous'
-      ? new RequestError('unauthorized', 'tickets are made with an API key, or with the token of a user')
-      : new RequestError('forbidden', 'this API key makes no tickets: it needs the scope manage');
+      ? new RequestError('unauthorized', 'making a ticket needs an API key or the token of a user')
+      : new RequestError('forbidden', 'this API key cannot make tickets: it needs the scope manage');
   }
   const wanted = wantedBy(wish);
   if (wanted.isEmpty) {
@@ -123,7 +124,7 @@ function beyondReach(owner: string, channel: string): RequestError {
   return new RequestError('forbidden', `${owner} does not reach "${String(shownValue(channel))}"`);
 }
 
-/** Throws `validation_failed` with all that is wrong. */
+/** Throws `validation_failed` with every problem. */
 export function readTicketBody(body: unknown, { maxTtlMs }: TicketRules): TicketWish {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw validationFailed([{ field: 'body', problem: 'must be a JSON object' }]);
@@ -134,11 +135,11 @@ export function readTicketBody(body: unknown, { maxTtlMs }: TicketRules): Ticket
     return problem === undefined;
   };
   for (const field of Object.keys(body)) {
-    // A limit that is passed over would be one that its asker believes in.
-    const problem = `is no field of a ticket; those are ${FIELDS.join(', ')}`;
+    // An ignored field could be a limit that the client relies on.
+    const problem = `is not a field of a ticket; the fields are ${FIELDS.join(', ')}`;
     if (!FIELDS.includes(field)) check(field, undefined, problem);
   }
-  // null counts as absent, as in messages.
+  // `null` counts as absent, as in messages.
   const { user_id: user, session_id: session, channels, ttl, origin } = body as TicketBody;
   const id = (field: string, value: unknown): string | undefined => {
     if (value === undefined || value === null) return undefined;

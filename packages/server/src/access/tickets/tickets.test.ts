@@ -216,12 +216,12 @@ describe('a request for a ticket', () => {
   });
 
   test('is refused to tickets, to keys without the scope, and to nobody', () => {
-    expect(refusalOf(user({ credential: 'ticket' }), {})).toMatch(/^forbidden: a ticket makes no tickets/);
+    expect(refusalOf(user({ credential: 'ticket' }), {})).toMatch(/^forbidden: a ticket cannot make tickets/);
     expect(refusalOf(key(['*'], ['publish', 'read']), { user_id: '7' })).toMatch(
       /^forbidden: .*scope manage/,
     );
     expect(refusalOf(anonymous(closed), { user_id: '7' })).toMatch(/^unauthorized: /);
-    // On a laptop without logins, the same code may ask all the same.
+    // Where authentication is off, as on a laptop, the same code may ask for tickets too.
     expect(refusalOf(anonymous(floorOf({ keys: false, users: false })), { user_id: '7' })).toBe('made');
   });
 
@@ -241,7 +241,7 @@ describe('a request for a ticket', () => {
     [{ user_id: '7', origin: 'https://a.example/path' }, /origin must be an origin/],
     [{ user_id: '7', origin: 'null' }, /origin must be an origin/],
     [{ user_id: '7', origin: '*' }, /origin must be an origin/],
-    [{ user_id: '7', expires: 60 }, /expires is no field of a ticket/],
+    [{ user_id: '7', expires: 60 }, /expires is not a field of a ticket/],
     [{ user_id: 7, ttl: -1 }, /user_id must be text; ttl must be/],
   ])('that cannot be read is refused with what is wrong: %j', (body, problem) => {
     expect(refusalOf(key(['*']), body)).toMatch(problem);
@@ -275,7 +275,7 @@ describe('a request for a ticket', () => {
       expect(issued.channels).toEqual(['user:7', 'kb:1', 'channel:news']);
       expect(asked).toEqual([['kb:1', 'channel:news']]);
       await expect(asking.issue(user(), { channels: ['kb:secret'] }, asks)).rejects.toThrow('no');
-      // A pattern is no question that it could answer.
+      // The application cannot be asked about patterns.
       await expect(asking.issue(user(), { channels: ['kb:*'] }, asks)).rejects.toThrow(
         /does not reach "kb:\*"/,
       );

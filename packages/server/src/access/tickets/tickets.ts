@@ -1,9 +1,9 @@
 /**
- * Tickets: what a browser puts into a stream's URL, because `EventSource` sends no headers. A ticket is opaque and
- * carries everything itself, encrypted and authenticated (JWE, `dir`, A256GCM), so that every node can read what any
- * node made; it may be used until it expires, for a reconnect repeats its URL.
+ * Tickets: credentials that a browser puts into a stream's URL, because `EventSource` cannot send headers. A ticket is
+ * opaque and self-contained, encrypted and authenticated (JWE, `dir`, A256GCM), so that any node can read what another
+ * one made. It can be used until it expires, because a reconnect repeats the URL.
  *
- * On the wire the JWE has no header: it is always the same, and so no ticket can ask for another one.
+ * The JWE's header is not sent: it is always the same, so that no ticket can ask for other algorithms.
  */
 import { hkdfSync, randomBytes, randomUUID } from 'node:crypto';
 import { EncryptJWT, jwtDecrypt } from 'jose';
@@ -14,17 +14,17 @@ import { TokenRefused } from '../tokens/jwt-verifier.ts';
 
 export interface Ticket extends UserGrant {
   readonly credential: 'ticket';
-  /** Of the pages that may use it; undefined: any. */
+  /** Origin of the pages that may use the ticket; `undefined` when any page may. */
   readonly origin: string | undefined;
 }
 
-/** The claims, as short as a URL wants them. */
+/** The claims, with short names to keep URLs short. */
 interface TicketClaims {
   readonly sub?: string;
   readonly jti: string;
   readonly iat: number;
   readonly exp: number;
-  /** Part of a second in `iat`, ms: revocations compare it. */
+  /** Milliseconds beyond `iat`, which revocations compare. */
   readonly ms: number;
   readonly ch: ChannelSetJson;
   readonly by?: readonly string[];
@@ -35,13 +35,13 @@ const HEADER = { alg: 'dir', enc: 'A256GCM' } as const;
 const HEADER_PART = Buffer.from(JSON.stringify(HEADER)).toString('base64url');
 const KEY_BYTES = 32;
 const SECOND_MS = 1000;
-/** A ticket shares a request's line with the rest of the URL, which proxies bound at 8 KB. */
+/** A ticket shares the request line with the rest of the URL, and proxies limit that line to 8 KB. */
 export const MAX_TICKET_CHARS = 4096;
 
-/** `secret`: any text with enough in it; undefined: a key of this process alone. */
+/** Derives the key from `secret`, any text with enough entropy; without one, makes a random key for this process. */
 export function ticketKey(secret: string | undefined): Uint8Array {
   if (secret === undefined) return randomBytes(KEY_BYTES);
-  // The label keeps it apart from whatever else the secret is used for, JWT signatures first of all.
+  // The label separates this key from other uses of the secret, above all from JWT signatures.
   return new Uint8Array(hkdfSync('sha256', secret, '', 'message-push ticket 1', KEY_BYTES));
 }
 
@@ -54,7 +54,7 @@ export class TicketSealer {
     this.#now = now;
   }
 
-  /** Resolves with undefined when so many channels make no URL. */
+  /** Resolves with `undefined` when the ticket is too long for a URL. */
   async seal(ticket: Omit<Ticket, 'credential'>): Promise<string | undefined> {
     const iat = Math.floor(ticket.issuedAtMs / SECOND_MS);
     const claims: TicketClaims = {
@@ -75,7 +75,7 @@ export class TicketSealer {
   /** Rejects with `TokenRefused`. */
   async unseal(sealed: string): Promise<Ticket> {
     if (splitToken(sealed, 3, MAX_TICKET_CHARS) === undefined)
-      throw new TokenRefused('invalid', 'it is no ticket');
+      throw new TokenRefused('invalid', 'it is not a ticket');
     let claims: TicketClaims;
     try {
       const { payload } = await jwtDecrypt(`${HEADER_PART}..${sealed}`, this.#key, {
@@ -83,7 +83,7 @@ export class TicketSealer {
         contentEncryptionAlgorithms: [HEADER.enc],
         currentDate: new Date(this.#now()),
       });
-      // Nobody but this class can have made it.
+      // The payload is authenticated: only this class can have made it.
       claims = payload as unknown as TicketClaims;
     } catch (cause) {
       const isExpired = (cause as { code?: unknown }).code === 'ERR_JWT_EXPIRED';

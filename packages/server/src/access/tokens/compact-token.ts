@@ -1,20 +1,20 @@
 /**
- * The outer form of compact tokens, checked before anything is decoded: a bound, the number of parts, and that each
- * part is base64url in the one way that its bytes can be written. Decoders are lenient (padding, white space, loose
- * bits at a part's end), and two spellings of one token would be two tokens to whoever compares or counts them.
+ * The outer form of compact tokens, checked before anything is decoded: the size, the number of parts, and that each
+ * part is canonical base64url. Decoders are lenient (padding, white space, unused bits at the end of a part), and two
+ * spellings of one token would count as two tokens wherever tokens are compared.
  */
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 const CHARACTERS = /^[A-Za-z0-9_-]+$/;
 
-/** The parts, or undefined for what is no such token. */
+/** Returns the parts, or `undefined` when the token is malformed. */
 export function splitToken(token: string, parts: number, maxChars: number): readonly string[] | undefined {
   if (token.length > maxChars) return undefined;
   const found = token.split('.', parts + 1);
   return found.length === parts && found.every(isCanonicalBase64Url) ? found : undefined;
 }
 
-/** Not empty, and without bits that say nothing. */
+/** Tells whether `text` is not empty and its unused bits are zero. */
 export function isCanonicalBase64Url(text: string): boolean {
   if (!CHARACTERS.test(text)) return false;
   const last = ALPHABET.indexOf(text.at(-1) as string);

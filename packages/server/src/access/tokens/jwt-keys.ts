@@ -1,6 +1,6 @@
 /**
- * What JWTs are verified with: a secret, a public key, or the key set of an issuer. Which algorithms may be used is
- * fixed here, by configuration and the key's own kind; a token's header only chooses among them.
+ * The keys that verify JWTs: a secret, a public key, or the key set of an issuer. The configuration and the kind of key
+ * fix the allowed algorithms; the header of a token only chooses among them.
  */
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
 import { createLocalJWKSet, createRemoteJWKSet, customFetch, type JWTVerifyGetKey } from 'jose';
@@ -14,7 +14,7 @@ export type JwtKeySource =
 
 export type JwtKeys = KeyObject | JWTVerifyGetKey;
 
-/** The issuer's keys could not be fetched: nothing can be said of a token. */
+/** The issuer's keys could not be fetched, so tokens can be neither accepted nor refused. */
 export class KeysUnavailable extends Error {
   constructor(cause: unknown) {
     super('the keys of JWT_JWKS_URL cannot be fetched', { cause });
@@ -50,7 +50,7 @@ const RSA_PSS = ['PS256', 'PS384', 'PS512'];
 function publicKey(pem: string, algorithms: readonly string[]): KeyObject {
   if (pem.includes('PRIVATE KEY')) {
     throw new Error(
-      'JWT_PUBLIC_KEY holds a private key; whoever verifies tokens must not be able to make them',
+      'JWT_PUBLIC_KEY holds a private key; a service that verifies tokens must not be able to issue them',
     );
   }
   let key: KeyObject;
@@ -63,8 +63,8 @@ function publicKey(pem: string, algorithms: readonly string[]): KeyObject {
   const wrong = algorithms.find((algorithm) => !possible.includes(algorithm));
   if (wrong !== undefined) {
     const allowed =
-      possible.length === 0 ? 'it is of a kind that JWTs are not signed with' : possible.join(', ');
-    throw new Error(`JWT_PUBLIC_KEY does not fit JWT_ALGORITHM ${wrong}: ${allowed}`);
+      possible.length === 0 ? 'JWTs are not signed with this kind of key' : `it fits ${possible.join(', ')}`;
+    throw new Error(`JWT_PUBLIC_KEY does not fit JWT_ALGORITHM ${wrong}; ${allowed}`);
   }
   const bits = key.asymmetricKeyDetails?.modulusLength;
   if (bits !== undefined && bits < MIN_RSA_BITS) {
@@ -82,17 +82,18 @@ function algorithmsOf({ asymmetricKeyType: type, asymmetricKeyDetails: details }
 
 const FETCH_TIMEOUT_MS = 5000;
 const MAX_KEY_SET_BYTES = 256 * 1024;
-/** Between looks at the key set: for keys that were taken back, and after a token of a key that is not in it. */
+/** Interval at which the key set is refreshed, so that withdrawn keys stop being accepted. */
 const REFRESH_MS = 10 * 60_000;
+/** Shortest time between refreshes that tokens with unknown keys cause. */
 const UNKNOWN_KEY_REFRESH_MS = 30_000;
-/** After a failure; meanwhile tokens of unknown keys must not make the issuer's trouble worse. */
+/** Pause after a failure, in which tokens with unknown keys must not add load to a failing issuer. */
 const FAILURE_PAUSE_MS = 5000;
 
 function remoteKeys(url: string, onError: (error: Error) => void): JWTVerifyGetKey {
   let triedAtMs = Number.NEGATIVE_INFINITY;
   let failedAtMs = Number.NEGATIVE_INFINITY;
   const keySet = createRemoteJWKSet(new URL(url), {
-    // Keys that are known count while the issuer is away: they are refreshed beside the tokens, not before them.
+    // Known keys stay valid while the issuer is unreachable: they are refreshed in the background, no token waits.
     cacheMaxAge: Number.POSITIVE_INFINITY,
     cooldownDuration: UNKNOWN_KEY_REFRESH_MS,
     timeoutDuration: FETCH_TIMEOUT_MS,
@@ -102,7 +103,7 @@ function remoteKeys(url: string, onError: (error: Error) => void): JWTVerifyGetK
       try {
         const { status, text } = await fetchBounded(href, { headers, signal }, MAX_KEY_SET_BYTES);
         if (status !== 200) throw new Error(`status ${status}`);
-        // Looked at here, so that a page of some proxy is a failure and not an empty set.
+        // Parsed here, so that an error page of a proxy is a failure and not an empty set.
         createLocalJWKSet(JSON.parse(text));
         return new Response(text);
       } catch (cause) {
@@ -115,7 +116,7 @@ function remoteKeys(url: string, onError: (error: Error) => void): JWTVerifyGetK
   });
   return (header, token) => {
     if (keySet.fresh && performance.now() - triedAtMs > REFRESH_MS) {
-      // Told by `onError`; the keys that are here count on.
+      // `onError` has reported it; the known keys stay in effect.
       keySet.reload().catch(() => undefined);
     }
     return keySet(header, token);

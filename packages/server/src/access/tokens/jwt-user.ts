@@ -1,15 +1,15 @@
 /**
- * What a verified token's claims let its user join: `sub` the user's own channel, `sid` that of the session, and
- * `channels` whatever names and patterns it lists. A `sub` or `channels` that cannot be read refuses the token: to
- * pass over it would be to guess what its issuer meant. `sid` is a word of OpenID Connect and may be anything; one
- * that is no id gives nothing.
+ * The channels that the claims of a verified token let its user join: `sub` the user's own channel, `sid` that of the
+ * session, and `channels` the names and patterns that it lists. A malformed `sub` or `channels` refuses the token:
+ * ignoring it would be guessing what the issuer meant. `sid` is a claim of OpenID Connect and may hold anything; one
+ * that is not an id is ignored.
  */
 import { nameProblem } from '@message-push/protocol';
 import { ChannelSet, patternsProblem } from '../channel-set.ts';
 import type { UserGrant } from '../principal.ts';
 import { TokenRefused, type VerifiedToken } from './jwt-verifier.ts';
 
-/** As in a stream's URL. */
+/** The same limit as in a stream's URL. */
 const MAX_ID_BYTES = 128;
 
 /** Throws `TokenRefused`. */
@@ -41,7 +41,7 @@ export function ownChannels(userId: string | undefined, sessionId: string | unde
   return ChannelSet.ofNames(names);
 }
 
-/** Numbers are taken for their digits: many back ends put the key of a database row there. */
+/** A number counts as its digits: many back ends put the key of a database row there. */
 function idOf(value: unknown): string | undefined | Error {
   if (value === undefined) return undefined;
   const id = typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : value;

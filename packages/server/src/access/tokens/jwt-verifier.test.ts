@@ -146,7 +146,7 @@ describe.each(suites)('against %s', (_, create, forgeriesOf, good) => {
       const verify = vi.spyOn(crypto.subtle, 'verify');
       const problem = await problemOf(jwts.verify(token));
       expect(['invalid', 'expired', 'not_yet_valid', 'not_for_us', 'unusable_claims']).toContain(problem);
-      // Whoever has no key learns nothing but that.
+      // Somebody without the key learns nothing more.
       if (isSigned === undefined) expect(problem).toBe('invalid');
       expect(verify.mock.calls.length).toBeLessThanOrEqual(1);
     },
@@ -161,7 +161,7 @@ describe.each(suites)('against %s', (_, create, forgeriesOf, good) => {
     await costOf(good());
     const ofGood = await costOf(good());
     for (const { name, token } of forgeries) {
-      // 5 ms of CPU are allowed; a good one takes a fraction of one.
+      // 5 ms of CPU are allowed; a good token takes a fraction of 1 ms.
       expect(await costOf(token), name).toBeLessThan(Math.max(5000, 10 * ofGood));
     }
   });
@@ -176,8 +176,8 @@ describe('a public key', () => {
       /holds a private key/,
     ],
     ['broken', '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----', 'RS256', /neither a public key/],
-    ['of another kind', pemOf(ec.publicKey), 'RS256', /does not fit JWT_ALGORITHM RS256: ES256/],
-    ['of another curve', pemOf(ec.publicKey), 'ES384', /does not fit JWT_ALGORITHM ES384: ES256/],
+    ['of another kind', pemOf(ec.publicKey), 'RS256', /does not fit JWT_ALGORITHM RS256; it fits ES256/],
+    ['of another curve', pemOf(ec.publicKey), 'ES384', /does not fit JWT_ALGORITHM ES384; it fits ES256/],
   ])('that is %s stops the start', (_, pem, algorithm, problem) => {
     expect(() => createJwtKeys({ kind: 'publicKey', pem }, [algorithm])).toThrow(problem);
   });
@@ -198,7 +198,7 @@ describe('claims', () => {
     [{ channels: ['*'] }, ['*']],
     [{ sub: undefined, channels: ['kb:1'] }, ['kb:1']],
     [{ sub: undefined }, []],
-    // Words of OpenID Connect may be anything.
+    // `sid` is a claim of OpenID Connect and may hold anything.
     [{ sid: { a: 1 } }, ['user:7']],
     [{ sid: 's'.repeat(500) }, ['user:7']],
   ])('%j join %j', (claims, channels) => {

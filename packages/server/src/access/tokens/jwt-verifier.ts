@@ -1,9 +1,9 @@
 /**
- * Verifies JWTs. What comes is hostile until its signature is good, so the cheap and strict looks come first, and one
- * token costs one verification at most: its size, its form, its header, its signature, its claims.
+ * Verifies JWTs. A token is hostile until its signature is verified, so cheap and strict checks come first, in this
+ * order: size, form, header, signature, claims. A token costs at most one signature verification.
  *
- * Nothing in a token's header chooses a key or leads anywhere: keys that it carries or points to (`jwk`, `jku`,
- * `x5u`, `x5c`) refuse it, and a `kid` is a name among the keys that are known, never a path or an address.
+ * The header of a token cannot bring or locate a key: a token that carries or references one (`jwk`, `jku`, `x5u`,
+ * `x5c`) is refused, and a `kid` only selects among the known keys; it is never a path or an address.
  */
 import { hash } from 'node:crypto';
 import { errors, type JWTPayload, jwtVerify } from 'jose';
@@ -12,28 +12,28 @@ import { type JwtKeys, KeysUnavailable } from './jwt-keys.ts';
 
 export interface JwtVerifierOptions {
   readonly keys: JwtKeys;
-  /** That a token may be signed with; all of one kind of key. */
+  /** Allowed algorithms, all for one kind of key. */
   readonly algorithms: readonly string[];
-  /** A token must be of one of them; empty: of any. */
+  /** Accepted issuers; when empty, any issuer is accepted. */
   readonly issuers: readonly string[];
-  /** A token must be for one of them; empty: only tokens that name nobody are taken. */
+  /** Accepted audiences; when empty, only tokens without an audience are accepted. */
   readonly audiences: readonly string[];
   readonly clockToleranceMs: number;
-  /** From a token's making to its end, whatever it says itself; so that a revocation need not be kept for ever. */
+  /** Upper bound on a token's lifetime, whatever its `exp` says, so that a revocation need not be kept for ever. */
   readonly maxLifetimeMs: number;
   readonly now: () => number;
 }
 
 /**
- * Why a token is refused. `invalid` is all that an outsider learns; the others are said of tokens with a good
- * signature, to whoever got them rightly.
+ * Why a token is refused. `invalid` is all that an outsider learns; the other values are reported only for tokens
+ * with a valid signature.
  */
 export type TokenProblem = 'invalid' | 'expired' | 'not_yet_valid' | 'not_for_us' | 'unusable_claims';
 
 export class TokenRefused extends Error {
   readonly problem: TokenProblem;
 
-  /** `reason` is for the log. */
+  /** `reason` goes to the log only. */
   constructor(problem: TokenProblem, reason: string, cause?: unknown) {
     super(reason, { cause });
     this.name = 'TokenRefused';
@@ -41,11 +41,11 @@ export class TokenRefused extends Error {
   }
 }
 
-/** A token whose signature, issuer, audience and times are good. */
+/** A token whose signature, issuer, audience and times are valid. */
 export interface VerifiedToken {
   readonly claims: Readonly<JWTPayload>;
   readonly tokenId: string;
-  /** -Infinity: it does not say. */
+  /** -Infinity when the token has no `iat`. */
   readonly issuedAtMs: number;
   readonly expiresAtMs: number;
 }
@@ -53,7 +53,7 @@ export interface VerifiedToken {
 export const MAX_JWT_CHARS = 8192;
 const MAX_HEADER_CHARS = 2048;
 const TYPES: readonly unknown[] = [undefined, 'jwt', 'at+jwt', 'application/jwt', 'application/at+jwt'];
-/** Each of these would have the verifier do something that it must not be told by a stranger. */
+/** Headers that would make the verifier act on instructions of a stranger. */
 const REFUSED_HEADERS = ['jwk', 'jku', 'x5u', 'x5c', 'crit', 'b64', 'zip', 'enc', 'cty'];
 const KEY_ID = /^[\x20-\x7e]{1,256}$/;
 const TOKEN_ID = /^[\x21-\x7e]{1,128}$/;
@@ -69,7 +69,7 @@ export class JwtVerifier {
   /** Rejects with `TokenRefused` or `KeysUnavailable`. */
   async verify(token: string): Promise<VerifiedToken> {
     const parts = splitToken(token, 3, MAX_JWT_CHARS);
-    if (parts === undefined) throw new TokenRefused('invalid', 'it is no compact JWT of an allowed size');
+    if (parts === undefined) throw new TokenRefused('invalid', 'it is not a compact JWT of an allowed size');
     this.#checkHeader(parts[0] as string);
     const { claims, nowMs } = await this.#verified(token);
     return { claims, tokenId: tokenIdOf(claims, token), ...this.#times(claims, nowMs) };
@@ -78,7 +78,7 @@ export class JwtVerifier {
   #checkHeader(part: string): void {
     const header = part.length > MAX_HEADER_CHARS ? undefined : parseObject(part);
     if (header === undefined)
-      throw new TokenRefused('invalid', 'its header is no JSON object of an allowed size');
+      throw new TokenRefused('invalid', 'its header is not a JSON object of an allowed size');
     const { alg, typ, kid } = header;
     if (typeof alg !== 'string' || !this.#options.algorithms.includes(alg)) {
       throw new TokenRefused('invalid', 'its algorithm is not allowed');
@@ -86,10 +86,10 @@ export class JwtVerifier {
     const refused = REFUSED_HEADERS.find((name) => Object.hasOwn(header, name));
     if (refused !== undefined) throw new TokenRefused('invalid', `its header has ${refused}`);
     if (!TYPES.includes(typeof typ === 'string' ? typ.toLowerCase() : typ)) {
-      throw new TokenRefused('invalid', 'its type is another one');
+      throw new TokenRefused('invalid', 'its typ is not that of a JWT');
     }
     if (kid !== undefined && (typeof kid !== 'string' || !KEY_ID.test(kid))) {
-      throw new TokenRefused('invalid', 'its kid is none');
+      throw new TokenRefused('invalid', 'its kid is not valid');
     }
   }
 
@@ -104,7 +104,7 @@ export class JwtVerifier {
         clockTolerance: clockToleranceMs / SECOND_MS,
         currentDate: new Date(nowMs),
       };
-      // Two calls, for one type of key each.
+      // Two calls, because `jwtVerify` has an overload for each type of key.
       const { payload } = await (typeof keys === 'function'
         ? jwtVerify(token, keys, options)
         : jwtVerify(token, keys, options));
@@ -117,26 +117,23 @@ export class JwtVerifier {
 
   #times(claims: JWTPayload, nowMs: number): Pick<VerifiedToken, 'issuedAtMs' | 'expiresAtMs'> {
     const { audiences, clockToleranceMs, maxLifetimeMs } = this.#options;
-    // [spec] RFC 7519, 4.1.3: a token that names audiences is not for one who is none of them.
+    // [spec] RFC 7519, 4.1.3: a token that names audiences must be rejected by everybody else.
     if (audiences.length === 0 && claims.aud !== undefined) {
-      throw new TokenRefused('not_for_us', 'it names an audience and JWT_AUDIENCE is not set');
+      throw new TokenRefused('not_for_us', 'it names an audience, but JWT_AUDIENCE is not set');
     }
-    // Their types are checked by `jwtVerify`.
+    // `jwtVerify` has checked their types.
     const { iat, exp } = claims;
     if (iat !== undefined && iat * SECOND_MS > nowMs + clockToleranceMs) {
-      throw new TokenRefused('not_yet_valid', 'it was made in the future');
+      throw new TokenRefused('not_yet_valid', 'its iat is in the future');
     }
     if (iat === undefined && exp === undefined) {
-      throw new TokenRefused('unusable_claims', 'it has neither exp nor iat, and would never end');
+      throw new TokenRefused('unusable_claims', 'it has neither exp nor iat, so it would never expire');
     }
     const issuedAtMs = iat === undefined ? Number.NEGATIVE_INFINITY : iat * SECOND_MS;
     const latestMs = (iat === undefined ? nowMs : issuedAtMs) + maxLifetimeMs;
     const ownEndMs = exp === undefined ? Number.POSITIVE_INFINITY : exp * SECOND_MS;
     if (iat === undefined && ownEndMs > latestMs + clockToleranceMs) {
-      throw new TokenRefused(
-        'unusable_claims',
-        'it lives longer than JWT_MAX_LIFETIME and does not say since when',
-      );
+      throw new TokenRefused('unusable_claims', 'it lives longer than JWT_MAX_LIFETIME and has no iat');
     }
     const expiresAtMs = Math.min(ownEndMs, latestMs);
     if (expiresAtMs <= nowMs - clockToleranceMs)
@@ -152,12 +149,12 @@ function parseObject(part: string): Record<string, unknown> | undefined {
       ? (value as Record<string, unknown>)
       : undefined;
   } catch {
-    // What is no JSON is no header: the caller refuses it.
+    // Not JSON: the caller refuses the token.
     return undefined;
   }
 }
 
-/** Errors about claims come after the signature was found good. */
+/** Errors about claims are raised only after the signature was verified. */
 function refusalOf(error: unknown): TokenRefused {
   const reason = error instanceof Error ? error.message : String(error);
   if (error instanceof errors.JWTExpired) return new TokenRefused('expired', reason, error);
@@ -170,7 +167,7 @@ function refusalOf(error: unknown): TokenRefused {
   return new TokenRefused('invalid', reason, error);
 }
 
-/** By which it can be revoked: its own id, or where it has none the hash of its bytes. */
+/** The id by which a token can be revoked: its `jti` or, without a usable one, the hash of its bytes. */
 function tokenIdOf({ jti }: JWTPayload, token: string): string {
   if (typeof jti === 'string' && TOKEN_ID.test(jti)) return jti;
   return `sha256:${hash('sha256', token, 'base64url')}`;

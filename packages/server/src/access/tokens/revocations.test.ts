@@ -76,7 +76,7 @@ describe('a revocation', () => {
     await revocations.revoke('user', '7');
     await expect(revocations.revoke('user', '9')).rejects.toMatchObject({ code: 'storage_full' });
     expect(revocations.isRevoked(credential())).toBe(true);
-    // One that is there already needs no room.
+    // A known revocation needs no room.
     await revocations.revoke('user', '7');
     clock.now += KEEP;
     await revocations.revoke('user', '9');

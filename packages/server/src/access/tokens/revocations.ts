@@ -1,10 +1,10 @@
 /**
- * What has been revoked: all that a user got before a moment, one token with everything made from it, or one
- * connection. Every node keeps the whole list, for a credential may come to any of them.
+ * The list of revocations: of all credentials that a user got up to a moment, of one token and everything made from it,
+ * or of one connection. Every node keeps the whole list, because a credential may be shown to any of them.
  *
- * Guarantees: a revocation counts here before `revoke` asks for it to be spread; it is kept until the last credential
- * that it could concern has ended by itself; nothing is forgotten to make room, a list that is full refuses new ones.
- * How revocations reach other nodes, and what they do to open streams, is for `spread` and `onRevoked`.
+ * Guarantees: a revocation is in effect here before `revoke` spreads it, and is kept until the last credential that it
+ * could concern has expired. No entry is evicted to make room: a full list refuses new ones. `spread` takes revocations
+ * to other nodes, and `onRevoked` applies them to open streams.
  */
 import { RequestError } from '../../core/errors.ts';
 import type { Principal } from '../principal.ts';
@@ -12,29 +12,29 @@ import type { Principal } from '../principal.ts';
 export const REVOCATION_KINDS = ['user', 'token', 'connection'] as const;
 export type RevocationKind = (typeof REVOCATION_KINDS)[number];
 
-/** As it travels between nodes. */
+/** One entry, as nodes send it to each other. */
 export interface Revocation {
   readonly kind: RevocationKind;
   /** User id, token id or connection id. */
   readonly id: string;
-  /** Of a user: what was issued until then. ms since 1970. */
+  /** For a user, the credentials issued up to this moment are revoked. ms since 1970. */
   readonly atMs: number;
-  /** Until when it must be kept. */
+  /** Time until which the entry must be kept. */
   readonly untilMs: number;
 }
 
 export interface RevocationsOptions {
   readonly now: () => number;
-  /** Of the longest credential, from its making to its end, with what clocks may differ by. */
+  /** Longest possible lifetime of a credential, plus the tolerated clock difference. */
   readonly keepMs: number;
   readonly maxEntries?: number;
-  /** Tells the other nodes. A rejection is the caller's to hear: not every node may know. */
+  /** Sends the revocation to the other nodes. `revoke` passes on a rejection, since some node may not have it. */
   readonly spread?: (revocation: Revocation) => Promise<void>;
-  /** Told of each that is new here, whoever made it. Must not throw. */
+  /** Called for each revocation that is new on this node, whichever node made it. Must not throw. */
   readonly onRevoked?: (revocation: Revocation) => void;
 }
 
-/** A connection that is ended has no credential of its own; it is kept for nodes that hear of it late. */
+/** A revoked connection cannot return; its entry is kept for nodes that learn of it late. */
 const CONNECTION_KEEP_MS = 60_000;
 const MAX_ENTRIES = 200_000;
 
@@ -50,20 +50,20 @@ export class Revocations {
     return this.#entries.size;
   }
 
-  /** Rejects with `storage_full`, or when it could not be spread; it counts on this node in the latter case. */
+  /** Rejects with `storage_full`, or when spreading failed; in that case the revocation is in effect on this node. */
   async revoke(kind: RevocationKind, id: string): Promise<Revocation> {
     const { now, keepMs, spread } = this.#options;
     const atMs = now();
     const untilMs = atMs + (kind === 'connection' ? CONNECTION_KEEP_MS : keepMs);
     const revocation = { kind, id, atMs, untilMs };
     if (!this.apply(revocation)) {
-      throw new RequestError('storage_full', `there are ${this.size} revocations, and no more can be kept`);
+      throw new RequestError('storage_full', `the list of revocations is full: it has ${this.size}`);
     }
     await spread?.(revocation);
     return revocation;
   }
 
-  /** Takes over one of another node, or again one that is known. False: there is no room. */
+  /** Adds a revocation of any node, or one that is already known. Returns false when the list is full. */
   apply(revocation: Revocation): boolean {
     const { now, maxEntries = MAX_ENTRIES, onRevoked } = this.#options;
     if (revocation.untilMs <= now()) return true;
@@ -73,7 +73,7 @@ export class Revocations {
       this.sweep();
       if (this.#entries.size >= maxEntries) return false;
     }
-    // Two nodes may have revoked the same at once, and letters may come in any order: the later one holds all.
+    // Two nodes may revoke the same at once, and messages may arrive in any order: the later revocation covers both.
     if (known !== undefined && known.atMs >= revocation.atMs && known.untilMs >= revocation.untilMs)
       return true;
     this.#entries.set(key, {
@@ -98,13 +98,13 @@ export class Revocations {
     return this.#find('connection', connectionId) !== undefined;
   }
 
-  /** For a node that starts: everything that counts. */
+  /** Returns all entries in effect, for a node that starts. */
   snapshot(): readonly Revocation[] {
     this.sweep();
     return [...this.#entries.values()];
   }
 
-  /** Forgets what has had its time. */
+  /** Removes entries that are no longer needed. */
   sweep(): void {
     const nowMs = this.#options.now();
     for (const [key, { untilMs }] of this.#entries) if (untilMs <= nowMs) this.#entries.delete(key);
@@ -118,7 +118,7 @@ export class Revocations {
 
 export type CredentialIdentity = Pick<Principal, 'userId' | 'tokenId' | 'parentTokenIds' | 'issuedAtMs'>;
 
-/** Whether `revocation` concerns an open stream of this credential. */
+/** Tells whether `revocation` concerns an open stream with this credential. */
 export function concerns(
   revocation: Revocation,
   connectionId: string,
@@ -134,7 +134,10 @@ export function concerns(
   }
 }
 
-/** JWTs tell seconds only, rounded down: one of the same second counts as earlier, for it may have been. */
+/**
+ * JWTs carry whole seconds, rounded down: a token of the same second counts as issued before, because it may have
+ * been.
+ */
 function wasIssuedBy(issuedAtMs: number, atMs: number): boolean {
   return issuedAtMs <= atMs;
 }
@@ -143,7 +146,7 @@ function keyOf(kind: RevocationKind, id: string): string {
   return `${kind} ${id}`;
 }
 
-/** One that another node sent, which may be of another version: undefined when it is none. */
+/** Reads a revocation from another node, which may run another version. Returns `undefined` when it is malformed. */
 export function readRevocation(value: unknown): Revocation | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { kind, id, atMs, untilMs } = value as Record<keyof Revocation, unknown>;
