@@ -1,58 +1,53 @@
 /**
- * The primary process of `WORKER_THREADS` > 1: forks the workers, writes their log, answers scrapes for all of them,
- * hands signals on and registers the service at a gateway. It serves no streams and knows no engine; each worker is a
- * node of its own.
+ * The primary process for `WORKER_THREADS` > 1. It forks the workers, writes their log, answers scrapes for all of
+ * them, forwards signals and registers the service at a gateway. It serves no streams and knows no engine; each
+ * worker is a node of its own.
  */
 import type { Config } from '../config/config.ts';
 import type { GatewayRegistrar } from '../gateway/gateway-registrar.ts';
 import type { Log } from '../observe/log/log.ts';
-import { mergeMetrics } from '../observe/metrics/merge-metrics.ts';
-import { type MetricsServer, openMetricsServer } from '../observe/metrics/metrics-server.ts';
-import { createPrimaryMetrics } from '../observe/metrics/primary-metrics.ts';
+import { type MetricsPart, mergeMetrics } from '../observe/metrics/merge-metrics.ts';
+import {
+  type MetricsServer,
+  type MetricsServerOptions,
+  openMetricsServer,
+} from '../observe/metrics/metrics-server.ts';
+import { createPrimaryMetrics, type WorkerState } from '../observe/metrics/primary-metrics.ts';
 import { type ForkedWorker, forkWorker, setWorkerProgram } from './fork-worker.ts';
 import { tryPort } from './listen.ts';
 import { WORKER_VARIABLE, workerVariable } from './process-place.ts';
-import { onStopSignals, openServiceProcess } from './service-process.ts';
+import { onStopSignals, openServiceProcess, type ServiceProcess } from './service-process.ts';
 import { Supervisor, type WorkerEnd } from './supervisor.ts';
 import { WorkerMetrics } from './worker-metrics.ts';
 
 export interface PrimaryProcessOptions {
   readonly config: Pick<Config, 'service' | 'metrics' | 'log'>;
-  /** For the log. */
+  /** Warnings about the configuration, for the log. */
   readonly warnings: readonly string[];
   /** The file that a worker runs. */
   readonly program: string;
-  /** A worker that has not ended this long after the drain window hangs. */
+  /** Time after the drain window at which a worker that has not exited is killed. */
   readonly stopGraceMs: number;
-  /** Registers the service, which listens on `port`; undefined: nowhere. */
+  /** Creates the registrar for the service on `port`; returns `undefined` when there is no gateway. */
   readonly registrarOf: (port: number, log: Log) => Pick<GatewayRegistrar, 'start' | 'stop'> | undefined;
 }
 
-/** Below the 10 s that Prometheus waits. */
+/** Less than the 10 s that Prometheus waits. */
 const SCRAPE_TIMEOUT_MS = 3000;
 
-/** Resolves when the workers are on their way. */
+/** Resolves when the workers have been forked. */
 export async function runPrimaryProcess(options: PrimaryProcessOptions): Promise<void> {
-  const { config, warnings, program, stopGraceMs, registrarOf } = options;
+  const { config, warnings, program, registrarOf } = options;
   const { service } = config;
-  const workerMetrics = new WorkerMetrics(SCRAPE_TIMEOUT_MS);
-  const metrics = createPrimaryMetrics(() =>
-    supervisor.workers().map(({ index, restarts, process }) => ({
-      index,
-      restarts,
-      isReady: process !== undefined,
-    })),
-  );
-  const { log, writeLine, end, fail, endInOrder } = openServiceProcess({
-    config,
-    place: { kind: 'alone' },
-    counters: metrics.log,
-  });
+  const metrics = createPrimaryMetrics(() => workerStates(supervisor));
+  const serviceProcess = openServiceProcess({ config, place: { kind: 'alone' }, counters: metrics.log });
+  const { log, writeLine, fail, endInOrder } = serviceProcess;
   for (const warning of warnings) log.warn(warning);
 
   const address = { host: service.host, port: service.port, backlog: service.listenBacklog };
   const { port, sharing } = await tryPort(address).catch((error: Error) => fail(error, error.message));
   const registrar = registrarOf(port, log);
+  const workerMetrics = new WorkerMetrics(SCRAPE_TIMEOUT_MS);
   setWorkerProgram(program);
   const supervisor = new Supervisor<ForkedWorker>({
     count: service.workers,
@@ -73,11 +68,11 @@ export async function runPrimaryProcess(options: PrimaryProcessOptions): Promise
           `ready: all workers serve port ${port}`,
         );
         registrar?.start();
-        // PM2 and others that wait for it.
+        // PM2 and other supervisors wait for this message.
         process.send?.('ready');
       },
       ended: (worker, workerEnd, restartDelayMs) => {
-        log.error({ worker, restartDelayMs }, `a worker ${endWords(workerEnd)}; it is started again`);
+        log.error({ worker, restartDelayMs }, `a worker ${endWords(workerEnd)}; it is restarted`);
       },
       startFailed: () => void fail(undefined, 'no worker could be started; the lines above say why'),
       stopped: (isClean) => {
@@ -88,28 +83,57 @@ export async function runPrimaryProcess(options: PrimaryProcessOptions): Promise
     now: Date.now,
     random: Math.random,
   });
+  const metricsServer = await openMetrics(config.metrics, log, {
+    contentType: metrics.contentType,
+    text: async () =>
+      mergeMetrics([{ text: await metrics.text() }, ...(await scrapeAll(supervisor, workerMetrics, log))]),
+  }).catch((error: Error) => fail(error, error.message));
+  stopOnSignals({ serviceProcess, supervisor, registrar, timeoutMs: service.drainMs + options.stopGraceMs });
+  supervisor.start();
+}
 
-  const metricsOfAll = async (): Promise<string> => {
-    const parts = supervisor.workers().map(async ({ index, process }) => {
-      const text = process && (await workerMetrics.scrape(process));
-      if (process !== undefined && text === undefined) {
-        log.warn({ worker: index }, 'a worker did not answer a scrape; its metrics are left out');
-      }
-      return { worker: index, text: text ?? '' };
-    });
-    return mergeMetrics([{ text: await metrics.text() }, ...(await Promise.all(parts))]);
-  };
+function workerStates(supervisor: Supervisor<ForkedWorker>): WorkerState[] {
+  return supervisor.workers().map(({ index, restarts, process }) => ({
+    index,
+    restarts,
+    isReady: process !== undefined,
+  }));
+}
 
-  let metricsServer: MetricsServer | undefined;
-  if (config.metrics.isEnabled) {
-    metricsServer = await openMetricsServer({
-      metrics: { contentType: metrics.contentType, text: metricsOfAll },
-      host: config.metrics.host,
-      port: config.metrics.port,
-      onError: (error) => log.error({ err: error }, 'metrics could not be served'),
-    }).catch((error: Error) => fail(error, error.message));
-  }
+function scrapeAll(
+  supervisor: Supervisor<ForkedWorker>,
+  workerMetrics: WorkerMetrics,
+  log: Log,
+): Promise<MetricsPart[]> {
+  const parts = supervisor.workers().map(async ({ index, process }) => {
+    const text = process && (await workerMetrics.scrape(process));
+    if (process !== undefined && text === undefined) {
+      log.warn({ worker: index }, 'a worker did not answer a scrape; its metrics are left out');
+    }
+    return { worker: index, text: text ?? '' };
+  });
+  return Promise.all(parts);
+}
 
+async function openMetrics(
+  { isEnabled, host, port }: Config['metrics'],
+  log: Log,
+  metrics: MetricsServerOptions['metrics'],
+): Promise<MetricsServer | undefined> {
+  if (!isEnabled) return undefined;
+  const onError = (error: unknown): void => log.error({ err: error }, 'metrics could not be served');
+  return openMetricsServer({ metrics, host, port, onError });
+}
+
+interface Stopping {
+  readonly serviceProcess: Pick<ServiceProcess, 'log' | 'end'>;
+  readonly supervisor: Supervisor<ForkedWorker>;
+  readonly registrar: Pick<GatewayRegistrar, 'stop'> | undefined;
+  /** Time after which workers that have not exited are killed. */
+  readonly timeoutMs: number;
+}
+
+function stopOnSignals({ serviceProcess: { log, end }, supervisor, registrar, timeoutMs }: Stopping): void {
   onStopSignals(
     (signal) => {
       log.info({ signal }, 'stopping: every worker drains; a second signal ends them at once');
@@ -117,7 +141,7 @@ export async function runPrimaryProcess(options: PrimaryProcessOptions): Promise
         log.error('stopping took too long; the workers are killed');
         supervisor.kill();
         void end(1);
-      }, service.drainMs + stopGraceMs).unref();
+      }, timeoutMs).unref();
       registrar?.stop();
       supervisor.stop();
     },
@@ -126,7 +150,6 @@ export async function runPrimaryProcess(options: PrimaryProcessOptions): Promise
       return end(status);
     },
   );
-  supervisor.start();
 }
 
 function endWords({ code, signal }: WorkerEnd): string {

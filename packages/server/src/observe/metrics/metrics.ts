@@ -1,6 +1,6 @@
 /**
- * The metrics of the service: their names, what they mean and where their numbers come from. Counting itself is
- * in `counters.ts`; nothing here runs unless somebody scrapes.
+ * The metrics of the service: their names, meanings and sources. Counting itself happens in `counters.ts`; nothing here
+ * runs unless somebody scrapes.
  */
 import { Registry } from 'prom-client';
 import {
@@ -25,7 +25,7 @@ export interface Metrics {
   readonly service: ServiceCounters;
   readonly log: LogCounters;
   readonly traces: TraceCounters;
-  /** The content type that `text` answers with. */
+  /** Content type of `text`. */
   readonly contentType: string;
   /** All metrics in Prometheus' text format. */
   text(): Promise<string>;
@@ -33,169 +33,231 @@ export interface Metrics {
 }
 
 export function createMetrics(options: { readonly version: string }): Metrics {
-  const streams = new StreamCounters();
-  const publish = new PublishCounters();
-  const engine = new EngineCounters();
-  const http = new HttpCounters();
-  const service = new ServiceCounters();
-  const log = new LogCounters();
-  const traces = new TraceCounters();
+  const counters = {
+    streams: new StreamCounters(),
+    publish: new PublishCounters(),
+    engine: new EngineCounters(),
+    http: new HttpCounters(),
+    service: new ServiceCounters(),
+    log: new LogCounters(),
+    traces: new TraceCounters(),
+  };
   const loopDelay = new EventLoopDelay();
-
   const registry = new Registry();
   collectProcessMetrics(registry);
+  const families = new Families(registry);
+  registerService(families, counters, options.version);
+  registerEventLoop(registry, loopDelay);
+  registerStreams(families, counters.streams);
+  registerDeliveries(families, counters.streams);
+  registerPublishing(families, counters.publish);
+  registerEngine(families, counters.engine);
+  registerHttp(families, registry, counters.http);
+  return {
+    ...counters,
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+    close: () => loopDelay.close(),
+  };
+}
 
-  const counter = (name: string, help: string, read: () => number | Sample[]): void =>
-    registerScraped(registry, { name: PREFIX + name, help, type: 'counter', read: () => asSamples(read()) });
-  const gauge = (name: string, help: string, read: () => number | Sample[]): void =>
-    registerScraped(registry, { name: PREFIX + name, help, type: 'gauge', read: () => asSamples(read()) });
-  const histogram = (name: string, help: string, source: Histogram): void =>
-    registerScraped(registry, {
-      name: PREFIX + name,
-      help,
-      type: 'histogram',
-      read: () => histogramSamples(PREFIX + name, source),
-    });
+/** Registers metrics under the service's prefix. */
+class Families {
+  readonly #registry: Registry;
 
-  gauge('build_info', 'Version of the service and of Node.js; always 1.', () => [
-    { value: 1, labels: { version: options.version, node: process.version } },
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  counter(name: string, help: string, read: () => number | Sample[]): void {
+    this.#register('counter', name, help, read);
+  }
+
+  gauge(name: string, help: string, read: () => number | Sample[]): void {
+    this.#register('gauge', name, help, read);
+  }
+
+  histogram(name: string, help: string, source: Histogram): void {
+    const fullName = PREFIX + name;
+    const read = (): Sample[] => histogramSamples(fullName, source);
+    registerScraped(this.#registry, { name: fullName, help, type: 'histogram', read });
+  }
+
+  #register(type: 'counter' | 'gauge', name: string, help: string, read: () => number | Sample[]): void {
+    registerScraped(this.#registry, { name: PREFIX + name, help, type, read: () => asSamples(read()) });
+  }
+}
+
+function registerService(
+  families: Families,
+  { service, log, traces }: Pick<Metrics, 'service' | 'log' | 'traces'>,
+  version: string,
+): void {
+  families.gauge('build_info', 'Version of the service and of Node.js; always 1.', () => [
+    { value: 1, labels: { version, node: process.version } },
   ]);
-  gauge('draining', '1 while the process stops, otherwise 0.', () => (service.isDraining ? 1 : 0));
-  gauge('nodes', 'Nodes that are alive, as this one sees them.', () => service.liveNodes);
-  gauge(
+  families.gauge('draining', '1 while the process is stopping, otherwise 0.', () =>
+    service.isDraining ? 1 : 0,
+  );
+  families.gauge('nodes', 'Live nodes, as this node sees them.', () => service.liveNodes);
+  families.gauge(
     'certificate_expiry_timestamp_seconds',
-    'End of the TLS certificate that is shown, as a Unix time.',
+    'Expiry of the TLS certificate in use, as a Unix time.',
     () => {
       const expiresAtMs = service.certificateExpiresAtMs;
       return expiresAtMs === undefined ? [] : [{ value: expiresAtMs / 1000 }];
     },
   );
-  counter('log_lines_lost_total', 'Log lines that could not be written.', () => log.lostLines);
-  counter(
+  families.counter('log_lines_lost_total', 'Log lines that could not be written.', () => log.lostLines);
+  families.counter(
     'trace_spans_total',
-    'Spans of traces by result: taken by the collector, refused by it, or too many.',
+    'Trace spans by result: exported to the collector, failed to export, or dropped because too many waited.',
     () => samplesOf('result', traces.spans),
   );
-  registerScraped(registry, {
-    name: `${PREFIX}event_loop_delay_seconds`,
-    help: 'How late the event loop is; quantiles since the last scrape.',
-    type: 'summary',
-    read: () => loopDelay.samples(`${PREFIX}event_loop_delay_seconds`),
-  });
+}
 
-  gauge('connections', 'Open streams by state.', () =>
+function registerEventLoop(registry: Registry, loopDelay: EventLoopDelay): void {
+  const name = `${PREFIX}event_loop_delay_seconds`;
+  registerScraped(registry, {
+    name,
+    help: 'Delay of the event loop; quantiles since the last scrape.',
+    type: 'summary',
+    read: () => loopDelay.samples(name),
+  });
+}
+
+function registerStreams(families: Families, streams: StreamCounters): void {
+  families.gauge('connections', 'Open streams by state.', () =>
     samplesOf('state', { live: streams.live, catching_up: streams.catchingUp }),
   );
-  gauge('connections_limit', 'Open streams that this process takes (MAX_CONNECTIONS).', () => streams.limit);
-  counter('connections_opened_total', 'Streams that were opened.', () => streams.opened);
-  counter('connections_closed_total', 'Streams that ended, by reason.', () =>
+  families.gauge(
+    'connections_limit',
+    'Largest number of open streams of this process (MAX_CONNECTIONS).',
+    () => streams.limit,
+  );
+  families.counter('connections_opened_total', 'Streams that were opened.', () => streams.opened);
+  families.counter('connections_closed_total', 'Streams that ended, by reason.', () =>
     samplesOf('reason', streams.closed),
   );
-  counter('connections_refused_total', 'Streams that were turned away, by reason.', () =>
+  families.counter('connections_refused_total', 'Streams that were turned away, by reason.', () =>
     samplesOf('reason', streams.refused),
   );
-  counter(
+  families.counter(
     'stream_errors_total',
-    'Requests for a stream that were refused with a status, by the code of their error.',
+    'Requests for a stream that were refused with an HTTP status, by error code.',
     () => samplesOf('code', streams.errors),
   );
-  gauge('channels_joined', 'Channels with at least one stream.', () => streams.channelsJoined);
-  gauge('outbox_bytes', 'Unsent bytes of all streams.', () => streams.outboxBytes);
+  families.gauge('channels_joined', 'Channels with at least one stream.', () => streams.channelsJoined);
+  families.gauge('outbox_bytes', 'Unsent bytes of all streams.', () => streams.outboxBytes);
+}
 
-  counter(
+function registerDeliveries(families: Families, streams: StreamCounters): void {
+  families.counter(
     'deliveries_total',
-    'Publications written to a stream, summed over streams.',
+    'Publications written to streams, counted once per stream.',
     () => streams.deliveries,
   );
-  counter('delivery_bytes_total', 'Bytes of publications written to streams.', () => streams.deliveryBytes);
-  histogram(
+  families.counter(
+    'delivery_bytes_total',
+    'Bytes of publications written to streams.',
+    () => streams.deliveryBytes,
+  );
+  families.histogram(
     'delivery_latency_seconds',
-    'From accepting a publish to the write to the socket.',
+    'Time from accepting a publish to the write to the socket.',
     streams.deliveryLatency,
   );
-  counter('gaps_total', 'Gaps that streams were told of, by reason.', () =>
+  families.counter('gaps_total', 'Gaps reported to streams, by reason.', () =>
     samplesOf('reason', streams.gaps),
   );
-  counter(
+  families.counter(
     'missed_publications_total',
-    'Publications that gaps passed over, where their number is known.',
+    'Publications that gaps skipped, as far as their number is known.',
     () => streams.missedPublications,
   );
-  counter(
+  families.counter(
     'slow_sessions_total',
-    'Live streams that were set to catching up because of unsent bytes.',
+    'Live streams that began to catch up because of unsent bytes.',
     () => streams.slowSessions,
   );
-  counter('catch_up_started_total', 'Times that a stream began to catch up, by cause.', () =>
+  families.counter('catch_up_started_total', 'Times that a stream began to catch up, by cause.', () =>
     samplesOf('cause', streams.catchUps),
   );
-  counter(
+  families.counter(
     'catch_up_publications_total',
-    'Publications that streams were given from history.',
+    'Publications delivered to streams from history.',
     () => streams.catchUpPublications,
   );
-  counter('catch_up_pages_total', 'Pages of history that streams read.', () => streams.catchUpPages);
+  families.counter('catch_up_pages_total', 'Pages of history read for streams.', () => streams.catchUpPages);
+}
 
-  counter('publications_total', 'Publishes by result.', () => samplesOf('result', publish.results));
-  counter('publish_errors_total', 'Rejected publishes by error code.', () =>
+function registerPublishing(families: Families, publish: PublishCounters): void {
+  families.counter('publications_total', 'Publishes by result.', () => samplesOf('result', publish.results));
+  families.counter('publish_errors_total', 'Rejected publishes by error code.', () =>
     samplesOf('code', publish.errors),
   );
+}
 
-  histogram(
+function registerEngine(families: Families, engine: EngineCounters): void {
+  families.histogram(
     'engine_commit_latency_seconds',
-    'From handing a batch to the store until it is durable.',
+    'Time from handing a batch to the store until it is durable.',
     engine.commitLatency,
   );
-  histogram('engine_commit_batch_size', 'Publishes that one commit carried.', engine.commitBatchSize);
-  // What an engine does not have is not shown.
+  families.histogram(
+    'engine_commit_batch_size',
+    'Number of publishes in one commit.',
+    engine.commitBatchSize,
+  );
+  // A figure that the engine does not have yields no sample.
   const detail =
     (name: string, scale = 1) =>
     (): Sample[] => {
       const value = engine.details[name];
       return typeof value === 'number' ? [{ value: value * scale }] : [];
     };
-  gauge('engine_queue_bytes', 'Bytes of publishes that wait for the engine.', detail('queue_bytes'));
-  gauge('history_messages', 'Messages in history.', detail('history_messages'));
-  gauge('history_bytes', 'Bytes of messages in history.', detail('history_bytes'));
-  gauge('history_channels', 'Channels with history.', detail('history_channels'));
-  gauge('redis_servers', 'Redis masters that this node uses.', detail('servers'));
-  gauge('redis_servers_ready', 'Redis masters that can be asked.', detail('servers_ready'));
-  gauge('redis_servers_heard', 'Redis masters whose bus is heard.', detail('servers_heard'));
-  gauge('bus_lag_seconds', 'From sending a probe over the bus until it is back.', detail('bus_lag_ms', 1e-3));
-  counter('bus_reconnects_total', 'Bus connections that were lost.', detail('bus_reconnects'));
-  counter(
+  families.gauge('engine_queue_bytes', 'Bytes of publishes that wait for the engine.', detail('queue_bytes'));
+  families.gauge('history_messages', 'Messages in history.', detail('history_messages'));
+  families.gauge('history_bytes', 'Bytes of messages in history.', detail('history_bytes'));
+  families.gauge('history_channels', 'Channels with history.', detail('history_channels'));
+  families.gauge('redis_servers', 'Redis masters that this node uses.', detail('servers'));
+  families.gauge('redis_servers_ready', 'Redis masters that are reachable.', detail('servers_ready'));
+  families.gauge(
+    'redis_servers_heard',
+    'Redis masters with a working subscription.',
+    detail('servers_heard'),
+  );
+  families.gauge(
+    'bus_lag_seconds',
+    'Time from sending a probe over the bus until it returns.',
+    detail('bus_lag_ms', 1e-3),
+  );
+  families.counter('bus_reconnects_total', 'Bus connections that were lost.', detail('bus_reconnects'));
+  families.counter(
     'losses_announced_total',
-    'Channels that this node has found to lack acknowledged messages after a failover.',
+    'Channels that this node found to lack acknowledged messages after a failover.',
     detail('losses_announced'),
   );
-  gauge('channels_watched', 'Channels that are heard on the bus.', detail('watched_channels'));
-  counter('history_trimmed_total', 'Messages that left history, by cause.', () =>
+  families.gauge('channels_watched', 'Channels subscribed to on the bus.', detail('watched_channels'));
+  families.counter('history_trimmed_total', 'Messages removed from history, by cause.', () =>
     samplesOf('cause', engine.trimmed),
   );
+}
 
-  counter('http_requests_total', 'Requests by method, route and status.', () => requestSamples(http));
+function registerHttp(families: Families, registry: Registry, http: HttpCounters): void {
+  families.counter('http_requests_total', 'Requests by method, route and status.', () =>
+    requestSamples(http),
+  );
+  const name = `${PREFIX}http_request_duration_seconds`;
   registerScraped(registry, {
-    name: `${PREFIX}http_request_duration_seconds`,
-    help: 'From the head of a request to the end of its answer, streams excepted.',
+    name,
+    help: 'Time from the headers of a request to the end of its response, streams excepted.',
     type: 'histogram',
     read: () =>
       [...http.routes()].flatMap(({ method, route, duration }) =>
-        histogramSamples(`${PREFIX}http_request_duration_seconds`, duration, { method, route }),
+        histogramSamples(name, duration, { method, route }),
       ),
   });
-
-  return {
-    streams,
-    publish,
-    engine,
-    http,
-    service,
-    log,
-    traces,
-    contentType: registry.contentType,
-    text: () => registry.metrics(),
-    close: () => loopDelay.close(),
-  };
 }
 
 function asSamples(read: number | Sample[]): Sample[] {
