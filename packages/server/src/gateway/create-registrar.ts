@@ -1,4 +1,4 @@
-/** The registrar that the configuration asks for. One process of the service has it, whatever serves the port. */
+/** Creates the registrar that the configuration asks for. Only one process of the service has one. */
 import { hostname } from 'node:os';
 import type { Log } from '../observe/log/log.ts';
 import { GatewayRegistrar } from './gateway-registrar.ts';
@@ -14,19 +14,19 @@ export interface RegistrarParts {
     | undefined;
   readonly service: { readonly name: string; readonly version: string; readonly host: string };
   readonly scheme: 'http' | 'https';
-  /** On which it listens. */
+  /** The port on which the service listens. */
   readonly port: number;
   readonly log: Log;
 }
 
-/** undefined: there is no gateway. */
+/** Returns `undefined` when no gateway is configured. */
 export function createRegistrar(parts: RegistrarParts): GatewayRegistrar | undefined {
   const { gateway, service, scheme, port, log } = parts;
   if (gateway === undefined) return undefined;
   const url = gateway.publicUrl ?? derivedUrl({ scheme, host: service.host, port, hostname: hostname() });
   log.info(
     { announced: url },
-    `the service announces itself as ${url}${gateway.publicUrl === undefined ? '; set SERVICE_PUBLIC_URL where others reach it by another' : ''}`,
+    `the service announces itself as ${url}${gateway.publicUrl === undefined ? '; set SERVICE_PUBLIC_URL if others reach it at another URL' : ''}`,
   );
   return new GatewayRegistrar({
     url: gateway.url,

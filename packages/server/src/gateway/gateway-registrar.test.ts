@@ -21,7 +21,7 @@ interface Asked {
   readonly body: string;
 }
 
-/** Answers with `status(n)` to the n-th request, from 1; undefined: never. */
+/** Answers the n-th request, from 1, with `status(n)`; not at all when that is `undefined`. */
 async function openGateway(
   status: (n: number) => number | undefined,
 ): Promise<{ port: number; asked: Asked[] }> {

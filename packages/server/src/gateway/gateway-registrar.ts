@@ -1,7 +1,7 @@
 /**
- * Registers the service at a gateway, and again from time to time, so that a gateway that was restarted learns it
- * anew. A gateway that is away or refuses is asked again, with growing pauses; it never keeps the service from
- * starting, from serving or from stopping. Nothing takes the registration back: gateways find out by the health URL.
+ * Registers the service at a gateway, and repeats that at an interval, so that a restarted gateway learns of the
+ * service again. An unreachable or refusing gateway is retried with growing delays, and never keeps the service from
+ * starting, serving or stopping. The service does not deregister: gateways find out through the health URL.
  */
 import { unescape as decodePercents } from 'node:querystring';
 import { fetchBounded } from '../access/fetch-bounded.ts';
@@ -9,14 +9,14 @@ import type { Log } from '../observe/log/log.ts';
 import { redactUrl } from '../observe/log/redact.ts';
 
 export interface GatewayRegistrarOptions {
-  /** As it was configured: with credentials, perhaps. */
+  /** The configured URL, possibly with credentials. */
   readonly url: string;
   readonly body: string;
-  /** Between a success and the next registration; undefined: one success is enough. */
+  /** Time between a success and the next registration; `undefined` when one success is enough. */
   readonly intervalMs: number | undefined;
   readonly log: Pick<Log, 'debug' | 'info' | 'warn'>;
   readonly random: () => number;
-  /** Of one attempt. */
+  /** Timeout of one attempt. */
   readonly timeoutMs?: number;
   readonly firstRetryMs?: number;
 }
@@ -24,7 +24,7 @@ export interface GatewayRegistrarOptions {
 const TIMEOUT_MS = 5000;
 const FIRST_RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 60_000;
-/** Nothing in the answer is used. */
+/** Bound on the response body, which is not used. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 export class GatewayRegistrar {
@@ -62,7 +62,7 @@ export class GatewayRegistrar {
     if (failure !== undefined) {
       this.#failed(failure);
       const longestMs = Math.min(LONGEST_RETRY_MS, firstRetryMs * 2 ** Math.min(this.#failures - 1, 10));
-      // Jittered: services that lost the same gateway do not come back in step.
+      // Jitter keeps services that lost the same gateway from retrying in step.
       this.#again(longestMs * (0.5 + random() / 2));
       return;
     }
@@ -74,7 +74,7 @@ export class GatewayRegistrar {
     this.#timer = setTimeout(() => void this.#register(), delayMs).unref();
   }
 
-  /** Why it failed; undefined: registered. */
+  /** Resolves with the reason of a failure; `undefined` on success. */
   async #send(): Promise<string | undefined> {
     const { body, timeoutMs = TIMEOUT_MS } = this.#options;
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(timeoutMs)]);
@@ -89,7 +89,7 @@ export class GatewayRegistrar {
 
   #failed(reason: string): void {
     this.#failures++;
-    // An outage is one line, not one for each attempt.
+    // An outage is logged once, not for each attempt.
     this.#options.log[this.#failures === 1 ? 'warn' : 'debug'](
       { url: this.#url, reason, attempt: this.#failures },
       'the gateway did not take the registration; the service goes on and tries again',
@@ -108,7 +108,7 @@ export class GatewayRegistrar {
   }
 }
 
-/** fetch takes no credentials in a URL. */
+/** Moves the credentials of a URL into a header, because `fetch` refuses URLs with credentials. */
 function withoutCredentials(text: string): { url: string; authorization: string | undefined } {
   const url = new URL(text);
   const { username, password } = url;
@@ -120,10 +120,10 @@ function withoutCredentials(text: string): { url: string; authorization: string 
 }
 
 function reasonOf(error: unknown): string {
-  // fetch says only that it failed; why stands in the cause.
+  // The message of `fetch` says only that it failed; the cause says why.
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
   if (!(cause instanceof Error)) return redactUrl(String(cause));
-  // Of several addresses, all of which refused, there is no message of their own.
+  // The message is empty when a host has several addresses and all of them refused.
   const { code } = cause as NodeJS.ErrnoException;
   return redactUrl(cause.message || code || cause.name);
 }

@@ -1,15 +1,15 @@
 /**
- * What a gateway is told of this service. Field names and `type` are part of the contract with gateways: add to
- * them, change none.
+ * The registration that a gateway gets. Gateways rely on the field names and on `type`: fields may be added, never
+ * changed.
  */
 import { ENDPOINTS } from '../core/endpoints.ts';
 
 export interface ServiceAddress {
   readonly scheme: 'http' | 'https';
-  /** Where it listens; may be an address of all interfaces. */
+  /** The address on which the service listens; may be the wildcard address. */
   readonly host: string;
   readonly port: number;
-  /** Of the machine. */
+  /** Host name of the machine. */
   readonly hostname: string;
 }
 
@@ -17,14 +17,14 @@ export interface RegistrationOptions {
   readonly name: string;
   readonly version: string;
   readonly port: number;
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly url: string;
 }
 
-/** Of all interfaces: nobody can connect to these. */
+/** Wildcard addresses, which are no addresses to connect to. */
 const ANY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::', '[::]']);
 
-/** Where others reach a service of which only the listening address is known. */
+/** Derives the URL of a service from the address on which it listens. */
 export function derivedUrl({ scheme, host, port, hostname }: ServiceAddress): string {
   const name = ANY_ADDRESS.has(host) ? hostname : host;
   return `${scheme}://${name.includes(':') && !name.startsWith('[') ? `[${name}]` : name}:${port}`;

@@ -1,6 +1,6 @@
 /**
- * CPU profiles and heap snapshots of this process, for Chrome DevTools. One at a time: two would measure each other.
- * Who may take one, and how it is answered, is the route's matter. Of the threads only the main one is seen.
+ * CPU profiles and heap snapshots of this process, for Chrome DevTools. Only one runs at a time: two would measure each
+ * other. Only the main thread is profiled. Permission and the HTTP response are handled by the route.
  */
 import { createReadStream, fstatSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
@@ -11,9 +11,9 @@ import { atMost } from '../core/at-most.ts';
 import { RequestError } from '../core/errors.ts';
 
 export interface ProfilerOptions {
-  /** Where a heap snapshot lies for as long as it is written. */
+  /** Folder that holds a heap snapshot while it is written. */
   readonly folder: string;
-  /** Beginning of the names of files, before the time. */
+  /** Prefix of file names, before the time. */
   readonly name: string;
   readonly now: () => number;
 }
@@ -33,10 +33,10 @@ export class Profiler {
     this.#options = options;
   }
 
-  /** Nobody else gets a run before this one is released. Throws `profile_running` and `draining`. */
+  /** Begins a run; no other can begin until it is released. Throws `profile_running` and `draining`. */
   begin(): ProfileRun {
     if (this.#isStopped)
-      throw new RequestError('draining', 'the process stops; nothing is profiled any more');
+      throw new RequestError('draining', 'the process is stopping; no new profile can begin');
     if (this.#run !== undefined) {
       throw new RequestError('profile_running', 'another profile of this process is being taken');
     }
@@ -50,7 +50,7 @@ export class Profiler {
     return run;
   }
 
-  /** Ends what runs, and waits until its answer is out, for at most `timeoutMs`. No other begins from now on. */
+  /** Ends the run in progress, waits at most `timeoutMs` until it is released, and lets no other begin. */
   async stop(timeoutMs: number): Promise<void> {
     this.#isStopped = true;
     if (this.#run === undefined) return;
@@ -65,7 +65,7 @@ export class Profiler {
 const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
 export class ProfileRun {
-  /** Of the file, without its extension. */
+  /** Name of the file, without its extension. */
   readonly name: string;
   readonly #folder: string;
   readonly #onReleased: () => void;
@@ -77,7 +77,7 @@ export class ProfileRun {
     this.#onReleased = onReleased;
   }
 
-  /** What was sampled within `durationMs`, or until `end`, as the JSON of a `.cpuprofile`. */
+  /** Samples for `durationMs`, or until `end`, and resolves with the JSON of a `.cpuprofile`. */
   async cpuProfile(durationMs: number): Promise<Buffer> {
     const session = new Session();
     session.connect();
@@ -94,9 +94,9 @@ export class ProfileRun {
     }
   }
 
-  /** The process stands still until it is written. Throws `storage_full`. */
+  /** Writes a snapshot, which blocks the process meanwhile. Throws `storage_full`. */
   heapSnapshot(): HeapSnapshot {
-    // Ours alone, so that nobody finds or forges the file; nothing has its name when the process goes on.
+    // A private folder, so that nobody can read or forge the file. It is removed before the process continues.
     const folder = mkdtempSync(join(this.#folder, 'heap-snapshot-'));
     try {
       const fd = openSync(writeHeapSnapshot(join(folder, 'heap')), 'r');
@@ -117,7 +117,7 @@ export class ProfileRun {
     this.#ended.resolve();
   }
 
-  /** Its answer is out, or nobody wants it any more. */
+  /** Ends the run for good: its response has been sent, or the client is gone. */
   release(): void {
     this.end();
     this.#onReleased();

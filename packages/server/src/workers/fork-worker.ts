@@ -1,9 +1,9 @@
 /**
- * One worker process: `node:cluster` forks it, so that it can share the primary's socket where a port cannot be
- * shared otherwise, and so that it ends by itself when the primary process is gone.
+ * One worker process, forked by `node:cluster`, so that it can use the primary's socket where a port cannot be shared
+ * otherwise, and so that it exits when the primary process is gone.
  *
- * Its standard output is a pipe that is read here line by line. Were it inherited, lines of several processes
- * would be cut into each other, and rotating one file from several processes loses lines.
+ * Its standard output is a pipe that is read here line by line. If it were inherited, lines of several processes would
+ * be interleaved, and rotating one file from several processes loses lines.
  */
 import cluster from 'node:cluster';
 import { LineSplitter } from './line-splitter.ts';
@@ -20,11 +20,11 @@ export interface ForkOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly onMessage: (message: FromWorker) => void;
   readonly onLine: (line: string) => void;
-  /** Called once, after its last line. */
+  /** Called once, after the last line. */
   readonly onEnded: (end: WorkerEnd) => void;
 }
 
-/** Before the first `forkWorker`: the file that workers run. */
+/** Sets the file that workers run. Must be called before the first `forkWorker`. */
 export function setWorkerProgram(program: string): void {
   cluster.setupPrimary({ exec: program, args: [], stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
 }
@@ -44,11 +44,11 @@ export function forkWorker({ env, onMessage, onLine, onEnded }: ForkOptions): Fo
   };
   child.on('close', end);
   worker.on('error', (error: NodeJS.ErrnoException) => {
-    // Of a process that could not be started nothing else is heard. Other errors precede its end.
+    // A process that could not be started emits nothing else. Other errors are followed by its end.
     if (child.pid === undefined) end(null, error.code ?? error.message);
   });
   const send = (message: ToWorker): void => {
-    // One that cannot be reached is ending: that is heard through 'close'.
+    // A disconnected worker is ending, which 'close' reports.
     if (worker.isConnected()) child.send(message, () => undefined);
   };
   return {

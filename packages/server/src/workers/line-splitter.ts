@@ -1,6 +1,6 @@
-/** Text in pieces to whole lines, each with its line break. */
+/** Turns text that arrives in pieces into whole lines, each with its line break. */
 
-/** A line is given on in parts above this, so that one without an end is not kept for ever. */
+/** A longer line is passed on in parts, so that one without an end does not fill memory. */
 const MAX_LINE_CHARS = 1024 * 1024;
 
 export class LineSplitter {
@@ -22,7 +22,7 @@ export class LineSplitter {
     if (this.#rest.length > MAX_LINE_CHARS) this.end();
   }
 
-  /** Nothing follows: what has come of the last line is one. */
+  /** Passes on the rest as a line; nothing follows. */
   end(): void {
     const line = this.#rest;
     this.#rest = '';

@@ -32,7 +32,7 @@ describe('listening', () => {
       expect(sharing).toBe('own_sockets');
       await listen(newServer(), { ...address, port }, worker);
       await listen(newServer(), { ...address, port }, worker);
-      // A second service is not let in.
+      // A second service is refused.
       await expect(tryPort({ ...address, port })).rejects.toThrow('the port is taken');
     },
   );

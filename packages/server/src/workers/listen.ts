@@ -1,17 +1,17 @@
-/** Listening on the port of the service, alone or with other processes. */
+/** Listens on the port of the service, alone or together with other processes. */
 import { createServer, type Server } from 'node:net';
 import type { PortSharing, ProcessPlace } from './process-place.ts';
 
 export interface ListenAddress {
   readonly host: string;
-  /** 0: any free one. */
+  /** 0 stands for any free port. */
   readonly port: number;
   readonly backlog: number;
 }
 
 /**
- * Listens as the place of the process wants it. In a process of node:cluster a plain `listen` asks the primary
- * process for its socket, so only `own_sockets` needs to be said. Rejects with an Error for the operator.
+ * Listens in the way that the place of the process requires. In a process of node:cluster, a plain `listen` asks the
+ * primary process for its socket, so only `own_sockets` needs an option. Rejects with an Error for the operator.
  */
 export function listen(
   server: Server,
@@ -40,9 +40,9 @@ export interface TriedPort {
 }
 
 /**
- * Finds out, before there are workers, that the port is free, which one it is, and how it can be shared here. The
- * first must be tried without `reusePort`: with it a second service would take its share of the first one's
- * connections instead of being refused. Rejects with an Error for the operator.
+ * Finds out, before there are workers, whether the port is free, its number, and how it can be shared here. The first
+ * attempt is made without `reusePort`: with it, a second service would take a share of the first one's connections
+ * instead of being refused. Rejects with an Error for the operator.
  */
 export async function tryPort(address: ListenAddress): Promise<TriedPort> {
   const port = await listenOnce(address, { kind: 'alone' });
@@ -50,7 +50,7 @@ export async function tryPort(address: ListenAddress): Promise<TriedPort> {
     await listenOnce({ ...address, port }, { kind: 'worker', index: 0, sharing: 'own_sockets' });
     return { port, sharing: 'own_sockets' };
   } catch (error) {
-    // Not on this system. Whatever else it is, workers find it again and have the words for it.
+    // This system cannot share a port between sockets. Workers will meet, and report, any other error again.
     void error;
     return { port, sharing: 'primary_socket' };
   }

@@ -1,11 +1,11 @@
-/** What the place of a process changes in its configuration: processes must not share a metrics port or a log file. */
+/** Adapts the configuration to the place of a process: processes must not share a metrics port or a log file. */
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import type { ProcessPlace } from './process-place.ts';
 
 const MAX_PORT = 65_535;
 
-/** Throws an Error for the operator when there is no metrics port for it. */
+/** Throws an Error for the operator when there is no metrics port for the process. */
 export function placeConfig(config: Config, place: ProcessPlace): Config {
   switch (place.kind) {
     case 'alone':
@@ -26,7 +26,7 @@ export function placeConfig(config: Config, place: ProcessPlace): Config {
   }
 }
 
-/** `logs/service.log` of instance 2 is `logs/service.2.log`. */
+/** The log file of an instance: `logs/service.log` becomes `logs/service.2.log` for instance 2. */
 function instanceFile(file: string, index: number): string {
   const { dir, name, ext } = path.parse(file);
   return path.join(dir, `${name}.${index}${ext}`);

@@ -1,6 +1,6 @@
 /**
- * A worker's end of the line to its primary process. When the line is cut, node:cluster ends the worker: with its
- * primary it has lost its log, and a service that is started anew finds the port free.
+ * A worker's end of the link to its primary process. When the link breaks, node:cluster ends the worker: without its
+ * primary it has no log, and a new service must find the port free.
  */
 import type { FromWorker, ToWorker } from './worker-messages.ts';
 
@@ -10,7 +10,7 @@ export interface PrimaryLinkOptions {
   readonly onScrapeFailed: (error: unknown) => void;
 }
 
-/** Listens from now on and says that this worker serves. */
+/** Reports that this worker is ready, and handles the messages of the primary process from then on. */
 export function linkToPrimary({ onStop, metricsText, onScrapeFailed }: PrimaryLinkOptions): void {
   process.on('message', (message: ToWorker) => {
     if (message.type === 'stop') onStop();

@@ -1,4 +1,4 @@
-/** The primary process as a process, with stand-ins for workers. */
+/** Starts the primary process with stand-ins for workers. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -42,7 +42,7 @@ class StandIn {
     });
   }
 
-  /** Whole lines so far; those that are no JSON as their text. */
+  /** The complete lines so far, parsed if they are JSON, else as text. */
   lines(): (LogLine | string)[] {
     return this.output
       .split('\n')
@@ -69,13 +69,13 @@ class StandIn {
     return [this.#child.exitCode, this.#child.signalCode];
   }
 
-  /** Resolves with the message that supervisors wait for. */
+  /** Resolves when the process has sent the message that supervisors such as PM2 wait for. */
   message(): Promise<unknown> {
     return new Promise((resolve) => this.#child.once('message', resolve));
   }
 }
 
-/** The index of the worker that answers. */
+/** Resolves with the index of the worker that answers. */
 function ask(port: number): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   socket.setTimeout(5000, () => socket.destroy(new Error('no answer')));

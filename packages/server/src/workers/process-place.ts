@@ -1,27 +1,28 @@
 /**
- * What this process is among the processes of the service. Two supervisors start several of them on one port: our
- * own primary process (`WORKER_THREADS`), and PM2 in cluster mode, whose daemon is a primary that knows nothing of us.
+ * The place of this process among the processes of the service. Two supervisors can start several processes on one
+ * port: the service's own primary process (`WORKER_THREADS`), and PM2 in cluster mode, whose daemon knows nothing of
+ * the service.
  */
 
-/** How workers come to share a port: each with a socket of its own, or all with the one of the primary process. */
+/** How workers share a port: each with a socket of its own, or all with the socket of the primary process. */
 export const PORT_SHARINGS = ['own_sockets', 'primary_socket'] as const;
 export type PortSharing = (typeof PORT_SHARINGS)[number];
 
 export type ProcessPlace =
   | { readonly kind: 'alone' }
-  /** Of our own primary process, which serves the metrics and writes the log; counted from 1. */
+  /** A worker of the service's primary process, which serves the metrics and writes the log; `index` counts from 1. */
   | { readonly kind: 'worker'; readonly index: number; readonly sharing: PortSharing }
-  /** Of PM2 in cluster mode; counted from 0, as PM2 does. */
+  /** A process of PM2 in cluster mode; `index` counts from 0, as PM2 does. */
   | { readonly kind: 'instance'; readonly index: number };
 
-/** How the primary process tells a worker its place. */
+/** Environment variable in which the primary process passes a worker its place. */
 export const WORKER_VARIABLE = 'MESSAGE_PUSH_WORKER';
 
 export function workerVariable(index: number, sharing: PortSharing): string {
   return `${index}:${sharing}`;
 }
 
-/** `isClusterWorker`: as node:cluster has it. */
+/** `isClusterWorker` is `cluster.isWorker`. */
 export function processPlace(
   env: Readonly<Record<string, string | undefined>>,
   isClusterWorker: boolean,

@@ -1,11 +1,11 @@
-/** How long the next start of a worker waits. */
+/** The delay before a worker is restarted. */
 
 const FIRST_MS = 500;
 const MAX_MS = 30_000;
 
 /**
- * Doubles with each `failure` in a row; jittered over its upper half, so that workers that fail together do not
- * come back together, and never near 0. `random` is from 0 to 1.
+ * The delay doubles with each consecutive failure. Jitter covers only its upper half, so that workers that fail
+ * together do not restart together and no delay is near 0. `random` is between 0 and 1.
  */
 export function restartDelayMs(failures: number, random: number): number {
   const boundMs = Math.min(MAX_MS, FIRST_MS * 2 ** failures);

@@ -1,6 +1,6 @@
 /**
- * What every process of the service does with its log, its faults and its end: nothing that was logged is lost when
- * it ends, an error that nobody expected ends it with 1, and a second signal ends it at once.
+ * The log, the faults and the end of every process of the service. No logged line is lost when the process exits, an
+ * unexpected error exits with status 1, and a second signal exits at once.
  */
 import type { Config } from '../config/config.ts';
 import { type Log, type OpenLog, openLog } from '../observe/log/log.ts';
@@ -13,18 +13,18 @@ export type StopSignal = keyof typeof STOP_SIGNALS;
 export interface ServiceProcess {
   readonly log: Log;
   readonly writeLine: OpenLog['writeLine'];
-  /** Ends at once. */
+  /** Exits at once. */
   readonly end: (status: number) => Promise<never>;
-  /** Says what went wrong and ends at once, with 1. */
+  /** Logs the error and exits at once with status 1. */
   readonly fail: (error: unknown, message: string) => Promise<never>;
-  /** Ends when the log is written and closed. */
+  /** Exits when the log is written and closed. */
   readonly endInOrder: (status: number) => Promise<never>;
 }
 
 export interface ServiceProcessOptions {
   readonly config: Pick<Config, 'service' | 'log'>;
   readonly place: ProcessPlace;
-  /** Counts for the metrics. */
+  /** Counters of the metrics. */
   readonly counters: { lostLines: number };
 }
 
@@ -47,10 +47,10 @@ export function openServiceProcess({ config, place, counters }: ServiceProcessOp
     return end(1);
   };
   const onFault = (error: unknown): void => {
-    void fail(error, 'an error that nothing expected; the process ends');
+    void fail(error, 'unexpected error; the process exits');
   };
   process.on('uncaughtException', onFault);
-  // Node makes it an uncaught exception unless somebody listens, and PM2 does.
+  // Node turns it into an uncaught exception unless there is a listener, and PM2 adds one.
   process.on('unhandledRejection', onFault);
   return {
     log,
@@ -65,8 +65,8 @@ export function openServiceProcess({ config, place, counters }: ServiceProcessOp
 }
 
 /**
- * Calls `stop` at the first signal, `endAtOnce` at the second. A terminal, systemd and PM2 signal every process of
- * the service, so that a worker hears of a stop twice: from its primary process and directly. Only signals count.
+ * Calls `stop` at the first signal and `endAtOnce` at the second. A terminal, systemd and PM2 signal every process of
+ * the service, so a worker learns of a stop twice: by the signal and from its primary process. Only signals count here.
  */
 export function onStopSignals(
   stop: (signal: StopSignal) => void,
@@ -82,10 +82,13 @@ export function onStopSignals(
   }
 }
 
-/** For an output that PM2 has replaced by a stream of its own, which is not written when `write` returns. */
+/**
+ * Bound on the wait for an output that PM2 has replaced by its own stream, whose `write` returns before it has
+ * written.
+ */
 const OUTPUT_TIMEOUT_MS = 1000;
 
-/** Exits at once, or when `output` has been written, within a second. */
+/** Exits at once; with an `output`, when it has been written, but after a second at the latest. */
 export function exitWhenWritten(status: number, output: NodeJS.WriteStream | undefined): Promise<never> {
   if (output === undefined) return process.exit(status);
   return new Promise(() => {

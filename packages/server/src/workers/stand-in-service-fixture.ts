@@ -1,6 +1,6 @@
 /**
- * A program for tests: the primary process as it is, with workers that only answer who they are. What they do is
- * said by variables, so that both can be started as processes.
+ * A program for tests: the real primary process, with workers that only answer with their index. Variables control what
+ * the workers do, so that tests can start the program as a process.
  */
 import cluster from 'node:cluster';
 import { createServer, Server } from 'node:net';
@@ -13,18 +13,18 @@ import { onStopSignals } from './service-process.ts';
 
 export interface StandInOptions {
   readonly workers: number;
-  /** What workers do at their start. */
+  /** Whether workers serve or fail at their start. */
   readonly start: 'serve' | 'fail';
-  /** How long they take to stop. */
+  /** Time that workers take to stop. */
   readonly stopMs: number;
   readonly logFile?: string;
-  /** As on a system that cannot share a port between sockets. */
+  /** Simulates a system that cannot share a port between sockets. */
   readonly isPortReusable: boolean;
 }
 
 const HOST = '127.0.0.1';
 const BACKLOG = 1234;
-/** Longer than what a pipe takes at once, so that lines of two processes would be mixed if they could be. */
+/** Longer than an atomic write to a pipe, so that lines of two processes would mix if they could. */
 const LINE_CHARS = 70_000;
 
 function withoutReusePort(): void {

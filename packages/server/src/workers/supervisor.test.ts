@@ -5,7 +5,7 @@ const KILLED: WorkerEnd = { code: null, signal: 'SIGKILL' };
 const FAILED: WorkerEnd = { code: 1, signal: null };
 const CLEAN: WorkerEnd = { code: 0, signal: null };
 
-/** A process that does only what a test says, and keeps what it was told. */
+/** A process that does only what a test says, and records what it was told. */
 class FakeProcess {
   readonly index: number;
   readonly events: WorkerEvents;
@@ -50,7 +50,7 @@ function start(count: number): void {
   });
   supervisor.start();
 }
-/** The process that was forked last. */
+/** The last process that was forked. */
 const last = (): FakeProcess => forked.at(-1) as FakeProcess;
 const nth = (n: number): FakeProcess => forked[n] as FakeProcess;
 

@@ -1,10 +1,10 @@
 /**
- * Keeps the worker processes of the service running: starts them, starts the ones that end again after a while that
- * grows, and stops them. It knows workers only through `fork`; signals, logs and ports are the primary process's.
+ * Keeps the worker processes of the service running: starts them, restarts those that end after a growing delay, and
+ * stops them. It knows workers only through `fork`; signals, logs and ports belong to the primary process.
  *
- * A start that fails on every worker before any of them has served is a failure of the service, as it is for one
- * process alone: a wrong password must stop the start, not be tried for ever. Once one has served, workers are
- * started again for as long as it takes.
+ * If every worker fails before any of them has served, the start of the service has failed, as it would for a single
+ * process: a wrong password must fail the start and not be retried for ever. Once a worker has served, restarts never
+ * stop.
  */
 import { restartDelayMs } from './restart-delay.ts';
 
@@ -14,26 +14,26 @@ export interface WorkerEnd {
 }
 
 export interface WorkerProcess {
-  /** Asks a worker that serves to drain and end. */
+  /** Asks a serving worker to drain and exit. */
   stop(): void;
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 
 export interface WorkerEvents {
-  /** It serves. */
+  /** Called when the worker serves. */
   readonly onReady: () => void;
-  /** Called once; nothing of it is left. */
+  /** Called once, when the process is gone. */
   readonly onEnded: (end: WorkerEnd) => void;
 }
 
 export interface SupervisorObserver {
   /** All workers serve; called once. */
   allReady(): void;
-  /** A worker ended although nobody stopped it and is started again in a while. */
+  /** A worker ended without being stopped; it is restarted after the delay. */
   ended(index: number, end: WorkerEnd, restartDelayMs: number): void;
-  /** No worker could be started. What still runs is killed. */
+  /** No worker could be started. Those still running are killed. */
   startFailed(): void;
-  /** After `stop`: none is left. `isClean`: each ended as it should. */
+  /** After `stop`, no worker is left. `isClean` tells whether each of them exited cleanly. */
   stopped(isClean: boolean): void;
 }
 
@@ -45,14 +45,14 @@ export interface SupervisorOptions<P extends WorkerProcess> {
   readonly random: () => number;
 }
 
-/** One that has served for this long starts with the shortest wait again. */
+/** A worker that has served for this long is restarted with the shortest delay again. */
 const STABLE_MS = 60_000;
 
 interface Slot<P> {
   /** From 1. */
   readonly index: number;
   process: P | undefined;
-  /** When it began to serve; undefined: it does not. */
+  /** Time at which the worker began to serve; `undefined` while it does not. */
   readyAtMs: number | undefined;
   failures: number;
   restarts: number;
@@ -83,7 +83,7 @@ export class Supervisor<P extends WorkerProcess> {
     for (const slot of this.#slots) this.#fork(slot);
   }
 
-  /** Workers by index; `process` is there for those that serve. */
+  /** The workers by index; `process` is set for those that serve. */
   workers(): { index: number; restarts: number; process: P | undefined }[] {
     return this.#slots.map(({ index, restarts, process, readyAtMs }) => ({
       index,
@@ -92,19 +92,19 @@ export class Supervisor<P extends WorkerProcess> {
     }));
   }
 
-  /** Every worker drains and ends; none is started again. */
+  /** Makes every worker drain and exit; none is restarted. */
   stop(): void {
     this.#isStopping = true;
     for (const { process, readyAtMs, timer } of this.#slots) {
       clearTimeout(timer);
-      // One that does not serve yet does not listen to orders either.
+      // A worker that does not serve yet does not handle messages either.
       if (readyAtMs === undefined) process?.kill('SIGTERM');
       else process?.stop();
     }
     this.#checkStopped();
   }
 
-  /** Ends every worker at once; none is started again. */
+  /** Kills every worker at once; none is restarted. */
   kill(): void {
     this.#isStopping = true;
     for (const { process, timer } of this.#slots) {
@@ -134,7 +134,7 @@ export class Supervisor<P extends WorkerProcess> {
     slot.process = undefined;
     slot.readyAtMs = undefined;
     if (this.#isStopping) {
-      // A worker that had nothing to drain yet is ended by the signal itself.
+      // A worker that did not serve yet has no handler and is ended by the signal itself.
       this.#isClean &&= end.code === 0 || (readyAtMs === undefined && end.signal === 'SIGTERM');
       this.#checkStopped();
       return;

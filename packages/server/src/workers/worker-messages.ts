@@ -1,13 +1,13 @@
-/** What the primary process and its workers say to each other. Both ends are the same build. */
+/** The messages between the primary process and its workers. Both ends run the same build. */
 
 export type ToWorker =
-  /** Drain and end; said again it means nothing more. */
+  /** Asks the worker to drain and exit. Repeating it has no effect. */
   | { readonly type: 'stop' }
-  /** Asks for the metrics. */
+  /** Asks the worker for its metrics. */
   | { readonly type: 'scrape'; readonly id: number };
 
 export type FromWorker =
-  /** It serves. */
+  /** The worker serves. */
   | { readonly type: 'ready' }
-  /** Its metrics in Prometheus' text format. */
+  /** The worker's metrics in Prometheus' text format. */
   | { readonly type: 'scraped'; readonly id: number; readonly text: string };

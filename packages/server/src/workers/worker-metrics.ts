@@ -1,4 +1,4 @@
-/** Asks workers for their metrics. One that does not answer in time is left out of the scrape. */
+/** Asks workers for their metrics. A worker that does not answer in time is left out of the scrape. */
 import type { FromWorker, ToWorker } from './worker-messages.ts';
 
 type Scraped = Extract<FromWorker, { type: 'scraped' }>;
@@ -16,7 +16,7 @@ export class WorkerMetrics {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** undefined: no answer within the time. */
+  /** Resolves with `undefined` when no answer came in time. */
   scrape(worker: ScrapedWorker): Promise<string | undefined> {
     const id = ++this.#lastId;
     return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-/** A JSON log line for a person at a terminal: time, level, message, then the other fields as `key=value`. */
+/** Formats a JSON log line for a terminal: time, level, message, then the other fields as `key=value`. */
 import { styleText } from 'node:util';
 import type { LogLevel } from './log-level.ts';
 
@@ -12,7 +12,7 @@ const LEVEL_STYLES: Readonly<Record<LogLevel, Style>> = {
   CRITICAL: ['bold', 'red'],
 };
 
-/** The same on every line of a process, or shown elsewhere. */
+/** Fields that are the same on every line of a process, or that are shown in another form. */
 const HIDDEN: ReadonlySet<string> = new Set([
   'level',
   'timestamp',
@@ -29,7 +29,7 @@ interface Line {
   readonly err?: unknown;
 }
 
-/** A line that is none of the log's, as a library may write one, stays as it is. */
+/** A line that the log did not write, such as a library's, is returned unchanged. */
 export function coloredLine(json: string): string {
   const line = parsedLine(json);
   if (line === undefined) return json;
@@ -40,7 +40,7 @@ export function coloredLine(json: string): string {
   const head = [
     styleText('gray', timestamp.slice(11, 23)),
     styleText(LEVEL_STYLES[level], level.padEnd(8)),
-    // Line breaks would let a message forge other lines.
+    // Line breaks would let a message forge log lines.
     ...(message === undefined ? [] : [message.replace(/[\r\n]+/g, ' ')]),
     ...fields,
   ].join(' ');

@@ -1,8 +1,8 @@
-/** Log lines that were lost: counted for the metrics, and said on standard error, a line a minute at most. */
+/** Lost log lines: counted for the metrics and reported on standard error, at most once a minute. */
 import { writeSync } from 'node:fs';
 
 export interface LogFailuresOptions {
-  /** Counts for the metrics. */
+  /** Counters of the metrics. */
   readonly counters: { lostLines: number };
   readonly nowMs?: () => number;
   readonly say?: (text: string) => void;
@@ -23,7 +23,7 @@ export class LogFailures {
     this.#say = say;
   }
 
-  /** `lines` could not be written to `target`. */
+  /** Records that `lines` lines could not be written to `target`. */
   report(target: string, lines: number, reason: unknown): void {
     this.#counters.lostLines += lines;
     this.#unsaidLines += lines;
@@ -40,7 +40,7 @@ function sayOnStderr(text: string): void {
   try {
     writeSync(2, text);
   } catch (error) {
-    // Nowhere is left to say it. The count goes on; an error thrown from logging would end the process.
+    // There is nowhere left to report it. The lines are still counted; throwing here would end the process.
     void error;
   }
 }

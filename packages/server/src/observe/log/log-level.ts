@@ -1,4 +1,4 @@
-/** Levels as operators of the service know them, and pino's names for them. */
+/** The levels that operators see, and pino's names for them. */
 
 export type LogLevel = 'DEBUG' | 'INFO' | 'WARNING' | 'ERROR' | 'CRITICAL';
 

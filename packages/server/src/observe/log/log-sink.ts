@@ -1,19 +1,19 @@
 /**
- * Where log lines go: a target (standard output, a file) behind a bounded buffer. Logging never waits for a
- * disk or a pipe, never throws and never ends the process; what cannot be written is counted and said.
+ * A target of log lines (standard output, a file) behind a bounded buffer. Logging never waits for a disk or a pipe,
+ * never throws and never ends the process; lines that cannot be written are counted and reported.
  */
 import type { LogFailures } from './log-failures.ts';
 
 export interface LogTarget {
   readonly name: string;
-  /** Writes whole lines; rejects when it could not. Never called again before it has settled. */
+  /** Writes whole lines; rejects when that fails. Not called again before it has settled. */
   append(text: string): Promise<void>;
   /** Writes whole lines before it returns, for a process that is about to end. */
   appendSync(text: string): void;
   close(): Promise<void>;
 }
 
-/** About 4 MB: what a target may fall behind before lines are dropped. */
+/** About 4 MB. Lines are dropped when a target falls further behind. */
 const MAX_BUFFERED_CHARS = 4 * 1024 * 1024;
 
 export class LogSink {
@@ -21,7 +21,7 @@ export class LogSink {
   readonly #failures: LogFailures;
   #lines: string[] = [];
   #bufferedChars = 0;
-  /** The write under way and all that follow from it; undefined when nothing is to be written. */
+  /** The write in progress and those that follow it; `undefined` when nothing is to be written. */
   #pump: Promise<void> | undefined;
 
   constructor(target: LogTarget, failures: LogFailures) {
@@ -59,8 +59,8 @@ export class LogSink {
   }
 
   async #drain(): Promise<void> {
-    // A little later, so that lines of one go are joined; and lines that come while a write is under way are
-    // joined into the next one.
+    // Deferred, so that lines logged in one turn are written together. Lines logged during a write go into the next
+    // one.
     await Promise.resolve();
     while (this.#lines.length > 0) {
       const { text, count } = this.#take();

@@ -1,4 +1,4 @@
-/** The places that log lines go to. All report a failed write by rejecting and may be written to again. */
+/** The targets of log lines. All reject when a write fails, and can be written to again afterwards. */
 import { appendFileSync, write, writeSync } from 'node:fs';
 import path from 'node:path';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
@@ -8,8 +8,8 @@ const STDOUT_FD = 1;
 const RETRY_MS = 50;
 
 /**
- * Standard output, without `process.stdout`: that one blocks the event loop while the reader of a pipe is slow,
- * and ends the process when the reader has gone.
+ * Standard output, without `process.stdout`, which blocks the event loop while the reader of a pipe is slow and ends
+ * the process when the reader is gone.
  */
 export class StdoutTarget implements LogTarget {
   readonly name = 'standard output';
@@ -24,13 +24,13 @@ export class StdoutTarget implements LogTarget {
   }
 
   async close(): Promise<void> {
-    // Standard output is not ours to close.
+    // Standard output stays open: it belongs to whoever started the process.
   }
 }
 
 /**
- * `process.stdout` where PM2's cluster mode has replaced its `write`: descriptor 1 is the daemon's there, and what is
- * written to it does not appear in `pm2 logs`.
+ * `process.stdout` under PM2's cluster mode, which replaces its `write`. Descriptor 1 belongs to the daemon there, and
+ * nothing written to it appears in `pm2 logs`.
  */
 export class ReplacedStdoutTarget implements LogTarget {
   readonly name = 'standard output';
@@ -41,17 +41,17 @@ export class ReplacedStdoutTarget implements LogTarget {
     });
   }
 
-  /** Not written when it returns: a later `write` calls back when it is. */
+  /** Not yet written when this returns; the callback of a later `write` tells when it is. */
   appendSync(text: string): void {
     process.stdout.write(text);
   }
 
   async close(): Promise<void> {
-    // Standard output is not ours to close.
+    // Standard output stays open: it belongs to whoever started the process.
   }
 }
 
-/** Bytes written; 0 after a while when the reader of a non-blocking pipe takes none now. */
+/** Resolves with the bytes written; with 0, after a pause, when a non-blocking pipe is full. */
 function writeSome(bytes: Buffer): Promise<number> {
   return new Promise((resolve, reject) => {
     write(STDOUT_FD, bytes, (error, written) => {
@@ -63,9 +63,9 @@ function writeSome(bytes: Buffer): Promise<number> {
 }
 
 export interface FileTargetOptions {
-  /** Absolute. Its folder is made when it is missing. */
+  /** Absolute path. A missing folder is created. */
   readonly file: string;
-  /** undefined: append for ever. `backups` older files are kept as `file.1`, `file.2` … */
+  /** `undefined` when the file is not rotated. `backups` older files are kept as `file.1`, `file.2` … */
   readonly rotation: { readonly maxBytes: number; readonly backups: number } | undefined;
 }
 
@@ -108,8 +108,8 @@ export class FileTarget implements LogTarget {
       path: path.dirname(file),
       ...(rotation && { size: `${rotation.maxBytes}B`, rotate: rotation.backups }),
     });
-    // A stream is done with its first error; the next append opens another one, so that logging resumes by
-    // itself when the disk has room again. The error itself rejects the append under way.
+    // A stream is unusable after its first error; the next append opens another one, so that logging resumes when the
+    // disk has room again. The error also rejects the append in progress.
     stream.on('error', () => {
       if (this.#stream === stream) this.#stream = undefined;
     });

@@ -190,7 +190,7 @@ describe('the file', () => {
   });
 
   test('that cannot be written is counted and said once a minute, and logging goes on', async () => {
-    // A folder in the file's place fails for every user, root included.
+    // A folder at the file's path makes writing fail for every user, including root.
     const file = path.join(folder, 'service.log');
     mkdirSync(file);
     const { log, close } = open({ file });

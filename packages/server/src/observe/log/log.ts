@@ -1,9 +1,9 @@
 /**
- * The log: one line of JSON per event, levels named as operators of the service know them, credentials masked.
- * Lines go to standard output (as JSON or coloured) and to a file that is rotated by size.
+ * The log: one line of JSON per event, with masked credentials. Lines go to standard output (as JSON or coloured) and
+ * to a file that is rotated by size.
  *
- * Everybody logs through the pino logger: `log.info({ connectionId }, 'stream opened')`. The keys `url`,
- * `headers`, `req` and `err` are redacted; put URLs and headers under these keys and nowhere else.
+ * All code logs through the pino logger: `log.info({ connectionId }, 'stream opened')`. The keys `url`, `headers`,
+ * `req` and `err` are redacted; put URLs and headers under these keys and nowhere else.
  */
 import { type Logger, pino, stdSerializers } from 'pino';
 import { coloredLine } from './colored-line.ts';
@@ -17,32 +17,32 @@ export type Log = Logger;
 
 export interface LogOptions {
   readonly level: LogLevel;
-  /** How standard output looks; the file is always JSON. */
+  /** Format of standard output; the file is always JSON. */
   readonly format: 'json' | 'colored';
-  /** Absolute path; undefined: standard output only. */
+  /** Absolute path; `undefined` when lines go to standard output only. */
   readonly file: string | undefined;
   readonly isRotated: boolean;
   readonly maxBytes: number;
   readonly backups: number;
   readonly service: string;
   readonly environment: string;
-  /** Where several processes log: which one this is, on each line. */
+  /** Number of this process where several write the same log; added to each line. */
   readonly worker?: number;
-  /** Counts for the metrics. */
+  /** Counters of the metrics. */
   readonly counters: { lostLines: number };
-  /** In place of standard output. */
+  /** Replaces standard output. */
   readonly output?: LogTarget;
-  /** In place of standard error, for tests. */
+  /** Replaces standard error in tests. */
   readonly sayFailure?: (text: string) => void;
 }
 
 export interface OpenLog {
   readonly log: Log;
-  /** Writes a line of another process's log, which ends in a line break, as if it were this one's. */
+  /** Writes a line of another process's log, with its line break, as if this process had logged it. */
   readonly writeLine: (line: string) => void;
-  /** Writes what is buffered before it returns, for a process that is about to end. */
+  /** Writes the buffered lines before it returns, for a process that is about to end. */
   readonly flushSync: () => void;
-  /** Writes what is buffered, then closes the file. Later lines go to standard output only. */
+  /** Writes the buffered lines, then closes the file. Later lines go to standard output only. */
   readonly close: () => Promise<void>;
 }
 
@@ -115,7 +115,7 @@ function redactHeadersField(headers: unknown): unknown {
     : headers;
 }
 
-/** Of a request, whatever its class: what identifies it. */
+/** The fields that identify a request of any class. */
 function requestFields(request: unknown): unknown {
   if (typeof request !== 'object' || request === null) return request;
   const { id, method, url, ip } = request as Record<'id' | 'method' | 'url' | 'ip', unknown>;
@@ -125,6 +125,6 @@ function requestFields(request: unknown): unknown {
 function errorFields(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const fields = stdSerializers.err(error);
-  // Library errors quote the URL that failed, Redis passwords and tickets included.
+  // Errors of libraries quote the URL that failed, including Redis passwords and tickets.
   return { ...fields, message: redactUrl(fields.message), stack: redactUrl(fields.stack) };
 }

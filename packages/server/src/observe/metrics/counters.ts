@@ -1,15 +1,15 @@
 /**
- * What the stages count, as plain numbers: `streams.opened++` is all that a message pays for being observed.
- * Each stage is handed its own part and is the only one that writes it; `metrics.ts` reads them when scraped.
+ * The counters of all stages, as plain numbers: `streams.opened++` is the whole cost of observing a message. Each stage
+ * gets its own part and is the only one that writes it; `metrics.ts` reads all of them when scraped.
  *
- * Fields that end a life at 0 (`live`, `queueBytes` …) are gauges: whoever raises them lowers them.
+ * Some fields (`live`, `outboxBytes` …) are gauges: the code that raises one also lowers it.
  */
 import { GAP_REASONS, type GapReason } from '@message-push/protocol';
 import { ERROR_KINDS, type ErrorCode } from '../../core/errors.ts';
 import { STREAM_ENDS, type StreamEnd } from '../../core/stream-ends.ts';
 import { Histogram, LatencyHistogram } from './histogram.ts';
 
-/** Why a stream is turned away before it is opened. */
+/** Reasons for refusing a stream before it is opened. */
 export const STREAM_REFUSALS = [
   'too_many_connections',
   'too_many_connections_of_user',
@@ -22,7 +22,7 @@ export const STREAM_REFUSALS = [
 ] as const satisfies readonly StreamEnd[];
 export type StreamRefusal = (typeof STREAM_REFUSALS)[number];
 
-/** Why a session catches up: it came with a position, its peer reads too slowly, or the bus left a hole. */
+/** Causes of catching up: the client sent a position, it reads too slowly, or a notification on the bus was lost. */
 export const CATCH_UP_CAUSES = ['resume', 'slow', 'hole'] as const;
 export type CatchUpCause = (typeof CATCH_UP_CAUSES)[number];
 
@@ -36,12 +36,12 @@ function zeros<K extends string>(keys: readonly K[]): Record<K, number> {
   return Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
 }
 
-/** Streams, their sessions and what is written to them. */
+/** Counters of streams, their sessions and the bytes written to them. */
 export class StreamCounters {
-  /** Gauges: open streams by state, their unsent bytes, and channels with at least one stream. */
+  // Gauges: open streams by state, the limit on them, their unsent bytes, and channels with at least one stream.
   live = 0;
   catchingUp = 0;
-  /** Open streams that are allowed. */
+  /** Largest number of open streams. */
   limit = 0;
   outboxBytes = 0;
   channelsJoined = 0;
@@ -49,24 +49,24 @@ export class StreamCounters {
   opened = 0;
   readonly closed: Record<StreamEnd, number> = zeros(Object.keys(STREAM_ENDS) as StreamEnd[]);
   readonly refused: Record<StreamRefusal, number> = zeros(STREAM_REFUSALS);
-  /** Refused with a status, by the code of the error: who asks is not allowed to, or it is a fault of ours. */
+  /** Requests for a stream that were refused with an HTTP status, by the code of the error. */
   readonly errors: Record<ErrorCode, number> = zeros(Object.keys(ERROR_KINDS) as ErrorCode[]);
 
-  /** Publications written to a stream, summed over streams, and their bytes on the wire. */
+  /** Publications written to streams, counted once per stream, and their bytes on the wire. */
   deliveries = 0;
   deliveryBytes = 0;
-  /** Gap events by the reason of the channel that they name. */
+  /** Gap events by the reason given for the channel. */
   readonly gaps: Record<GapReason, number> = zeros(GAP_REASONS);
-  /** Publications that a gap passed over, where their number is known. */
+  /** Publications that gaps skipped, as far as their number is known. */
   missedPublications = 0;
 
-  /** Live sessions that were set to catching up because of unsent bytes. */
+  /** Live sessions that began to catch up because of unsent bytes. */
   slowSessions = 0;
   readonly catchUps: Record<CatchUpCause, number> = zeros(CATCH_UP_CAUSES);
   catchUpPublications = 0;
   catchUpPages = 0;
 
-  /** From the moment that a publish was accepted to the write to the socket, in seconds. */
+  /** Time from accepting a publish to the write to the socket, in seconds. */
   readonly deliveryLatency = new LatencyHistogram();
 }
 
@@ -76,18 +76,17 @@ export class PublishCounters {
 }
 
 export class EngineCounters {
-  /** Gauges. */
-  /** The engine's figures at the last scrape, by their names in its health. Each engine has its own. */
+  /** Gauges of the engine at the last scrape, by their names in its health. Each engine has its own set. */
   details: Readonly<Record<string, unknown>> = {};
 
   readonly trimmed: Record<TrimCause, number> = zeros(TRIM_CAUSES);
-  /** From handing a batch to the store until it is durable, in seconds. */
+  /** Time from handing a batch to the store until it is durable, in seconds. */
   readonly commitLatency = new LatencyHistogram();
-  /** Publishes that one commit carried. */
+  /** Number of publishes in one commit. */
   readonly commitBatchSize = new Histogram([1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000]);
 }
 
-/** Requests of one method and route. A handler keeps its own and records by a number. */
+/** Counters for one method and route. A handler keeps its own, so that recording needs no lookup. */
 export class RouteCounters {
   readonly method: string;
   readonly route: string;
@@ -109,8 +108,8 @@ export class HttpCounters {
   readonly #routes = new Map<string, RouteCounters>();
 
   /**
-   * `route` is the pattern (`/sse/user/{user_id}`), never the path: every other path would be a time series of
-   * its own. Ask once per route, or per request where that is not on the way of a message.
+   * `route` is the pattern (`/sse/user/{user_id}`), never the path: each path would become a time series of its own.
+   * Keep the result, except where a lookup per request does not matter.
    */
   route(method: string, route: string): RouteCounters {
     const key = `${method} ${route}`;
@@ -129,9 +128,9 @@ export class HttpCounters {
 
 export class ServiceCounters {
   isDraining = false;
-  /** Gauge: nodes that are alive, as this one sees them. */
+  /** Gauge: live nodes, as this node sees them. */
   liveNodes = 1;
-  /** undefined: no TLS. */
+  /** `undefined` without TLS. */
   certificateExpiresAtMs: number | undefined;
 }
 

@@ -1,8 +1,8 @@
-/** How late the event loop comes to what is due: the first sign of a process that has too much to do. */
+/** Delay of the event loop in running what is due: the first sign of an overloaded process. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Sample } from './scraped-metric.ts';
 
-/** Between two looks; Node's figures contain it. */
+/** Sampling interval. Node's figures include it. */
 const RESOLUTION_MS = 10;
 const QUANTILES = [0.5, 0.99, 1] as const;
 const SECOND_NS = 1e9;
@@ -16,13 +16,13 @@ export class EventLoopDelay {
     this.#monitor.enable();
   }
 
-  /** Quantiles since the last scrape, sum and count since the start. */
+  /** Returns quantiles since the last scrape, and sum and count since the start. */
   samples(name: string): Sample[] {
     const monitor = this.#monitor;
     const count = monitor.count;
     const samples: Sample[] = QUANTILES.map((quantile) => ({
       labels: { quantile },
-      // Of no looks no quantile is known.
+      // Without samples, the quantiles are unknown.
       value:
         count === 0
           ? Number.NaN

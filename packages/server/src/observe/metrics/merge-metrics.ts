@@ -1,14 +1,14 @@
-/** The metrics of several processes as one scrape: each family once, each process's samples told apart by a label. */
+/** Merges the metrics of several processes into one scrape: each family once, with a label for the process. */
 
 export interface MetricsPart {
-  /** In Prometheus' text format, as prom-client writes it: a family's comments, then its samples. */
+  /** Prometheus' text format as prom-client writes it: the comments of a family, then its samples. */
   readonly text: string;
-  /** The label `worker` of all samples; undefined: they stay as they are. */
+  /** Value of the label `worker` for all samples; `undefined` when they get no label. */
   readonly worker?: number;
 }
 
 interface Family {
-  /** The `HELP` and `TYPE` lines of the first part that has it: [spec] each may come once. */
+  /** The `HELP` and `TYPE` lines, from the first part that has the family. [spec] Each may appear only once. */
   readonly comments: Map<string, string>;
   readonly samples: string[];
 }
@@ -37,7 +37,7 @@ export function mergeMetrics(parts: readonly MetricsPart[]): string {
       }
     }
   }
-  // [spec] All lines of a family stand together.
+  // [spec] All lines of a family must be adjacent.
   return [...families.values()]
     .flatMap(({ comments, samples }) => [...comments.values(), ...samples])
     .map((line) => `${line}\n`)
@@ -45,7 +45,7 @@ export function mergeMetrics(parts: readonly MetricsPart[]): string {
 }
 
 function labelled(sample: string, worker: number): string {
-  // A metric's name holds neither; the value of a label may hold both.
+  // The name of a metric contains neither character; the value of a label may contain both.
   const nameEnd = sample.search(/[{ ]/);
   const name = sample.slice(0, nameEnd);
   const label = `worker="${worker}"`;

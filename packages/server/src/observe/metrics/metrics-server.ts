@@ -1,4 +1,4 @@
-/** The metrics on a port of their own, so that the public port need not show them. */
+/** Serves the metrics on a separate port, so that the public port need not expose them. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Metrics } from './metrics.ts';
@@ -6,7 +6,7 @@ import type { Metrics } from './metrics.ts';
 const PATHS: ReadonlySet<string> = new Set(['/sse/metrics', '/metrics']);
 
 export interface MetricsServer {
-  /** The one that was opened, also when any free one was asked for; undefined while it is waited for. */
+  /** The port that was opened, also when any free one was requested; `undefined` while waiting for a taken port. */
   readonly port: number | undefined;
   close(): Promise<void>;
 }
@@ -15,11 +15,11 @@ export interface MetricsServerOptions {
   readonly metrics: Pick<Metrics, 'text' | 'contentType'>;
   readonly host: string;
   readonly port: number;
-  /** A scrape that failed; it was answered with 500. */
+  /** Called for each scrape that failed and was answered with 500. */
   readonly onError: (error: unknown) => void;
   /**
-   * Called with what is wrong when the port is taken, which then is tried again until it is free, while the service
-   * runs. Without it a taken port is an error.
+   * Called when the port is taken. The service then runs without it and retries until the port is free. Without this
+   * option, a taken port is an error.
    */
   readonly onWaiting?: (error: Error) => void;
 }
@@ -40,7 +40,7 @@ export async function openMetricsServer(options: MetricsServerOptions): Promise<
     new Promise((resolve, reject) => {
       const onListenError = (error: NodeJS.ErrnoException): void => reject(listenError(error, host, port));
       server.once('error', onListenError);
-      // In a process of node:cluster a port is shared unless it is said otherwise, and a scrape would hit any of them.
+      // Processes of node:cluster share a port by default, and a scrape would reach any one of them.
       server.listen({ port, host, exclusive: true }, () => {
         server.removeListener('error', onListenError);
         server.on('error', onError);
@@ -67,7 +67,7 @@ export async function openMetricsServer(options: MetricsServerOptions): Promise<
       new Promise((resolve) => {
         clearTimeout(retryTimer);
         server.close(() => resolve());
-        // Scrapers keep their connections open; a scrape under way is not worth waiting for.
+        // Scrapers keep their connections open, and a scrape in progress is not worth waiting for.
         server.closeAllConnections();
       }),
   };

@@ -8,7 +8,7 @@ beforeEach(() => {
 });
 afterEach(() => metrics.close());
 
-/** Something in every metric, with labels that need escaping. */
+/** Metrics with a value in each, and with labels that need escaping. */
 function count(): void {
   const { streams, publish, engine, http, service } = metrics;
   streams.live = 3;

@@ -1,4 +1,4 @@
-/** What the primary process counts itself: its workers, its log and what Node.js says of it, as worker 0. */
+/** The metrics of the primary process, labelled as worker 0: its workers, its log and Node.js' own metrics. */
 import { Registry } from 'prom-client';
 import { LogCounters } from './counters.ts';
 import { collectProcessMetrics, METRICS_PREFIX } from './process-metrics.ts';
@@ -14,7 +14,7 @@ export interface WorkerState {
 export interface PrimaryMetrics {
   readonly log: LogCounters;
   readonly contentType: string;
-  /** In Prometheus' text format. */
+  /** The metrics in Prometheus' text format. */
   text(): Promise<string>;
 }
 
@@ -31,7 +31,7 @@ export function createPrimaryMetrics(workers: () => readonly WorkerState[]): Pri
   });
   registerScraped(registry, {
     name: `${METRICS_PREFIX}worker_restarts_total`,
-    help: 'Times that the worker was started again after it ended.',
+    help: 'Restarts of the worker.',
     type: 'counter',
     read: () => workers().map(({ index, restarts }) => ({ value: restarts, labels: { worker: index } })),
   });

@@ -1,12 +1,12 @@
-/** What Node.js and the system say of a process, as prom-client collects it. */
+/** The metrics of Node.js and the operating system for a process, as prom-client collects them. */
 import { collectDefaultMetrics, type Registry } from 'prom-client';
 
-/** Of the names of our own metrics. */
+/** Prefix of the service's own metrics. */
 export const METRICS_PREFIX = 'message_push_';
 
 /**
- * prom-client's own that are left out: two names against the conventions (a gauge that ends in `_total`), and
- * all of them walk every open socket at each scrape.
+ * Metrics of prom-client that are left out: all of them walk every open socket at each scrape, and half have names
+ * against the conventions (a gauge that ends in `_total`).
  */
 const LEFT_OUT = ['handles', 'requests', 'resources'].flatMap((kind) => [
   `nodejs_active_${kind}`,

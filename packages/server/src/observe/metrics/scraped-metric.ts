@@ -1,7 +1,6 @@
 /**
- * A metric whose values are read when it is scraped, in the shape that prom-client's registry prints. The
- * library's own counters are kept by it, labels hashed on each increment; here the numbers stay where they are
- * counted.
+ * A metric whose values are read when it is scraped, in the form that prom-client's registry prints. The library's own
+ * counters would hash their labels on each increment; here the numbers stay where they are counted.
  */
 import type { Metric, Registry } from 'prom-client';
 import type { Histogram } from './histogram.ts';
@@ -11,7 +10,7 @@ type Labels = Readonly<Record<string, string | number>>;
 export interface Sample {
   readonly value: number;
   readonly labels?: Labels;
-  /** Where it differs from the metric's: `…_bucket`, `…_sum`, `…_count`. */
+  /** Set when it differs from the metric's name: `…_bucket`, `…_sum`, `…_count`. */
   readonly metricName?: string;
 }
 
@@ -23,7 +22,7 @@ export interface ScrapedMetric {
 }
 
 export function registerScraped(registry: Registry, { name, help, type, read }: ScrapedMetric): void {
-  // What the registry calls: get() at a scrape, reset() from resetMetrics(). Its type asks for its own classes.
+  // The registry calls get() at a scrape and reset() in resetMetrics(). Its type admits only its own classes.
   const metric = {
     name,
     help,
@@ -37,12 +36,12 @@ export function registerScraped(registry: Registry, { name, help, type, read }: 
   registry.registerMetric(metric as unknown as Metric);
 }
 
-/** One sample per key, labelled with it. */
+/** Makes one sample per key, with the key as the value of `label`. */
 export function samplesOf(label: string, counts: Readonly<Record<string, number>>): Sample[] {
   return Object.entries(counts).map(([key, value]) => ({ value, labels: { [label]: key } }));
 }
 
-/** Cumulative buckets, sum and count, as Prometheus wants them. */
+/** Makes the cumulative buckets, the sum and the count that Prometheus expects. */
 export function histogramSamples(name: string, histogram: Histogram, labels: Labels = {}): Sample[] {
   const samples: Sample[] = [];
   let count = 0;

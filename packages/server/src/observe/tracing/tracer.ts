@@ -1,24 +1,27 @@
 /**
- * The tracing port: what the stages on a message's way tell of it. Nobody holds one while tracing is off, so that
- * a message pays one check. `otlp-tracer.ts` is what stands behind it.
+ * The tracing port: the stages that a message passes report to it. No stage holds a tracer while tracing is off, so
+ * that a message costs one check. `otlp-tracer.ts` implements the port.
  */
 import type { AckLevel, Draft, Message, Receipt } from '../../core/message.ts';
 import type { TraceFields } from './trace-context.ts';
 
 export interface Tracer {
-  /** A publish has come in; `caller`: what its head says. */
+  /** Begins the trace of a publish request. `caller` holds the trace fields of its headers. */
   startPublish(kind: string, caller: TraceFields | undefined): PublishTrace;
-  /** A publication reaches this node's streams; undefined unless its trace is recorded. */
+  /** Begins the delivery of a publication to the streams of this node; `undefined` unless its trace is recorded. */
   startDelivery(message: Message): DeliveryTrace | undefined;
 }
 
 export interface PublishTrace {
-  /** What the message carries on; `own`: what its publisher wrote in its metadata. Called before `startStore`. */
+  /**
+   * Returns the trace fields that the message will carry. `own` is the metadata that its publisher wrote. Called before
+   * `startStore`.
+   */
   carry(
     own: { readonly traceparent?: unknown; readonly tracestate?: unknown } | undefined,
   ): TraceFields | undefined;
   startStore(draft: Draft): StoreTrace | undefined;
-  /** `messages`: how many the request held. `error`: why it was refused. */
+  /** `messages` is the number of messages in the request, `error` the reason for a refusal. */
   end(messages: number, error?: unknown): void;
 }
 
@@ -27,11 +30,11 @@ export interface StoreTrace {
   failed(error: unknown): void;
 }
 
-/** One for all streams of this node that are live and get the publication. */
+/** The delivery of one publication to all live streams of this node. */
 export interface DeliveryTrace {
   handedTo(): void;
-  /** A stream's bytes, this message among them, are with its socket. */
+  /** The message has been written to the socket of a stream. */
   written(): void;
-  /** It has been handed to all. */
+  /** The publication has been handed to every stream. */
   handedOut(): void;
 }
