@@ -154,9 +154,9 @@ it('a key that everybody may read is warned of in production', async () => {
   const production = { ENVIRONMENT: 'production', ALLOW_ANONYMOUS: 'true' };
   chmodSync(files.key, 0o644);
   server = await TestServer.start({ env: { ...tlsEnv(files), ...production } });
-  expect(server.output).toContain('can be read by every user');
+  expect(server.output).toContain('is readable by every user');
   await server.stop();
   chmodSync(files.key, 0o640);
   await server.start();
-  expect(server.output).not.toContain('can be read by every user');
+  expect(server.output).not.toContain('is readable by every user');
 });

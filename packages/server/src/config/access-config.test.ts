@@ -16,7 +16,7 @@ type Env = Record<string, string>;
 const SECRET = 'n4xkQ0sC2m7Vt9LpZb3Hy6Rw1Jd8Fg5A';
 const PEM = '-----BEGIN PUBLIC KEY-----\\nMFkw\\n-----END PUBLIC KEY-----';
 
-/** The values of variables before any rule between them is asked. */
+/** The values of variables before any rule between them is checked. */
 function valuesOf(env: Env): Values {
   const environment = { ENVIRONMENT: 'development', ...env }.ENVIRONMENT as Environment;
   return Object.fromEntries(
@@ -121,8 +121,8 @@ describe('what contradicts itself', () => {
   });
 
   test('is a JWT that two keys verify', () => {
-    expectFinding({ ...USERS, JWT_JWKS_URL: 'https://a/jwks' }, 'JWT_JWKS_URL', /beside JWT_SECRET/);
-    expectFinding({ ...USERS, JWT_PUBLIC_KEY: 'a.pem' }, 'JWT_PUBLIC_KEY', /beside JWT_SECRET/);
+    expectFinding({ ...USERS, JWT_JWKS_URL: 'https://a/jwks' }, 'JWT_JWKS_URL', /together with JWT_SECRET/);
+    expectFinding({ ...USERS, JWT_PUBLIC_KEY: 'a.pem' }, 'JWT_PUBLIC_KEY', /together with JWT_SECRET/);
   });
 
   test.each<[string, Env, string]>([
@@ -179,7 +179,7 @@ describe('production does not start', () => {
   test("but with the guide's key alone it does, and says what is open", () => {
     expect(findingsOf({ ...PRODUCTION, ...KEYS })).toEqual([]);
     expect(warningsOf({ ...PRODUCTION, ...KEYS })).toEqual([
-      'anybody may open streams, of any user and channel, while ENABLE_AUTH=false',
+      'anybody may open streams of any user and channel while ENABLE_AUTH=false',
     ]);
   });
 
@@ -205,7 +205,7 @@ describe('a warning', () => {
       MESSAGE_QUEUE_TYPE: 'redis',
     };
     expect(warningsOf(redis)).toEqual([
-      'without TICKET_SECRET a ticket is good only at the node that made it',
+      'without TICKET_SECRET a ticket is valid only on the node that made it',
     ]);
     expect(warningsOf({ ...redis, TICKET_SECRET: SECRET })).toEqual([]);
   });

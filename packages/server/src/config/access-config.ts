@@ -1,35 +1,35 @@
-/** Who is asked for credentials, by which, and how often each may come: from the variables that say it. */
+/** The typed configuration of authentication and rate limits. */
 import path from 'node:path';
 import { isSymmetric, type JwtAlgorithm } from './settings/kinds/access-settings.ts';
 import type { Values } from './settings/schema.ts';
 
 export interface AccessConfig {
-  /** undefined: publishers and operators are not asked for a key. */
+  /** `undefined` when publishers and operators need no key. */
   readonly keys: KeysConfig | undefined;
-  /** undefined: streams are not asked for a credential. */
+  /** `undefined` when streams need no credential. */
   readonly users: UsersConfig | undefined;
   readonly tickets: {
-    /** undefined: each process makes its own. */
+    /** `undefined` when each process makes its own. */
     readonly secret: string | undefined;
     readonly ttlMs: number;
     readonly maxTtlMs: number;
   };
-  /** For how long a revocation can matter. */
+  /** Time for which a revocation must be kept. */
   readonly revocationKeepMs: number;
-  /** undefined: no limits. */
+  /** `undefined` without rate limits. */
   readonly rateLimits: RateLimitsConfig | undefined;
 }
 
 export interface KeysConfig {
   readonly apiKey: string | undefined;
-  /** JSON. */
+  /** The JSON of API_KEYS. */
   readonly list: string | undefined;
-  /** Absolute. */
+  /** Absolute path. */
   readonly file: string | undefined;
 }
 
 export interface UsersConfig {
-  /** undefined: users come with tickets only. */
+  /** `undefined` when users have tickets only. */
   readonly jwt: JwtConfig | undefined;
   readonly cookieName: string | undefined;
   readonly webhook: WebhookConfig | undefined;
@@ -39,7 +39,7 @@ export interface JwtConfig {
   readonly source:
     | { readonly kind: 'secret'; readonly secret: string }
     | { readonly kind: 'publicKey'; readonly pem: string }
-    /** Absolute. */
+    /** `path` is absolute. */
     | { readonly kind: 'publicKeyFile'; readonly path: string }
     | { readonly kind: 'jwks'; readonly url: string };
   readonly algorithms: readonly JwtAlgorithm[];
@@ -53,7 +53,7 @@ export interface WebhookConfig {
   readonly url: string;
   readonly secret: string | undefined;
   readonly timeoutMs: number;
-  /** 0: answers are not kept. */
+  /** 0 disables the cache. */
   readonly cacheMs: number;
 }
 
@@ -66,7 +66,7 @@ export interface RateLimitsConfig {
 
 const SECOND_MS = 1000;
 
-/** Of values that have passed the checks. */
+/** `values` have passed the checks. */
 export function toAccessConfig(values: Values, rootDir: string): AccessConfig {
   const ttlMs = values.TICKET_TTL * SECOND_MS;
   const maxTtlMs = values.TICKET_MAX_TTL * SECOND_MS;
@@ -99,7 +99,7 @@ export function toAccessConfig(values: Values, rootDir: string): AccessConfig {
   };
 }
 
-/** Those that count: of JWT_ALGORITHM, or where it is not set those of the key. */
+/** Returns the algorithms of JWT_ALGORITHM or, if it is not set, the default for the kind of key. */
 export function jwtAlgorithms(values: Values): readonly [JwtAlgorithm, ...JwtAlgorithm[]] {
   const [first, ...others] = values.JWT_ALGORITHM ?? [];
   if (first !== undefined) return [first, ...others];
@@ -130,7 +130,7 @@ function jwtSource(values: Values, rootDir: string): JwtConfig['source'] | undef
     : { kind: 'publicKey', pem: secret.replaceAll('\\n', '\n') };
 }
 
-/** A public key is no secret to make another from. */
+/** JWT_SECRET is the fallback, unless it holds a public key, from which no secret can be derived. */
 function ticketSecret(values: Values): string | undefined {
   if (values.TICKET_SECRET !== undefined) return values.TICKET_SECRET;
   return isSymmetric(jwtAlgorithms(values)[0]) ? values.JWT_SECRET : undefined;

@@ -1,11 +1,11 @@
-/** What `--check-config` prints: the configuration as it counts, or everything that is wrong with it. */
+/** The output of `--check-config`: the effective configuration, or everything that is wrong with it. */
 import { ConfigError } from './config-error.ts';
 import { type ConfigInput, type EffectiveSetting, loadConfig } from './load-config.ts';
 import { GROUPS, type Variable } from './settings/schema.ts';
 
 export interface ConfigReport {
   readonly isValid: boolean;
-  /** Lines for a person, without secrets. */
+  /** Lines to print, without secrets. */
   readonly text: string;
 }
 

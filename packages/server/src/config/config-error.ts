@@ -1,13 +1,13 @@
-/** All that is wrong with a configuration, in one error: an operator corrects it in one go. */
+/** Everything that is wrong with a configuration, in one error, so that an operator can correct it in one go. */
 
 export type Source = 'default' | 'file' | 'environment';
 
 export interface ConfigProblem {
   readonly variable: string;
-  /** As it was set, secrets masked; undefined when it was not set at all. */
+  /** The configured value, with secrets masked; `undefined` when the variable is not set. */
   readonly value: string | undefined;
   readonly source: Source;
-  /** What is wrong and what is allowed, as a sentence without subject: "must be …". */
+  /** What is wrong and what is allowed, as a sentence without its subject: "must be …". */
   readonly problem: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The configuration as the service uses it: grouped by who takes it, units in the names, nothing to interpret.
- * `app.ts` hands each part on; no other code reads variables.
+ * The configuration as the service uses it: grouped by consumer, with units in the names and nothing left to interpret.
+ * `app/` passes each part on; no other code reads variables.
  */
 import path from 'node:path';
 import type { EventMode } from '@message-push/protocol';
@@ -13,11 +13,11 @@ import type { Values } from './settings/schema.ts';
 import type { TlsPaths } from './tls-files.ts';
 
 export interface TracingConfig {
-  /** Where OTLP is posted to. */
+  /** URL of the collector's OTLP endpoint for traces. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly serviceName: string;
-  /** Of publishes that come without a trace, 0 to 1. */
+  /** Share of the publishes without a trace that begin one, 0 to 1. */
   readonly sampleRatio: number;
 }
 
@@ -28,16 +28,16 @@ export interface Config {
     readonly environment: Environment;
     readonly host: string;
     readonly port: number;
-    /** Processes that share the port. */
+    /** Number of processes that share the port. */
     readonly workers: number;
     readonly listenBacklog: number;
     readonly drainMs: number;
     readonly servesDocs: boolean;
   };
   readonly engine: {
-    /** undefined: the embedded engine. */
+    /** `undefined` with the embedded engine. */
     readonly redis: RedisConfig | undefined;
-    /** Of the embedded engine. Absolute. */
+    /** Absolute path of the embedded engine's folder. */
     readonly dataDir: string;
     readonly isGroupCommit: boolean;
     readonly queueMaxBytes: number;
@@ -58,7 +58,7 @@ export interface Config {
     readonly maxBatchMessages: number;
     readonly maxBatchBytes: number;
     readonly maxJsonDepth: number;
-    /** Of publishes that name none. */
+    /** Level of publishes that name none. */
     readonly ackLevel: Values['ACK_LEVEL'];
   };
   readonly streams: {
@@ -68,7 +68,7 @@ export interface Config {
     /** undefined: no limit. */
     readonly maxConnectionsPerAddress: number | undefined;
     readonly maxChannels: number;
-    /** How long sent bytes may stay unread. */
+    /** Time for which a peer may leave sent bytes unread. */
     readonly stallMs: number;
     readonly heartbeatMs: number;
     /** Before jitter. */
@@ -88,19 +88,19 @@ export interface Config {
     readonly trustProxy: TrustProxy;
     readonly maxHeaderBytes: number;
     readonly requestTimeoutMs: number;
-    /** undefined: plain HTTP. */
+    /** `undefined` with plain HTTP. */
     readonly tls: TlsPaths | undefined;
-    /** undefined: browsers are not told to stay with HTTPS. */
+    /** `undefined` when no `Strict-Transport-Security` is sent. */
     readonly hstsSeconds: number | undefined;
   };
   readonly access: AccessConfig;
-  /** undefined: the service registers nowhere. */
+  /** `undefined` when the service does not register at a gateway. */
   readonly gateway:
     | {
         readonly url: string;
-        /** undefined: made of host and port. */
+        /** `undefined` when the URL is derived from host and port. */
         readonly publicUrl: string | undefined;
-        /** undefined: once. */
+        /** `undefined` when the service registers only once. */
         readonly intervalMs: number | undefined;
       }
     | undefined;
@@ -109,13 +109,13 @@ export interface Config {
     readonly host: string;
     readonly port: number;
   };
-  /** undefined: off. */
+  /** `undefined` when tracing is off. */
   readonly tracing: TracingConfig | undefined;
   readonly allowsProfiling: boolean;
   readonly log: {
     readonly level: Values['LOG_LEVEL'];
     readonly format: Values['LOG_FORMAT'];
-    /** Absolute; undefined: standard output only. */
+    /** Absolute path; `undefined` when lines go to standard output only. */
     readonly file: string | undefined;
     readonly isRotated: boolean;
     readonly maxBytes: number;
@@ -217,7 +217,7 @@ function toTracingConfig(values: Values): TracingConfig | undefined {
   if (!values.ENABLE_TRACING) return undefined;
   const base = values.OTEL_EXPORTER_OTLP_ENDPOINT ?? 'http://127.0.0.1:4318';
   return {
-    // [spec] OTLP exporter: the path is added to the endpoint of all signals, and not to that of traces.
+    // [spec] OTLP exporter: the path is appended to the endpoint for all signals, but not to the one for traces.
     url: values.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? `${base.replace(/\/+$/, '')}/v1/traces`,
     headers: values.OTEL_EXPORTER_OTLP_HEADERS ?? {},
     serviceName: values.OTEL_SERVICE_NAME ?? values.SERVICE_NAME,

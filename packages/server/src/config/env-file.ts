@@ -1,7 +1,7 @@
 /**
- * The env file: its text as variables. A name that is none of ours is refused, because a misspelt variable that
- * is passed over is a setting that an operator believes in; process environments hold others' names, so there
- * the same rule would be wrong.
+ * Reads the env file. An unknown name is refused, because an operator would rely on a misspelt variable that is
+ * silently ignored. The process environment also holds variables of other programs, so this rule does not apply to
+ * it.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -12,13 +12,13 @@ import { isVariable, VARIABLES } from './settings/schema.ts';
 
 export interface EnvFile {
   readonly path: string;
-  /** False: there is no such file, and none was asked for by name. */
+  /** False when there is no such file and none was requested by name. */
   readonly exists: boolean;
   readonly variables: Readonly<Record<string, string | undefined>>;
   readonly problems: readonly ConfigProblem[];
 }
 
-/** `named` is the value of CONFIG_FILE: then the file must exist. */
+/** `named` is the value of CONFIG_FILE. The file must exist if it is set. */
 export function readEnvFile(rootDir: string, environment: Environment, named: string | undefined): EnvFile {
   const filePath = path.resolve(rootDir, named ?? path.join('config', `${environment}.env`));
   let text: string;
@@ -59,15 +59,15 @@ function nameProblems(name: string): ConfigProblem[] {
   if (isVariable(name)) return [];
   const near = nearestName(name, VARIABLES);
   const hint = near === undefined ? '' : `; did you mean ${near}?`;
-  // Without its value: what a misspelt name holds may be a secret.
+  // The value is not shown: a misspelt name may hold a secret.
   return [
-    { variable: name, value: undefined, source: 'file', problem: `is no variable of this service${hint}` },
+    { variable: name, value: undefined, source: 'file', problem: `is not a variable of this service${hint}` },
   ];
 }
 
-/** Lines that the parser passes over in silence, such as `SERVICE_PORT 8089`. */
+/** Reports lines that the parser ignores silently, such as `SERVICE_PORT 8089`. */
 function strayLines(text: string): ConfigProblem[] {
-  // A quoted value may span lines; it is one with the line that begins it.
+  // A quoted value may span several lines; they count as one.
   const lines = text.replace(/=[ \t]*(["'`])[\s\S]*?\1/g, '=').split('\n');
   return lines
     .map((line) => line.trim())
@@ -76,11 +76,11 @@ function strayLines(text: string): ConfigProblem[] {
       variable: line.split(/\s/)[0] ?? line,
       value: undefined,
       source: 'file',
-      problem: 'stands on a line that is not NAME=value',
+      problem: 'is on a line that is not NAME=value',
     }));
 }
 
-/** The name that differs least from `name`, when it is near enough to be what was meant. */
+/** Returns the most similar name, if it is similar enough to be what was meant. */
 function nearestName(name: string, names: readonly string[]): string | undefined {
   const wanted = name.toUpperCase();
   let nearest: string | undefined;
@@ -95,7 +95,7 @@ function nearestName(name: string, names: readonly string[]): string | undefined
   return nearest;
 }
 
-/** Levenshtein: insertions, deletions and replacements that turn `a` into `b`. */
+/** Levenshtein distance: the insertions, deletions and replacements that turn `a` into `b`. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {

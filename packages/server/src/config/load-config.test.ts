@@ -120,8 +120,8 @@ describe('sources', () => {
     writeFile('config/development.env', 'MAX_CONECTIONS=5\nSOMETHING_ELSE=1\nCONFIG_FILE=x\n');
     expect(problemsOf({ MAX_CONECTIONS: '5' }).map((p) => [p.variable, p.problem])).toEqual([
       ['CONFIG_FILE', 'belongs in the process environment, not in a file'],
-      ['MAX_CONECTIONS', 'is no variable of this service; did you mean MAX_CONNECTIONS?'],
-      ['SOMETHING_ELSE', 'is no variable of this service'],
+      ['MAX_CONECTIONS', 'is not a variable of this service; did you mean MAX_CONNECTIONS?'],
+      ['SOMETHING_ELSE', 'is not a variable of this service'],
     ]);
   });
 

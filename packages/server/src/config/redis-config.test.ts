@@ -141,7 +141,7 @@ describe('REDIS_URL', () => {
     const env = { REDIS_HOST: 'h', REDIS_DB: '3', REDIS_PASSWORD: 'p', REDIS_TLS: 'false' };
     expect(load({ ...env, REDIS_URL: 'rediss://:q@r:6379/4' }).warnings).toEqual(
       ['REDIS_HOST', 'REDIS_DB', 'REDIS_PASSWORD', 'REDIS_TLS'].map(
-        (variable) => `${variable} is set but has no effect beside REDIS_URL`,
+        (variable) => `${variable} is set but has no effect: REDIS_URL overrides it`,
       ),
     );
     expect(load({ REDIS_HOST: 'r', REDIS_DB: '5', REDIS_URL: 'redis://r/5' }).warnings).toEqual([]);
@@ -176,7 +176,7 @@ describe('what contradicts itself stops the start', () => {
       'a URL beside nodes of a cluster',
       { REDIS_MODE: 'cluster', REDIS_NODES: 'a:1', REDIS_URL: 'redis://r' },
       'REDIS_URL',
-      'must not be set beside REDIS_NODES',
+      'must not be set together with REDIS_NODES',
     ],
     [
       'another database in a cluster',
@@ -304,7 +304,7 @@ describe('warnings', () => {
 
   test('name a host that is not asked', () => {
     expect(load({ ...SENTINEL, REDIS_HOST: 'h' }).warnings).toEqual([
-      'REDIS_HOST is set but has no effect beside REDIS_NODES',
+      'REDIS_HOST is set but has no effect: REDIS_NODES overrides it',
     ]);
   });
 

@@ -1,11 +1,11 @@
-/** What the redis engine connects to, from the variables that say it in several ways. */
+/** The Redis servers to connect to and how, derived from variables that can express it in several ways. */
 import path from 'node:path';
 import type { RedisNode } from './settings/kinds/network-settings.ts';
 import type { Values } from './settings/schema.ts';
 
 export interface RedisConfig {
   readonly mode: Values['REDIS_MODE'];
-  /** The server; with `sentinel` the sentinels, with `cluster` some of its nodes. */
+  /** The server; with `sentinel` the sentinels, with `cluster` some nodes of the cluster. */
   readonly nodes: readonly RedisNode[];
   /** The name by which the sentinels know the master. */
   readonly sentinelMaster: string;
@@ -14,17 +14,17 @@ export interface RedisConfig {
   readonly password?: string;
   readonly sentinelUsername?: string;
   readonly sentinelPassword?: string;
-  /** Absent: no TLS. Paths are absolute. */
+  /** Absent without TLS. Paths are absolute. */
   readonly tls?: {
     readonly ca?: string;
     readonly cert?: string;
     readonly key?: string;
-    /** Whether the server's certificate must be good. */
+    /** The server's certificate must be valid. */
     readonly verify: boolean;
   };
   readonly keyPrefix: string;
   readonly connectTimeoutMs: number;
-  /** For the answer to a command. */
+  /** Time limit for the reply to a command. */
   readonly socketTimeoutMs: number;
   readonly maxConnections: number;
   /** Replicas that must have a message for `ack=replicated`. */
@@ -33,7 +33,7 @@ export interface RedisConfig {
 
 const SECOND_MS = 1000;
 
-/** Of values that have passed the checks; undefined for another engine. */
+/** `values` have passed the checks. Returns `undefined` for another engine. */
 export function toRedisConfig(values: Values, rootDir: string): RedisConfig | undefined {
   if (values.MESSAGE_QUEUE_TYPE !== 'redis') return undefined;
   const url = values.REDIS_URL;
@@ -50,7 +50,7 @@ export function toRedisConfig(values: Values, rootDir: string): RedisConfig | un
     mode: values.REDIS_MODE,
     nodes: values.REDIS_NODES ?? [{ host: server.host, port: server.port }],
     sentinelMaster: values.REDIS_SENTINEL_MASTER,
-    // A cluster has the one; the default of REDIS_DB is that of servers which have several.
+    // A cluster has only database 0; the default of REDIS_DB is meant for servers with several.
     database: values.REDIS_MODE === 'cluster' ? 0 : (url?.database ?? values.REDIS_DB),
     ...present({ username, password }),
     ...(values.REDIS_MODE === 'sentinel' ? present(sentinel) : {}),
@@ -63,7 +63,7 @@ export function toRedisConfig(values: Values, rootDir: string): RedisConfig | un
   };
 }
 
-/** The scheme of REDIS_URL says it, where there is one. */
+/** The scheme of REDIS_URL decides; without a URL, REDIS_TLS does. */
 export function usesTls(values: Values): boolean {
   return values.REDIS_URL?.isTls ?? values.REDIS_TLS;
 }
@@ -81,7 +81,7 @@ function tlsOf(values: Values, rootDir: string): NonNullable<RedisConfig['tls']>
   };
 }
 
-/** Without the fields that are undefined. */
+/** Drops the fields that are `undefined`. */
 function present<F extends string>(fields: Readonly<Record<F, string | undefined>>): { [K in F]?: string } {
   const found = Object.entries(fields).filter(([, value]) => value !== undefined);
   return Object.fromEntries(found) as { [K in F]?: string };

@@ -1,16 +1,16 @@
 /**
- * The certificate and the key that the service shows, read and held against each other: at the start, and again
- * whenever the files have changed. What this returns a TLS server can use.
+ * Reads the certificate and the key of the service and checks that they belong together: at the start, and again
+ * whenever the files change. A TLS server can use what this returns.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 
-/** Absolute. */
+/** Absolute paths. */
 export interface TlsPaths {
   readonly cert: string;
   readonly key: string;
-  /** Authorities of client certificates; undefined: clients are not asked for one. */
+  /** Authorities of client certificates; `undefined` when clients need none. */
   readonly ca: string | undefined;
 }
 
@@ -19,13 +19,13 @@ export interface TlsFiles {
   readonly cert: string;
   readonly key: string;
   readonly ca: string | undefined;
-  /** End of the service's own certificate; those of its authorities are not looked at. */
+  /** Expiry of the service's own certificate; its chain is not checked. */
   readonly expiresAtMs: number;
 }
 
 export type TlsVariable = 'SSL_CERT_PATH' | 'SSL_KEY_PATH' | 'SSL_CA_PATH';
 
-/** A sentence for the operator, and the variable that it is about. */
+/** An error for the operator, with the variable that it concerns. */
 export class TlsFileProblem extends Error {
   readonly variable: TlsVariable;
 
@@ -43,7 +43,7 @@ export function readTlsFiles(paths: TlsPaths): TlsFiles {
   const ca = paths.ca === undefined ? undefined : read('SSL_CA_PATH', paths.ca);
   const own = parseCertificate('SSL_CERT_PATH', paths.cert, cert);
   if (!own.checkPrivateKey(parseKey(paths.key, key))) {
-    const problem = `${paths.key} is not the key of the first certificate in ${paths.cert}; the service's own must come before its chain`;
+    const problem = `${paths.key} is not the key of the first certificate in ${paths.cert}; the service's own certificate must come before its chain`;
     throw new TlsFileProblem('SSL_KEY_PATH', problem);
   }
   if (ca !== undefined && paths.ca !== undefined) parseCertificate('SSL_CA_PATH', paths.ca, ca);
@@ -79,7 +79,7 @@ function parseKey(path: string, pem: string): KeyObject {
   } catch (cause) {
     const isEncrypted = /ENCRYPTED/.test(pem);
     const problem = isEncrypted
-      ? `the key in ${path} is encrypted; the service has no passphrase for it`
+      ? `the key in ${path} is encrypted, and the service has no passphrase for it`
       : `${path} holds no private key in PEM`;
     throw new TlsFileProblem('SSL_KEY_PATH', problem, { cause });
   }

@@ -1,6 +1,6 @@
 /**
- * Rules between the variables of authentication, and what production does not start with. The service must never be
- * open, or closed by a secret that everybody knows, because somebody forgot a line.
+ * Rules between the variables of authentication, and stricter ones for production. A forgotten line must never leave
+ * the service open, or protected only by a secret that everybody knows.
  */
 
 import { jwtAlgorithms } from '../access-config.ts';
@@ -27,11 +27,11 @@ function userProblems(values: Values): Finding[] {
   if (first === undefined) {
     if (values.ENABLE_API_KEY_AUTH) return [];
     const problem =
-      'needs JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL to verify JWTs with, or ENABLE_API_KEY_AUTH=true for back ends that make tickets';
+      'needs JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL to verify JWTs, or ENABLE_API_KEY_AUTH=true for back ends that make tickets';
     return [{ variable: 'ENABLE_AUTH', problem }];
   }
   if (second !== undefined) {
-    const problem = `must not be set beside ${first}: JWTs are verified with one of them`;
+    const problem = `must not be set together with ${first}: JWTs are verified with only one of them`;
     return [{ variable: second, other: first, problem }];
   }
   return algorithmProblems(values, first);
@@ -43,14 +43,14 @@ function algorithmProblems(values: Values, source: (typeof KEY_SOURCES)[number])
   const shown = algorithms.join();
   if (symmetric.length > 0 && symmetric.length < algorithms.length) {
     const problem =
-      'must not mix HS algorithms with others: whoever knows the public key could sign with it as a secret';
+      'must not mix HS algorithms with others: anybody who knows the public key could sign with it as a secret';
     return [{ variable: 'JWT_ALGORITHM', problem }];
   }
   const isSecret = source === 'JWT_SECRET';
   const isPem = isSecret && isPublicPem(values.JWT_SECRET);
   if (symmetric.length > 0 && (!isSecret || isPem)) {
     const what = isPem ? 'JWT_SECRET holds a public key' : `${source} names public keys`;
-    const problem = `must be of the RS, PS, ES or EdDSA kind: ${what}, with which anybody could sign ${shown}`;
+    const problem = `must be an RS, PS, ES or EdDSA algorithm: ${what}, with which anybody could sign ${shown}`;
     return [{ variable: 'JWT_ALGORITHM', other: source, problem }];
   }
   if (symmetric.length === 0 && isSecret && !isPem) {
@@ -73,7 +73,7 @@ function keyProblems({ API_KEY: key, API_KEYS: keys, API_KEYS_FILE: file }: Valu
 const MIN_SECRET_BYTES = 32;
 const MIN_API_KEY_BYTES = 16;
 
-/** Of secrets that are used. */
+/** Checks the secrets that are in use. */
 function secretProblems(values: Values): Finding[] {
   const { ENABLE_AUTH: users, ENABLE_API_KEY_AUTH: keys, MESSAGE_QUEUE_TYPE: engine } = values;
   const isRedis = engine === 'redis';
@@ -92,12 +92,12 @@ function secretProblems(values: Values): Finding[] {
     if (value === undefined) return [];
     if (isPlaceholder(value)) {
       const problem =
-        'is an example and no secret; production needs one of its own, such as `openssl rand -base64 32` makes';
+        'is an example value, not a secret; generate one for production, such as with `openssl rand -base64 32`';
       return [{ variable, problem }];
     }
     if (Buffer.byteLength(value) >= minBytes) return [];
-    // [spec] RFC 7518, 3.2: a key of at least the size of the hash.
-    const problem = `must have at least ${minBytes} bytes in production, such as \`openssl rand -base64 32\` makes`;
+    // [spec] RFC 7518, 3.2: the key must have at least the size of the hash.
+    const problem = `must have at least ${minBytes} bytes in production; generate one with \`openssl rand -base64 32\``;
     return [{ variable, problem }];
   });
 }
@@ -105,11 +105,11 @@ function secretProblems(values: Values): Finding[] {
 function opennessProblems(values: Values): Finding[] {
   if (values.ENABLE_API_KEY_AUTH || values.ALLOW_ANONYMOUS) return [];
   const who = values.ENABLE_AUTH ? 'anybody could publish' : 'anybody could publish and read every stream';
-  const problem = `must be true in production, or ${who}; set it with API_KEY, or say that this is meant by ALLOW_ANONYMOUS=true`;
+  const problem = `must be true in production, or ${who}; set it together with API_KEY, or set ALLOW_ANONYMOUS=true if this is intended`;
   return [{ variable: 'ENABLE_API_KEY_AUTH', problem }];
 }
 
-/** Also where `ALLOW_ANONYMOUS=true` means the rest. */
+/** Applies even with `ALLOW_ANONYMOUS=true`. */
 function profilingProblems(values: Values): Finding[] {
   if (!values.PROFILING || values.ENABLE_API_KEY_AUTH) return [];
   const problem =
@@ -117,28 +117,30 @@ function profilingProblems(values: Values): Finding[] {
   return [{ variable: 'PROFILING', other: 'ENABLE_API_KEY_AUTH', problem }];
 }
 
-/** What starts, and is perhaps not what was meant. */
+/** Configurations that start but may not be what was intended. */
 export function accessWarnings(values: Values): string[] {
   const warnings: string[] = [];
   const { ENABLE_AUTH: users, ENABLE_API_KEY_AUTH: keys } = values;
   if (values.ENVIRONMENT === 'production' && keys && !users) {
-    warnings.push('anybody may open streams, of any user and channel, while ENABLE_AUTH=false');
+    warnings.push('anybody may open streams of any user and channel while ENABLE_AUTH=false');
   }
   if (!users) return warnings;
   const { TICKET_SECRET: ticketSecret, JWT_SECRET: jwtSecret } = values;
   if (values.MESSAGE_QUEUE_TYPE === 'redis' && ticketSecret === undefined && !hasOwnSecret(jwtSecret)) {
-    warnings.push('without TICKET_SECRET a ticket is good only at the node that made it');
+    warnings.push('without TICKET_SECRET a ticket is valid only on the node that made it');
   }
   if (jwtSecret !== undefined && values.ENVIRONMENT !== 'production' && isPlaceholder(jwtSecret)) {
-    warnings.push('JWT_SECRET is an example; anybody can make tokens with it');
+    warnings.push('JWT_SECRET is an example value; anybody can make tokens with it');
   }
   const hasTokens = KEY_SOURCES.some((variable) => values[variable] !== undefined);
   if (hasTokens && values.JWT_AUDIENCE === undefined && values.JWT_ISSUER === undefined) {
-    warnings.push('JWTs of any issuer count that are signed with the key; set JWT_ISSUER and JWT_AUDIENCE');
+    warnings.push(
+      'every JWT that is signed with the key is accepted, whoever issued it; set JWT_ISSUER and JWT_AUDIENCE',
+    );
   }
   for (const variable of ['JWT_JWKS_URL', 'AUTH_WEBHOOK_URL'] as const) {
     if (values.ENVIRONMENT === 'production' && values[variable]?.toLowerCase().startsWith('http://')) {
-      warnings.push(`${variable} begins with http://: whoever is between can decide who gets in`);
+      warnings.push(`${variable} begins with http://: anybody on the network path can decide who gets in`);
     }
   }
   return warnings;

@@ -1,6 +1,6 @@
 /**
- * Rules between settings. A setting that cannot be honoured stops the start by name: an operator who asked for TLS or
- * for a password must never get a service without it.
+ * Rules between settings. A setting that cannot be honoured stops the start and is named: an operator who asked for TLS
+ * or for a password must never get a service without it.
  */
 
 import type { Source } from '../config-error.ts';
@@ -10,14 +10,14 @@ import { accessProblems, accessWarnings } from './access-checks.ts';
 import type { Finding } from './finding.ts';
 import { redisProblems, redisWarnings } from './redis-checks.ts';
 
-/** Pairs of which the first must not be larger than the second, and why. */
+/** Pairs of variables: the first must not be larger than the second, for the reason given. */
 const ORDERED: readonly (readonly [smaller: NumberVariable, larger: NumberVariable, why: string])[] = [
   ['MAX_MESSAGE_SIZE', 'MAX_BATCH_BYTES', 'or a batch could not carry the largest message'],
   ['MAX_BATCH_BYTES', 'PUBLISH_QUEUE_MAX_BYTES', 'or the largest batch could never wait for the engine'],
   ['MAX_MESSAGE_SIZE', 'CHANNEL_HISTORY_MAX_BYTES', 'or a channel could not keep the largest message'],
   ['MAX_MESSAGE_SIZE', 'HISTORY_MAX_BYTES', 'or history could not keep the largest message'],
-  ['MAX_OUTBOX_BYTES', 'MAX_TOTAL_OUTBOX_BYTES', 'or one stream alone would pass the bound of all'],
-  ['TICKET_TTL', 'TICKET_MAX_TTL', 'or tickets could not have their usual life'],
+  ['MAX_OUTBOX_BYTES', 'MAX_TOTAL_OUTBOX_BYTES', 'or one stream alone could exceed the total'],
+  ['TICKET_TTL', 'TICKET_MAX_TTL', 'or tickets could not have their default lifetime'],
 ];
 
 type NumberVariable = { [V in Variable]: Values[V] extends number ? V : never }[Variable];
@@ -33,7 +33,7 @@ export function crossProblems(
   for (const [smaller, larger, why] of ORDERED) {
     if (values[smaller] <= values[larger]) continue;
     if (unmetNeed(smaller, values, needsOf) ?? unmetNeed(larger, values, needsOf)) continue;
-    // Named after the one that was set, so that it can be found.
+    // The problem names the variable that was set, so that the operator finds it.
     problems.push(
       isSet(larger) || !isSet(smaller)
         ? {
@@ -70,7 +70,7 @@ export function crossProblems(
       variable: 'CORS_CREDENTIALS',
       other: 'ALLOWED_ORIGINS',
       problem:
-        'must be false while ALLOWED_ORIGINS is *, or every page on the web could act for its visitors; list the origins',
+        'must be false while ALLOWED_ORIGINS is *, or every page on the web could act on behalf of its visitors; list the origins',
     });
   }
   if (values.ENABLE_METRICS && values.METRICS_PORT === values.SERVICE_PORT && values.METRICS_PORT !== 0) {
@@ -90,7 +90,7 @@ export interface WarningInput {
   readonly variables: readonly Variable[];
 }
 
-/** What was set and has no effect; nothing that was set is passed over in silence. */
+/** Warnings about variables that are set but have no effect: none is ignored silently. */
 export function crossWarnings({ values, sourceOf, needsOf, variables }: WarningInput): string[] {
   const warnings: string[] = [];
   for (const variable of variables) {
@@ -112,7 +112,7 @@ export function crossWarnings({ values, sourceOf, needsOf, variables }: WarningI
   return warnings;
 }
 
-/** The switch that is off and without which `variable` has no effect; a switch may need another one itself. */
+/** Returns the switch that is off and without which `variable` has no effect. A switch may itself need another one. */
 function unmetNeed(variable: Variable, values: Values, needsOf: NeedsOf): string | undefined {
   const needs = needsOf(variable);
   if (needs === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** Whether the files that settings name can be read, before anything is opened. */
+/** Checks, before anything is opened, that the files named by settings can be read. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { usesTls } from '../redis-config.ts';

@@ -1,6 +1,6 @@
-/** Tells values that stand in examples for a secret from secrets. */
+/** Recognises values that examples use in place of a secret. */
 
-/** Without separators and in lower case. */
+/** In lower case, without separators. */
 const WORDS: ReadonlySet<string> = new Set(
   `secret secretkey supersecret supersecretkey topsecret mysecret mysecretkey jwtsecret apikey myapikey token key
   password password1 password123 passwd passw0rd redis redispassword foobar foobared letmein qwerty abc123
@@ -9,7 +9,7 @@ const WORDS: ReadonlySet<string> = new Set(
 );
 
 const PHRASES = [
-  // The guide's own: your_secure_password, your_secure_api_key_here; and jwt.io's your-256-bit-secret.
+  // Placeholders of the guides (your_secure_password, your_secure_api_key_here) and of jwt.io (your-256-bit-secret).
   /^(?:your|some|enter|insert)[^a-z0-9].*(?:secret|password|passwd|key|token|here)$/,
   /^(?:your|insert|enter|put|paste).*here$/,
   /change[^a-z0-9]?(?:me|this|it)/,
@@ -24,6 +24,6 @@ const PHRASES = [
 export function isPlaceholder(value: string): boolean {
   const text = value.trim().toLowerCase();
   const bare = text.replaceAll(/[^a-z0-9]/g, '');
-  // One character again and again: xxxxxxxx, ********, 00000000.
+  // A single repeated character: xxxxxxxx, ********, 00000000.
   return WORDS.has(bare) || new Set(text).size <= 1 || PHRASES.some((phrase) => phrase.test(text));
 }

@@ -1,4 +1,4 @@
-/** Rules between the variables of Redis. None of them says anything while another engine is used. */
+/** Rules between the variables of Redis. They apply only to the redis engine. */
 
 import { usesTls } from '../redis-config.ts';
 import type { Values, Variable } from '../settings/schema.ts';
@@ -6,7 +6,7 @@ import type { Finding } from './finding.ts';
 
 type IsSet = (variable: Variable) => boolean;
 
-/** What contradicts itself: going on would mean another server, database or safety than was asked for. */
+/** Contradictions: continuing would use another server or database, or less safety, than was asked for. */
 export function redisProblems(values: Values, isSet: IsSet): Finding[] {
   if (values.MESSAGE_QUEUE_TYPE !== 'redis') return [];
   return [
@@ -25,7 +25,7 @@ function addressProblems({ REDIS_MODE: mode, REDIS_NODES: nodes, REDIS_URL: url 
   }
   if (mode === 'standalone' && nodes !== undefined) {
     const problem =
-      'must not be set with REDIS_MODE=standalone, which is one server; set sentinel or cluster';
+      'must not be set with REDIS_MODE=standalone, which uses one server; use sentinel or cluster';
     problems.push({ variable: 'REDIS_NODES', other: 'REDIS_MODE', problem });
   }
   if (mode === 'sentinel' && url !== undefined) {
@@ -35,7 +35,7 @@ function addressProblems({ REDIS_MODE: mode, REDIS_NODES: nodes, REDIS_URL: url 
     problems.push({ variable: 'REDIS_URL', other: 'REDIS_MODE', problem });
   }
   if (mode === 'cluster' && url !== undefined && nodes !== undefined) {
-    const problem = 'must not be set beside REDIS_NODES: both name nodes of the cluster';
+    const problem = 'must not be set together with REDIS_NODES: both name nodes of the cluster';
     problems.push({ variable: 'REDIS_URL', other: 'REDIS_NODES', problem });
   }
   return problems;
@@ -65,7 +65,7 @@ function tlsProblems(values: Values): Finding[] {
   const problems: Finding[] = [];
   if (values.REDIS_TLS && values.REDIS_URL?.isTls === false) {
     const problem =
-      'must be false with a REDIS_URL that starts with redis://; for TLS it starts with rediss://';
+      'must be false with a REDIS_URL that starts with redis://; a URL for TLS starts with rediss://';
     problems.push({ variable: 'REDIS_TLS', other: 'REDIS_URL', problem });
   }
   const { REDIS_TLS_CERT_PATH: cert, REDIS_TLS_KEY_PATH: key } = values;
@@ -82,7 +82,7 @@ function isGiven(value: unknown): boolean {
   return value !== undefined;
 }
 
-/** What was set and is outdone by another variable that says the same thing otherwise. */
+/** Warnings about variables that are set but overridden by another variable. */
 export function redisWarnings(values: Values, isSet: IsSet): string[] {
   if (values.MESSAGE_QUEUE_TYPE !== 'redis') return [];
   const { REDIS_URL: url, REDIS_NODES: nodes } = values;
@@ -98,5 +98,5 @@ export function redisWarnings(values: Values, isSet: IsSet): string[] {
   ];
   return outdone
     .filter(([variable, isOutdone]) => isOutdone && isSet(variable))
-    .map(([variable]) => `${variable} is set but has no effect beside ${source}`);
+    .map(([variable]) => `${variable} is set but has no effect: ${source} overrides it`);
 }

@@ -1,11 +1,11 @@
-/** Whether the service can do TLS as it was told to, before anything is opened. */
+/** Checks, before anything is opened, that TLS can be served as configured. */
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import type { Values } from '../settings/schema.ts';
 import { readTlsFiles, TlsFileProblem, type TlsPaths } from '../tls-files.ts';
 import type { Finding } from './finding.ts';
 
-/** undefined: no TLS, or not enough is said for it. */
+/** Returns `undefined` when TLS is off or incompletely configured. */
 export function tlsPaths(values: Values, rootDir: string): TlsPaths | undefined {
   const { ENABLE_SSL: isOn, SSL_CERT_PATH: cert, SSL_KEY_PATH: key, SSL_CA_PATH: ca } = values;
   if (!isOn || cert === undefined || key === undefined) return undefined;
@@ -34,10 +34,10 @@ export function tlsProblems(values: Values, rootDir: string): Finding[] {
 
 const OTHERS_MAY_READ = 0o004;
 
-/** After `tlsProblems` has found none. */
+/** Called only when `tlsProblems` has found nothing. */
 export function tlsWarnings(values: Values, rootDir: string): string[] {
   const paths = tlsPaths(values, rootDir);
   if (paths === undefined || values.ENVIRONMENT !== 'production') return [];
   if ((statSync(paths.key).mode & OTHERS_MAY_READ) === 0) return [];
-  return [`SSL_KEY_PATH ${paths.key} can be read by every user of this machine; chmod 640 or 600 it`];
+  return [`SSL_KEY_PATH ${paths.key} is readable by every user of this machine; set its mode to 640 or 600`];
 }

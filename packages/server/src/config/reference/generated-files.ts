@@ -1,4 +1,4 @@
-/** Which files of the repository are generated from the schema, by their paths from its root. */
+/** The files that are generated from the schema, by their paths from the root of the repository. */
 import { exampleText, referenceText } from './reference.ts';
 
 export function generatedFiles(): ReadonlyMap<string, string> {

@@ -1,6 +1,6 @@
 /**
- * The texts that are made from the schema: the reference of all variables and the example env files. Written by
- * `write-reference.ts`; a test keeps the committed files equal to them.
+ * Generates texts from the schema: the reference of all variables and the example env files. `write-reference.ts`
+ * writes them; a test keeps the committed files in step.
  */
 
 import type { DefaultContext, Environment, Setting } from '../settings/kinds/setting.ts';
@@ -10,20 +10,20 @@ const INTRODUCTION = `# Configuration
 
 <!-- Generated from packages/server/src/config by \`npm run docs:reference\`. Edit the schema, not this file. -->
 
-The service reads environment variables, and a file of them: \`config/development.env\` or
-\`config/production.env\`, chosen by \`ENVIRONMENT\`. Copy the \`.example\` beside it to begin. The process
-environment wins over the file, an empty value counts as unset, and the file may be absent.
+The service reads environment variables and an env file: \`config/development.env\` or \`config/production.env\`,
+chosen by \`ENVIRONMENT\`. To begin, copy the \`.example\` file beside it. The process environment overrides the file,
+an empty value counts as unset, and the file may be absent.
 
-A value that is not allowed and a name in the file that is not listed here stop the start. All of them are reported at
-once, each with the variable, its value and what is allowed.
-\`npm start -- --check-config\` prints the configuration as it counts, with the source of every value and secrets
+The service does not start with a value that is not allowed, or with a name in the file that is not listed here. It
+reports all such problems at once, each with the variable, its value and what is allowed.
+\`npm start -- --check-config\` prints the effective configuration, with the source of every value and with secrets
 masked, and starts nothing.
 
-Sizes are bytes, or a number with KB, MB or GB (powers of 1024). Relative paths begin at the folder of the
+Sizes are in bytes, or a number with KB, MB or GB (powers of 1024). Relative paths are resolved from the folder of the
 installation.
 `;
 
-/** `docs/reference/configuration.md` */
+/** The text of `docs/reference/configuration.md`. */
 export function referenceText(): string {
   const parts = [INTRODUCTION];
   for (const group of GROUPS) {
@@ -48,7 +48,7 @@ function defaultCell(setting: Setting<unknown>): string {
   return isLiteral(setting.defaultText) ? `\`${setting.defaultText}\`` : setting.defaultText;
 }
 
-/** A default that is one value, not words about several. */
+/** Tells whether the default is one value, not a description of several. */
 function isLiteral(defaultText: string): boolean {
   return !defaultText.includes(' ');
 }
@@ -62,7 +62,7 @@ function variablesOf(group: (typeof GROUPS)[number]): Variable[] {
   return Object.keys(group.settings) as Variable[];
 }
 
-/** What the examples set; every other variable stands there as a comment, with its default. */
+/** The variables that the examples set. Every other one appears there as a comment, with its default. */
 const COMMON_EXAMPLE = {
   SERVICE_NAME: 'message-push-service',
   SERVICE_PORT: '8089',
@@ -101,7 +101,7 @@ const EXAMPLES: Readonly<Record<Environment, Partial<Record<Variable, string>>>>
   },
 };
 
-/** Values that make a comment clearer than an empty default does. */
+/** Values shown in comments where the default is empty. */
 const PLACEHOLDERS: Partial<Record<Variable, string>> = {
   OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318',
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://127.0.0.1:4318/v1/traces',
@@ -138,24 +138,24 @@ const PLACEHOLDERS: Partial<Record<Variable, string>> = {
   SERVICE_PUBLIC_URL: 'https://push.example.com',
 };
 
-/** `config/{environment}.env.example` */
+/** The text of `config/{environment}.env.example`. */
 export function exampleText(environment: Environment): string {
   const context: DefaultContext = { environment, packageVersion: '1.0.0' };
   const lines = [
-    `# Copy to config/${environment}.env and edit. The process environment wins over this file.`,
-    '# What is commented out shows its default, or an example where there is none. All variables with types and',
+    `# Copy this file to config/${environment}.env and edit it. The process environment overrides it.`,
+    '# A commented variable shows its default, or an example where there is none. All variables with types and',
     '# ranges: docs/reference/configuration.md. Check with: npm start -- --check-config',
-    '# A value that holds # or begins or ends with a space needs quotes.',
+    '# A value that contains # or begins or ends with a space needs quotes.',
   ];
   if (environment === 'production')
     lines.push(
-      '# To change before use: ALLOWED_ORIGINS; ALLOW_ANONYMOUS=true, which lets anybody publish and read;',
-      '# with MESSAGE_QUEUE_TYPE=redis also REDIS_PASSWORD. Secrets that stand in examples are refused.',
+      '# Change before use: ALLOWED_ORIGINS; ALLOW_ANONYMOUS=true, which lets anybody publish and read;',
+      '# with MESSAGE_QUEUE_TYPE=redis also REDIS_PASSWORD. Example secrets are refused.',
     );
   for (const group of GROUPS) {
     lines.push('', `# == ${group.title} ==`);
     for (const variable of variablesOf(group)) {
-      // It chooses this file and cannot stand in it.
+      // CONFIG_FILE chooses the env file and cannot be set in it.
       if (variable === 'CONFIG_FILE') continue;
       const setting: Setting<unknown> = SETTINGS[variable];
       const value = EXAMPLES[environment][variable];

@@ -1,32 +1,32 @@
-/** Variables of the engine and of what it remembers. */
+/** Variables of the engine and of history. */
 import { boolean, bytes, choice, integer, PATH, text } from './kinds/setting.ts';
 
 const EMBEDDED = 'MESSAGE_QUEUE_TYPE=embedded';
-const REDIS_MEMORY = 'Redis bounds its memory by its own `maxmemory`.';
+const REDIS_MEMORY = 'With Redis, its own `maxmemory` is the bound.';
 
 export const HISTORY_SETTINGS = {
   MESSAGE_QUEUE_TYPE: choice(['embedded', 'redis'], {
     default: 'embedded',
     about:
-      'Engine that orders and keeps messages: `embedded` stores on disk in this process, `redis` stores in Redis and joins several processes.',
+      'Engine that orders and stores messages: `embedded` stores on disk in this process, `redis` stores in Redis and connects several processes.',
   }),
   DATA_DIR: text({
     ...PATH,
     default: 'data',
     needs: EMBEDDED,
-    about: 'Folder of the embedded engine. One running process owns it.',
+    about: 'Folder of the embedded engine. Only one running process may use it.',
   }),
   ENABLE_ASYNC_PROCESSING: boolean({
     default: true,
     about:
-      'Group commit: publishes that arrive together share one write to disk, or one call to Redis. `false` writes each by itself; every publish is stored before its answer either way.',
+      'Group commit: publishes that arrive together share one write to disk, or one call to Redis. With `false` each is written separately. Either way, a publish is stored before it is acknowledged.',
   }),
   MESSAGE_QUEUE_SIZE: integer({
     default: 10_000,
     min: 1,
     max: 100_000_000,
     unit: 'messages',
-    about: 'Messages that each channel keeps in history; the oldest go first.',
+    about: 'Messages that each channel keeps in history; the oldest are dropped first.',
   }),
   CHANNEL_HISTORY_MAX_BYTES: bytes({
     default: 67_108_864,
@@ -39,7 +39,7 @@ export const HISTORY_SETTINGS = {
     min: 1024,
     max: 17_592_186_044_416,
     needs: EMBEDDED,
-    about: `Bytes of messages in the history of all channels together; the oldest of all go first. ${REDIS_MEMORY}`,
+    about: `Bytes of messages in the history of all channels together; the oldest are dropped first. ${REDIS_MEMORY}`,
   }),
   MESSAGE_TTL: integer({
     default: 3600,
@@ -47,7 +47,7 @@ export const HISTORY_SETTINGS = {
     max: 315_360_000,
     unit: 'seconds',
     zero: 'until trimmed',
-    about: 'Time for which a message that names no `ttl` stays in history.',
+    about: 'Time for which a message without a `ttl` stays in history.',
   }),
   CHANNEL_RETENTION_DAYS: integer({
     default: 7,
@@ -55,7 +55,7 @@ export const HISTORY_SETTINGS = {
     max: 3650,
     unit: 'days',
     about:
-      'Time for which the offsets of a channel are remembered after its last message. A stream that returns later gets a `gap`.',
+      'Time for which the offsets of a channel are kept after its last message. A stream that returns later gets a `gap`.',
   }),
   MAX_CHANNELS: integer({
     default: 1_000_000,
@@ -63,7 +63,7 @@ export const HISTORY_SETTINGS = {
     max: 100_000_000,
     unit: 'channels',
     needs: EMBEDDED,
-    about: `Channels that the engine remembers at a time. ${REDIS_MEMORY}`,
+    about: `Largest number of channels that the engine keeps. ${REDIS_MEMORY}`,
   }),
   IDEMPOTENCY_TTL: integer({
     default: 300,
@@ -71,7 +71,7 @@ export const HISTORY_SETTINGS = {
     max: 604_800,
     unit: 'seconds',
     about:
-      'Time within which a publish with the same message `id` is answered with the first result. With `MESSAGE_QUEUE_TYPE=redis` ' +
+      'Time within which a publish with the same message `id` returns the first result. With `MESSAGE_QUEUE_TYPE=redis` ' +
       'every node needs the same value, and ids from before a change may be forgotten.',
   }),
   IDEMPOTENCY_MAX_KEYS: integer({
@@ -80,6 +80,6 @@ export const HISTORY_SETTINGS = {
     max: 100_000_000,
     unit: 'ids',
     needs: EMBEDDED,
-    about: `Message ids that are remembered at a time; the oldest go first. ${REDIS_MEMORY}`,
+    about: `Largest number of message ids that are kept; the oldest are dropped first. ${REDIS_MEMORY}`,
   }),
 } as const;

@@ -1,4 +1,4 @@
-/** Variables of HTTP itself: who may ask, how large, how slowly. */
+/** Variables of HTTP itself: origins, proxies, and limits on size and time. */
 import { type AllowedOrigins, origins, trustedProxies } from './kinds/network-settings.ts';
 import { boolean, bytes, Default, integer } from './kinds/setting.ts';
 
@@ -8,28 +8,30 @@ export const HTTP_SETTINGS = {
       context.environment === 'production' ? [] : '*',
     ),
     about:
-      'Origins whose pages may use the service; `none` leaves it to pages of its own origin. `https://*.example.com` is every subdomain, however deep, of that scheme and port, and not example.com itself. `*` cannot be combined with CORS_CREDENTIALS.',
+      'Origins whose pages may use the service; `none` allows only pages of its own origin. `https://*.example.com` allows every subdomain at any depth, with that scheme and port, but not example.com itself. `*` cannot be combined with CORS_CREDENTIALS.',
   }),
   CORS_CREDENTIALS: boolean({
     default: false,
-    about: 'Lets pages of ALLOWED_ORIGINS send cookies and credentials, and act for their visitors by them.',
+    about:
+      'Lets pages of ALLOWED_ORIGINS send cookies and credentials, and so act on behalf of their visitors.',
   }),
   TRUST_PROXY: trustedProxies({
     default: false,
     about:
-      'Proxies whose `X-Forwarded-For` counts. `true` believes everybody and is safe only where clients cannot connect directly.',
+      'Proxies whose `X-Forwarded-For` is trusted. `true` trusts everybody and is safe only if clients cannot connect directly.',
   }),
   MAX_HEADER_BYTES: bytes({
     default: 16_384,
     min: 4096,
     max: 1_048_576,
-    about: "Largest head of a request: request line and headers, a stream's `Last-Event-ID` included.",
+    about:
+      'Largest size of the request line and headers together, including the `Last-Event-ID` of a stream.',
   }),
   REQUEST_TIMEOUT: integer({
     default: 30,
     min: 1,
     max: 3600,
     unit: 'seconds',
-    about: 'Time within which the head and the body of a request must arrive.',
+    about: 'Time within which the headers and the body of a request must arrive.',
   }),
 } as const;

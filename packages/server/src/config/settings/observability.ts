@@ -1,4 +1,4 @@
-/** Variables of the metrics, the log and debugging. */
+/** Variables of metrics, the log and debugging. */
 import { boolean, bytes, choice, Default, integer, pathOrNone, text } from './kinds/setting.ts';
 
 export const METRICS_SETTINGS = {
@@ -19,7 +19,7 @@ export const METRICS_SETTINGS = {
     max: 65535,
     zero: 'any free port',
     about:
-      'Port of the metrics, of all processes of WORKER_THREADS together. Instance i of a PM2 cluster takes METRICS_PORT + i.',
+      'Port of the metrics. All processes of WORKER_THREADS share it; instance i of a PM2 cluster uses METRICS_PORT + i.',
   }),
 } as const;
 
@@ -27,23 +27,22 @@ export const LOG_SETTINGS = {
   LOG_LEVEL: choice(['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'], {
     default: 'INFO',
     aliases: { WARN: 'WARNING' },
-    about: 'Least level that is logged.',
+    about: 'Lowest level that is logged.',
   }),
   LOG_FORMAT: choice(['json', 'colored'], {
     default: new Default<'json' | 'colored'>('`colored` in development, `json` in production', (context) =>
       context.environment === 'production' ? 'json' : 'colored',
     ),
-    about: 'How lines look on standard output. LOG_FILE is always JSON, a line each.',
+    about: 'Format of standard output. LOG_FILE always gets JSON, one object per line.',
   }),
   LOG_FILE: pathOrNone({
     default: 'logs/message-push-service.log',
     about:
-      'File that gets every line too; `none` leaves it to standard output. Instances of a PM2 cluster write `name.INSTANCE.log`.',
+      'File to which every line is also written; `none` logs to standard output only. Instances of a PM2 cluster write `name.INSTANCE.log`.',
   }),
   LOG_ROTATE: boolean({
     default: true,
-    about:
-      'Rotates LOG_FILE by size. `false` appends for ever, for an outside logrotate with `copytruncate`.',
+    about: 'Rotates LOG_FILE by size. Use `false` with an external logrotate and `copytruncate`.',
   }),
   LOG_MAX_SIZE: bytes({
     default: 10_485_760,
@@ -56,12 +55,12 @@ export const LOG_SETTINGS = {
     min: 1,
     max: 1000,
     unit: 'files',
-    about: 'Rotated files that are kept, as LOG_FILE.1, LOG_FILE.2 …',
+    about: 'Number of rotated files to keep, as LOG_FILE.1, LOG_FILE.2 …',
   }),
-  DEBUG: boolean({ default: false, about: '`true` means LOG_LEVEL=DEBUG.' }),
+  DEBUG: boolean({ default: false, about: '`true` is the same as LOG_LEVEL=DEBUG.' }),
   PROFILING: boolean({
     default: false,
     about:
-      'Lets operators take CPU profiles and heap snapshots, at `/sse/api/v1/profiles`. A snapshot holds messages and secrets; production needs `ENABLE_API_KEY_AUTH=true` for it.',
+      'Lets operators take CPU profiles and heap snapshots at `/sse/api/v1/profiles`. A snapshot contains messages and secrets, so production also requires `ENABLE_API_KEY_AUTH=true`.',
   }),
 } as const;

@@ -13,7 +13,7 @@ export const PUBLISHING_SETTINGS = {
     min: 1,
     max: 100_000,
     unit: 'messages',
-    about: 'Messages in one batch.',
+    about: 'Largest number of messages in one batch.',
   }),
   MAX_BATCH_BYTES: bytes({
     default: 8_388_608,
@@ -26,19 +26,19 @@ export const PUBLISHING_SETTINGS = {
     min: 4,
     max: 256,
     unit: 'levels',
-    about: 'Nesting of objects and arrays in a body.',
+    about: 'Deepest nesting of objects and arrays in a body.',
   }),
   PUBLISH_QUEUE_MAX_BYTES: bytes({
     default: 67_108_864,
     min: 1024,
     max: 17_179_869_184,
     about:
-      'Bytes of publishes that may wait for the engine; beyond it publishers are answered with 503 and `Retry-After`. At least MAX_BATCH_BYTES.',
+      'Bytes of publishes that may wait for the engine; beyond that, publishers get 503 with `Retry-After`. At least MAX_BATCH_BYTES.',
   }),
   ACK_LEVEL: choice(['stored', 'replicated'], {
     default: 'stored',
     about:
-      'How safe a message must be before its publisher is answered: `stored` by the engine, or `replicated` on ACK_REPLICAS replicas of Redis too, which needs `MESSAGE_QUEUE_TYPE=redis`. A publish may choose by `?ack=` or `metadata.ack`.',
+      'Condition for acknowledging a publish: `stored` by the engine, or also `replicated` to ACK_REPLICAS replicas of Redis, which needs `MESSAGE_QUEUE_TYPE=redis`. A publish can choose with `?ack=` or `metadata.ack`.',
   }),
   ACK_REPLICAS: integer({
     default: 1,
@@ -47,6 +47,6 @@ export const PUBLISHING_SETTINGS = {
     unit: 'replicas',
     needs: 'MESSAGE_QUEUE_TYPE=redis',
     about:
-      'Replicas that must have a message for `replicated`; when fewer say so in time, the publisher is answered with 503 `not_replicated`.',
+      'Replicas that must have a message for `replicated`; when fewer confirm in time, the publisher gets 503 `not_replicated`.',
   }),
 } as const;

@@ -12,30 +12,30 @@ export const REDIS_SETTINGS = {
     default: 'standalone',
     needs,
     about:
-      '`standalone`: one server. `sentinel`: a master and its replicas, watched over by sentinels. `cluster`: Redis Cluster, which the channels are spread over.',
+      '`standalone`: one server. `sentinel`: a master and its replicas, monitored by sentinels. `cluster`: Redis Cluster, with the channels spread over its nodes.',
   }),
   REDIS_URL: redisUrl({
     needs,
     about:
-      'Server, or one node of the cluster, in one line. It wins over REDIS_HOST, REDIS_PORT and REDIS_TLS; the database, or user and password, that it leaves out are taken from their variables. Its port is 6379 unless it says another one. Not with `REDIS_MODE=sentinel`.',
+      'URL of the server, or of one node of the cluster. It overrides REDIS_HOST, REDIS_PORT and REDIS_TLS; a database, or a user and password, that it does not name are taken from their variables. The default port is 6379. Not with `REDIS_MODE=sentinel`.',
   }),
   REDIS_HOST: text({
     ...NODE_HOST,
     default: 'localhost',
     needs,
-    about: 'Host of Redis. Not used beside REDIS_NODES.',
+    about: 'Host of Redis. Not used with REDIS_NODES.',
   }),
   REDIS_PORT: integer({
     default: 6379,
     min: 1,
     max: 65535,
     needs,
-    about: 'Port of Redis. Not used beside REDIS_NODES.',
+    about: 'Port of Redis. Not used with REDIS_NODES.',
   }),
   REDIS_NODES: optionalNodes({
     needs,
     about:
-      'With `REDIS_MODE=sentinel` the sentinels, with `REDIS_MODE=cluster` some nodes of the cluster, from which the others are learned; name more than one, so that one may be away. A cluster may be named by REDIS_HOST and REDIS_PORT instead.',
+      'With `REDIS_MODE=sentinel` the sentinels, with `REDIS_MODE=cluster` some nodes of the cluster, from which the others are discovered; name more than one, so that one may be down. A cluster can be named by REDIS_HOST and REDIS_PORT instead.',
   }),
   REDIS_SENTINEL_MASTER: text({
     allowed: '1 to 128 of A-Z a-z 0-9 . _ -',
@@ -49,19 +49,18 @@ export const REDIS_SETTINGS = {
     min: 0,
     max: 65535,
     needs,
-    about: 'Database number. A cluster has database 0 alone: there another one that is set is refused.',
+    about: 'Database number. A cluster has only database 0, so that setting another one is refused.',
   }),
   REDIS_USERNAME: optionalText({
     ...ONE_LINE,
     needs,
-    about:
-      "User of Redis' access lists; without it the password is that of the default user (`requirepass`).",
+    about: 'User of the Redis ACL. Without it, the password is that of the default user (`requirepass`).',
   }),
   REDIS_PASSWORD: optionalText({ ...PASSWORD, needs, about: 'Password of Redis.' }),
   REDIS_SENTINEL_USERNAME: optionalText({
     ...ONE_LINE,
     needs: 'REDIS_MODE=sentinel',
-    about: 'User at the sentinels, which have credentials of their own.',
+    about: 'User for the sentinels, which have credentials of their own.',
   }),
   REDIS_SENTINEL_PASSWORD: optionalText({
     ...PASSWORD,
@@ -71,37 +70,37 @@ export const REDIS_SETTINGS = {
   REDIS_TLS: boolean({
     default: false,
     needs,
-    about: 'Connects by TLS, to sentinels too. A REDIS_URL that starts with `rediss://` does so as well.',
+    about: 'Connects with TLS, also to sentinels. A REDIS_URL that starts with `rediss://` does the same.',
   }),
   REDIS_TLS_CA_PATH: optionalText({
     ...PATH,
     needs: 'REDIS_TLS=true',
-    about: "Authorities that Redis' certificate may be of, PEM. Default: those that Node.js knows.",
+    about: "Authorities that may have issued Redis' certificate, PEM. Default: those that Node.js trusts.",
   }),
   REDIS_TLS_CERT_PATH: optionalText({
     ...PATH,
     needs: 'REDIS_TLS=true',
-    about: 'Certificate of this service for a Redis that asks for one, PEM.',
+    about: 'Client certificate for a Redis that asks for one, PEM.',
   }),
   REDIS_TLS_KEY_PATH: optionalText({
     ...PATH,
     needs: 'REDIS_TLS=true',
-    about: 'Its private key, PEM.',
+    about: 'Private key of the client certificate, PEM.',
   }),
   REDIS_TLS_VERIFY: boolean({
     default: true,
     needs: 'REDIS_TLS=true',
     about:
-      "Whether Redis' certificate must be valid and of its host. `false` keeps out listeners and nobody else: anybody may stand in for Redis.",
+      "Requires Redis' certificate to be valid and to match its host. `false` protects only against eavesdropping: anybody could impersonate Redis.",
   }),
   REDIS_KEY_PREFIX: text({
     allowed: '1 to 64 characters without spaces, { and }',
-    // Braces would choose the hash slot of every key alike, and a cluster would have all channels on one node.
+    // Braces would give every key the same hash slot, and a cluster would have all channels on one node.
     pattern: /^[^\s{}\p{C}]{1,64}$/u,
     default: 'mps:',
     needs,
     about:
-      'Begins the name of every key and bus channel. Services that share a database of Redis, or a cluster, are apart by it.',
+      'Prefix of the name of every key and bus channel. It separates services that share a database of Redis or a cluster.',
   }),
   REDIS_MAX_CONNECTIONS: integer({
     default: 50,
@@ -109,7 +108,7 @@ export const REDIS_SETTINGS = {
     max: 10_000,
     unit: 'connections',
     needs,
-    about: 'Connections to Redis that one process may hold.',
+    about: 'Largest number of connections from one process to Redis.',
   }),
   REDIS_CONNECTION_TIMEOUT: integer({
     default: 5,
@@ -126,6 +125,6 @@ export const REDIS_SETTINGS = {
     unit: 'seconds',
     needs,
     about:
-      'Time within which Redis must answer a command. A publish that is not answered by then is refused with 503.',
+      'Time within which Redis must reply to a command. A publish without a reply by then is refused with 503.',
   }),
 } as const;

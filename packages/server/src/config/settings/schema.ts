@@ -1,6 +1,6 @@
 /**
- * Every variable of the service, in the groups and in the order in which the reference lists them. A variable
- * that is not here does not exist: env files that name it are refused.
+ * All variables of the service, in the groups and the order of the reference. A variable that is not here does not
+ * exist: env files that name it are refused.
  */
 
 import { HISTORY_SETTINGS } from './history.ts';

@@ -23,18 +23,18 @@ export const SECURITY_SETTINGS = {
     ...PATH,
     needs: 'ENABLE_SSL=true',
     about:
-      'Certificate of the service and after it its chain, PEM. Certificate, key and authorities are read again when they change.',
+      'Certificate of the service, followed by its chain, PEM. Certificate, key and authorities are reloaded when they change.',
   }),
   SSL_KEY_PATH: optionalText({
     ...PATH,
     needs: 'ENABLE_SSL=true',
-    about: 'Its private key, PEM, not encrypted.',
+    about: 'Private key of the certificate, PEM, not encrypted.',
   }),
   SSL_CA_PATH: optionalText({
     ...PATH,
     needs: 'ENABLE_SSL=true',
     about:
-      'Authorities of client certificates, PEM. With it every client must show a certificate of one of them, browsers and probes too; the chain of the service itself belongs into SSL_CERT_PATH.',
+      'Authorities of client certificates, PEM. When set, every client, including browsers and probes, must present a certificate from one of them. The chain of the service itself belongs in SSL_CERT_PATH.',
   }),
   HSTS_MAX_AGE: integer({
     default: new Default<number>('`86400` in production, `0` in development', ({ environment }) =>
@@ -43,50 +43,50 @@ export const SECURITY_SETTINGS = {
     min: 0,
     max: 63_072_000,
     unit: 'seconds',
-    zero: 'not said',
+    zero: 'no header',
     needs: 'ENABLE_SSL=true',
     about:
-      'Time for which browsers are told to ask this host by HTTPS only (`Strict-Transport-Security`), on all its ports. Begin short: it cannot be taken back from browsers that have seen it.',
+      'Time for which browsers use only HTTPS for this host, on all its ports (`Strict-Transport-Security`). Begin with a short time: it cannot be revoked in browsers that have received it.',
   }),
   ALLOW_ANONYMOUS: boolean({
     default: false,
     about:
-      'Says that it is meant: in production the service does not start while anybody may publish, unless this is `true`.',
+      'Confirms that the service is meant to be open: in production it does not start while anybody may publish, unless this is `true`.',
   }),
   ENABLE_AUTH: boolean({
     default: false,
     about:
-      'Asks streams for a JWT or a ticket. Publishing is asked for credentials by ENABLE_API_KEY_AUTH; without it anybody may publish, and nobody but a user may see anything.',
+      'Requires a JWT or a ticket for streams. ENABLE_API_KEY_AUTH requires credentials for publishing; without it anybody may publish, but only users may read.',
   }),
   JWT_SECRET: optionalText({
     ...SECRET,
     needs: USERS,
     about:
-      'Secret that JWTs are signed with (HS256, HS384, HS512); at least 32 bytes in production. With another JWT_ALGORITHM it may hold the public key, as JWT_PUBLIC_KEY does.',
+      'Secret with which JWTs are signed (HS256, HS384, HS512); at least 32 bytes in production. With another JWT_ALGORITHM it may hold the public key, like JWT_PUBLIC_KEY.',
   }),
   JWT_PUBLIC_KEY: optionalPublicKey({
     needs: USERS,
     about:
-      'Public key or certificate that JWTs are verified with: PEM, in which `\\n` may stand for line breaks, or the path of a file.',
+      'Public key or certificate that verifies JWTs: PEM, in which `\\n` may stand for line breaks, or the path of a file.',
   }),
   JWT_JWKS_URL: optionalUrl(['https', 'http'], {
     needs: USERS,
     about:
-      "Key set of the issuer (`…/.well-known/jwks.json`). It is fetched at need and kept while the issuer is away; keys are chosen by a token's `kid`.",
+      'Key set of the issuer (`…/.well-known/jwks.json`). It is fetched when needed and kept while the issuer is unreachable; the `kid` of a token selects the key.',
   }),
   JWT_ALGORITHM: optionalAlgorithms({
     needs: USERS,
     about:
-      'Algorithms that JWTs may be signed with, separated by commas. A token that names another one is refused.',
+      'Allowed signature algorithms of JWTs, separated by commas. A token that names another one is refused.',
   }),
   JWT_ISSUER: optionalTextList({
     needs: USERS,
-    about: 'Issuers of which a JWT must be one (`iss`), separated by commas. Unset: any.',
+    about: 'Accepted issuers of JWTs (`iss`), separated by commas. If unset, any issuer is accepted.',
   }),
   JWT_AUDIENCE: optionalTextList({
     needs: USERS,
     about:
-      'Names of this service, of which a JWT must have one in `aud`, separated by commas. Unset: only JWTs without `aud` are taken.',
+      'Names of this service, separated by commas; the `aud` of a JWT must contain one. If unset, only JWTs without `aud` are accepted.',
   }),
   JWT_CLOCK_TOLERANCE: integer({
     default: 5,
@@ -94,7 +94,7 @@ export const SECURITY_SETTINGS = {
     max: 300,
     unit: 'seconds',
     needs: USERS,
-    about: "What the issuer's clock may differ by.",
+    about: "Tolerated difference from the issuer's clock.",
   }),
   JWT_MAX_LIFETIME: integer({
     default: 2_592_000,
@@ -103,7 +103,7 @@ export const SECURITY_SETTINGS = {
     unit: 'seconds',
     needs: USERS,
     about:
-      'Time from `iat` after which a JWT ends, whatever its `exp` says. Revocations are kept for so long.',
+      'Time from `iat` after which a JWT expires, whatever its `exp` says. Revocations are kept for this time.',
   }),
   AUTH_COOKIE: optionalText({
     allowed: '1 to 128 characters of a cookie name',
@@ -111,13 +111,13 @@ export const SECURITY_SETTINGS = {
     pattern: /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/,
     needs: USERS,
     about:
-      'Name of the cookie that may hold a JWT; set it `HttpOnly`, `Secure` and `SameSite`. It counts only on pages of ALLOWED_ORIGINS and of the service itself.',
+      'Name of the cookie that may hold a JWT; set it `HttpOnly`, `Secure` and `SameSite`. It is accepted only from pages of ALLOWED_ORIGINS and of the service itself.',
   }),
   TICKET_SECRET: optionalText({
     ...SECRET,
     needs: USERS,
     about:
-      'Secret that tickets are sealed with, the same on all nodes; at least 32 bytes in production. Unset: made from JWT_SECRET, or without that at random by each process.',
+      'Secret with which tickets are encrypted, the same on all nodes; at least 32 bytes in production. If unset, it is derived from JWT_SECRET; without that, each process makes a random one.',
   }),
   TICKET_TTL: integer({
     default: 600,
@@ -125,7 +125,7 @@ export const SECURITY_SETTINGS = {
     max: 604_800,
     unit: 'seconds',
     needs: USERS,
-    about: 'Life of a ticket that is made without a `ttl`. At most TICKET_MAX_TTL.',
+    about: 'Lifetime of a ticket that is made without a `ttl`. At most TICKET_MAX_TTL.',
   }),
   TICKET_MAX_TTL: integer({
     default: 86_400,
@@ -133,17 +133,17 @@ export const SECURITY_SETTINGS = {
     max: 604_800,
     unit: 'seconds',
     needs: USERS,
-    about: 'Longest life of a ticket.',
+    about: 'Longest lifetime of a ticket.',
   }),
   AUTH_WEBHOOK_URL: optionalUrl(['https', 'http'], {
     needs: USERS,
     about:
-      'Asked by POST with `{user_id, channels, client_ip}` whenever a user opens a stream; must answer 200 with `{"allow": true}` or `false`, and may list `channels`. Whatever else it does refuses the stream.',
+      'URL that gets a POST with `{user_id, channels, client_ip}` whenever a user opens a stream. It must answer 200 with `{"allow": true}` or `false`, and may list `channels`. Anything else refuses the stream.',
   }),
   AUTH_WEBHOOK_SECRET: optionalText({
     ...SECRET,
     needs: USERS,
-    about: 'Sent to AUTH_WEBHOOK_URL as `Authorization: Bearer`, by which it knows who asks.',
+    about: 'Sent to AUTH_WEBHOOK_URL as `Authorization: Bearer`, so that it can authenticate the service.',
   }),
   AUTH_WEBHOOK_TIMEOUT: integer({
     default: 3,
@@ -151,21 +151,21 @@ export const SECURITY_SETTINGS = {
     max: 30,
     unit: 'seconds',
     needs: USERS,
-    about: 'Time within which AUTH_WEBHOOK_URL must have answered.',
+    about: 'Time within which AUTH_WEBHOOK_URL must answer.',
   }),
   AUTH_WEBHOOK_CACHE_TTL: integer({
     default: 10,
     min: 0,
     max: 3600,
     unit: 'seconds',
-    zero: 'each stream asks',
+    zero: 'no caching',
     needs: USERS,
-    about: 'Time for which an answer of AUTH_WEBHOOK_URL counts for the same question.',
+    about: 'Time for which an answer of AUTH_WEBHOOK_URL is reused for the same question.',
   }),
   ENABLE_API_KEY_AUTH: boolean({
     default: false,
     about:
-      'Asks publishers and operators for an API key, by `X-API-Key` or `Authorization: Bearer`. Streams are asked for credentials by ENABLE_AUTH.',
+      'Requires an API key from publishers and operators, in `X-API-Key` or `Authorization: Bearer`. ENABLE_AUTH requires credentials for streams.',
   }),
   API_KEY: optionalText({
     ...SECRET,
@@ -175,16 +175,17 @@ export const SECURITY_SETTINGS = {
   API_KEYS: optionalKeyList({
     needs: KEYS,
     about:
-      'Further API keys by their hashes, each with name, scopes, channels and end. `npm run keys -- create` makes one.',
+      'Further API keys by their hashes, each with name, scopes, channels and expiry. `npm run keys -- create` makes one.',
   }),
   API_KEYS_FILE: optionalText({
     ...PATH,
     needs: KEYS,
-    about: 'File of such a JSON array. It is read again when it changes.',
+    about: 'File with such a JSON array. It is reloaded when it changes.',
   }),
   ENABLE_RATE_LIMITING: boolean({
     default: false,
-    about: 'Bounds what each client may ask: each API key, each user, and of others each address.',
+    about:
+      'Limits the requests of each client: of each API key, each user and, for all others, each address.',
   }),
   RATE_LIMIT_PER_MINUTE: integer({
     default: 1000,
@@ -192,16 +193,16 @@ export const SECURITY_SETTINGS = {
     max: 100_000_000,
     unit: 'requests per minute',
     needs: LIMITS,
-    about: 'Requests to the API that each client may make.',
+    about: 'API requests that each client may make.',
   }),
   RATE_LIMIT_CONNECTS_PER_MINUTE: integer({
     default: 0,
     min: 0,
     max: 100_000_000,
     unit: 'streams per minute',
-    zero: 'as RATE_LIMIT_PER_MINUTE',
+    zero: 'the value of RATE_LIMIT_PER_MINUTE',
     needs: LIMITS,
-    about: 'Streams that each client may open, reconnects included; counted apart from requests.',
+    about: 'Streams that each client may open, including reconnects; counted separately from requests.',
   }),
   RATE_LIMIT_WINDOW: integer({
     default: 60,
@@ -209,7 +210,7 @@ export const SECURITY_SETTINGS = {
     max: 3600,
     unit: 'seconds',
     needs: LIMITS,
-    about: 'Time over which limits are counted. A short one makes clients even out what they send.',
+    about: 'Window over which limits are counted. A short one makes clients spread their requests evenly.',
   }),
   RATE_LIMIT_BURST: integer({
     default: 0,
@@ -217,11 +218,11 @@ export const SECURITY_SETTINGS = {
     max: 100_000_000,
     unit: 'requests',
     needs: LIMITS,
-    about: 'Requests, and streams, beyond its limit that a client may make within ten windows.',
+    about: 'Requests, and streams, beyond the limit that a client may make once in ten windows.',
   }),
   GATEWAY_SERVICE_URL: optionalUrl(['http', 'https'], {
     about:
-      'Where the service registers itself: its name, URL, health URL and endpoints go there as JSON, by POST to exactly this URL. A user and password in it are sent as Basic. Never keeps the service from starting.',
+      'Gateway at which the service registers: its name, URL, health URL and endpoints are sent as JSON, by POST to exactly this URL. A user and password in the URL are sent as Basic authentication. A failure never keeps the service from starting.',
   }),
   GATEWAY_REGISTER_INTERVAL: integer({
     default: 60,
@@ -230,6 +231,6 @@ export const SECURITY_SETTINGS = {
     unit: 'seconds',
     zero: 'once',
     about:
-      'Time after which the registration is repeated, so that a gateway that was restarted knows it again.',
+      'Time after which the registration is repeated, so that a restarted gateway learns of the service again.',
   }),
 } as const;

@@ -1,4 +1,4 @@
-/** Variables of the process: its name, its port, how it starts and stops. */
+/** Variables of the process: its name, port, start and stop. */
 import { optionalBaseUrl } from './kinds/network-settings.ts';
 import {
   boolean,
@@ -17,12 +17,12 @@ export const SERVICE_SETTINGS = {
   SERVICE_NAME: text({
     ...NAME,
     default: 'message-push-service',
-    about: 'Name in the log, in answers, and `source` of messages that name none.',
+    about: 'Name in the log and in responses, and the `source` of messages that name none.',
   }),
   SERVICE_VERSION: text({
     ...NAME,
     default: new Default('the version of the package', (context) => context.packageVersion),
-    about: 'Version that answers and metrics report.',
+    about: 'Version that responses and metrics report.',
   }),
   ENVIRONMENT: choice(ENVIRONMENTS, {
     default: 'development',
@@ -32,14 +32,14 @@ export const SERVICE_SETTINGS = {
   CONFIG_FILE: optionalText({
     ...PATH,
     about:
-      'Env file to read instead of `config/{ENVIRONMENT}.env`; it must exist. Only in the process environment.',
+      'Env file to read instead of `config/{ENVIRONMENT}.env`; it must exist. Set it in the process environment only.',
   }),
   SERVICE_HOST: text({
     type: 'address',
     allowed: 'an IP address or a host name',
     pattern: /^[A-Za-z0-9._:%-]{1,255}$/,
     default: '0.0.0.0',
-    about: 'Address on which the service listens; `::` is IPv6 and IPv4.',
+    about: 'Address on which the service listens; `::` stands for IPv6 and IPv4.',
   }),
   SERVICE_PORT: integer({
     default: 8089,
@@ -50,7 +50,7 @@ export const SERVICE_SETTINGS = {
   }),
   SERVICE_PUBLIC_URL: optionalBaseUrl({
     about:
-      'URL under which others reach the service, where that is not its host and port: behind a proxy, in a container. Told to the gateway of GATEWAY_SERVICE_URL.',
+      'URL at which others reach the service, if that is not its host and port: behind a proxy or in a container. It is sent to the gateway of GATEWAY_SERVICE_URL.',
   }),
   LISTEN_BACKLOG: integer({
     default: 4096,
@@ -58,7 +58,7 @@ export const SERVICE_SETTINGS = {
     max: 65535,
     unit: 'connections',
     about:
-      'Connections that may wait to be accepted; the kernel bounds it by `net.core.somaxconn`. Small values stall reconnecting crowds.',
+      'Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`. A small value slows down crowds that reconnect.',
   }),
   WORKER_THREADS: integer({
     default: 1,
@@ -74,7 +74,7 @@ export const SERVICE_SETTINGS = {
     max: 3600,
     unit: 'seconds',
     about:
-      'Time within which a stopping process sends its streams away, spread over it. Keep it below the kill timeout of the supervisor.',
+      'Time over which a stopping process spreads the closing of its streams. Keep it below the kill timeout of the supervisor.',
   }),
   ENABLE_SWAGGER: boolean({
     default: true,

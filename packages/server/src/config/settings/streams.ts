@@ -1,4 +1,4 @@
-/** Variables of the streams: how many, how fed, how long. */
+/** Variables of streams: their number, buffers, timing and framing. */
 import { EVENT_MODES, MAX_CURSOR_CHANNELS } from '@message-push/protocol';
 import { bytes, choice, integer, text } from './kinds/setting.ts';
 
@@ -8,7 +8,8 @@ export const STREAM_SETTINGS = {
     min: 1,
     max: 1_000_000,
     unit: 'streams',
-    about: 'Open streams of this process. The newcomer is turned away with an event, never an older one.',
+    about:
+      'Largest number of open streams of this process. Beyond it a new stream is refused with an event; open ones are kept.',
   }),
   MAX_CONNECTIONS_PER_USER: integer({
     default: 100,
@@ -16,7 +17,7 @@ export const STREAM_SETTINGS = {
     max: 1_000_000,
     unit: 'streams',
     zero: 'no limit',
-    about: 'Open streams of one user, on all nodes.',
+    about: 'Largest number of open streams of one user on all nodes together.',
   }),
   MAX_CONNECTIONS_PER_ADDRESS: integer({
     default: 0,
@@ -25,21 +26,21 @@ export const STREAM_SETTINGS = {
     unit: 'streams',
     zero: 'no limit',
     about:
-      'Open streams of one client address. Behind a proxy set TRUST_PROXY too, or all clients are one address.',
+      'Largest number of open streams of one client address. Behind a proxy set TRUST_PROXY too, or all clients share one address.',
   }),
   MAX_CHANNELS_PER_STREAM: integer({
     default: 32,
     min: 4,
     max: MAX_CURSOR_CHANNELS,
     unit: 'channels',
-    about: 'Channels that one stream may join.',
+    about: 'Largest number of channels that one stream may join.',
   }),
   CONNECTION_TIMEOUT: integer({
     default: 300,
     min: 1,
     max: 86_400,
     unit: 'seconds',
-    about: 'Time for which a peer may leave sent bytes unread before its stream is cut.',
+    about: 'Time for which a peer may leave sent bytes unread before its stream is closed.',
   }),
   HEARTBEAT_INTERVAL: integer({
     default: 30,
@@ -53,33 +54,33 @@ export const STREAM_SETTINGS = {
     min: 100,
     max: 600_000,
     unit: 'milliseconds',
-    about: 'Time that a client waits before it reconnects; each stream gets its own within ±50 %.',
+    about: 'Time that a client waits before it reconnects; each stream gets its own value within ±50 %.',
   }),
   STREAM_MAX_AGE: integer({
     default: 86_400,
     min: 0,
     max: 31_536_000,
     unit: 'seconds',
-    zero: 'no bound',
-    about: 'Age at which a stream is asked to reconnect; each stream has its own within ±10 %.',
+    zero: 'no limit',
+    about: 'Age at which a stream is asked to reconnect; each stream gets its own value within ±10 %.',
   }),
   MAX_OUTBOX_BYTES: bytes({
     default: 65_536,
     min: 4096,
     max: 67_108_864,
-    about: 'Unsent bytes of one stream beyond which it is fed from history, at the pace of its reader.',
+    about: 'Unsent bytes beyond which a stream catches up from history, at the pace of its reader.',
   }),
   MAX_TOTAL_OUTBOX_BYTES: bytes({
     default: 268_435_456,
     min: 65_536,
     max: 68_719_476_736,
-    about: 'Unsent bytes of all streams together. At least MAX_OUTBOX_BYTES.',
+    about: 'Largest number of unsent bytes of all streams together. At least MAX_OUTBOX_BYTES.',
   }),
   CATCH_UP_PAGE_BYTES: bytes({
     default: 65_536,
     min: 1024,
     max: 16_777_216,
-    about: 'History that a stream which catches up reads at a time.',
+    about: 'Bytes of history that a stream reads at a time while it catches up.',
   }),
   FLUSH_INTERVAL_MS: integer({
     default: 2,
@@ -87,18 +88,18 @@ export const STREAM_SETTINGS = {
     max: 50,
     unit: 'milliseconds',
     zero: 'once per turn of the event loop',
-    about: 'A busy stream is written at most once in this time, a quiet one at once.',
+    about: 'Shortest time between writes to a busy stream; a quiet stream is written at once.',
   }),
   SSE_EVENT_MODE: choice(EVENT_MODES, {
     default: 'named',
     about:
-      'How messages are framed: `named` by their type (`addEventListener`), `message` unnamed (`onmessage`), `both` one of each. `?event_mode=` overrides it.',
+      'Framing of messages: `named` by their type (`addEventListener`), `message` unnamed (`onmessage`), `both` one of each. `?event_mode=` overrides it.',
   }),
   SSE_ERROR_EVENT: text({
     allowed: '1 to 64 of A-Z a-z 0-9 . _ - and not message, open, heartbeat, gap, reconnect or end',
     pattern: /^(?!(?:message|open|heartbeat|gap|reconnect|end)$)[A-Za-z0-9._-]{1,64}$/,
     default: 'error',
     about:
-      'Event name of messages of type `error`, which is also what `EventSource` calls its connection failures. `?error_event=` overrides it.',
+      'Event name of messages of type `error`, because `EventSource` also uses `error` for connection failures. `?error_event=` overrides it.',
   }),
 } as const;

@@ -1,4 +1,4 @@
-/** Variables of tracing: the names that OpenTelemetry gives them, so that what sets them elsewhere sets them here. */
+/** Variables of tracing, with OpenTelemetry's own names, so that a common environment configures this service too. */
 import { optionalUrl } from './kinds/network-settings.ts';
 import { boolean, Default, InvalidValue, optionalText, type Setting, setting } from './kinds/setting.ts';
 
@@ -30,13 +30,13 @@ function headerList(about: string): Setting<Headers | undefined> {
   );
 }
 
-/** undefined: no value that may stand in a header. */
+/** Returns `undefined` for a value that a header may not have. */
 function decodedValue(value: string | undefined): string | undefined {
   try {
     const text = decodeURIComponent(value ?? '');
     return /^[\t\x20-\x7e]+$/.test(text) ? text : undefined;
   } catch {
-    // A % that encodes nothing: the caller says what is allowed.
+    // Malformed percent-encoding: the caller reports what is allowed.
     return undefined;
   }
 }
@@ -55,17 +55,20 @@ function ratio(about: string, fallback: number): Setting<number> {
 export const TRACING_SETTINGS = {
   ENABLE_TRACING: boolean({
     default: false,
-    about: 'Sends OpenTelemetry traces by OTLP over HTTP (JSON), and carries `traceparent` to subscribers.',
+    about:
+      'Exports OpenTelemetry traces by OTLP over HTTP (JSON) and passes `traceparent` on to subscribers.',
   }),
   OTEL_EXPORTER_OTLP_ENDPOINT: optionalUrl(['http', 'https'], {
     needs: TRACING,
-    about: 'The collector; `/v1/traces` is added. Default: `http://127.0.0.1:4318`.',
+    about: 'URL of the collector; `/v1/traces` is appended. Default: `http://127.0.0.1:4318`.',
   }),
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: optionalUrl(['http', 'https'], {
     needs: TRACING,
-    about: 'The whole URL for traces, where it is another one; nothing is added.',
+    about: 'Full URL for traces, if it differs; nothing is appended.',
   }),
-  OTEL_EXPORTER_OTLP_HEADERS: headerList('Sent to the collector with each export, for its credentials.'),
+  OTEL_EXPORTER_OTLP_HEADERS: headerList(
+    'Headers sent to the collector with each export, such as credentials.',
+  ),
   OTEL_SERVICE_NAME: optionalText({
     allowed: 'up to 128 characters on one line',
     pattern: /^[^\p{C}]{1,128}$/u,
@@ -73,7 +76,7 @@ export const TRACING_SETTINGS = {
     about: 'Name of the service in traces. Default: SERVICE_NAME.',
   }),
   OTEL_TRACES_SAMPLER_ARG: ratio(
-    'Share of the publishes without a `traceparent` that begin a trace. Those with one follow its sampled flag.',
+    'Share of the publishes without a `traceparent` that begin a trace. A publish with one follows its sampled flag.',
     1,
   ),
 } as const;

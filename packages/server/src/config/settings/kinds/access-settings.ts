@@ -1,4 +1,4 @@
-/** The kinds of settings of authentication. */
+/** Kinds of settings for authentication. */
 import { type About, Default, InvalidValue, type Setting, setting } from './setting.ts';
 
 const ALGORITHMS = [
@@ -18,7 +18,7 @@ const ALGORITHMS = [
 ] as const;
 export type JwtAlgorithm = (typeof ALGORITHMS)[number];
 
-/** Signed and verified with one secret. */
+/** Tells whether signing and verifying use the same secret. */
 export function isSymmetric(algorithm: JwtAlgorithm): boolean {
   return algorithm.startsWith('HS');
 }
@@ -29,7 +29,7 @@ function nothing<T>(text = ''): Default<T | undefined> {
   return new Default<T | undefined>(text, () => undefined);
 }
 
-/** undefined: as the key has it. */
+/** The value is `undefined` when the kind of key decides. */
 export function optionalAlgorithms(
   about: Optional<readonly JwtAlgorithm[]>,
 ): Setting<readonly JwtAlgorithm[] | undefined> {
@@ -43,8 +43,7 @@ export function optionalAlgorithms(
           ALGORITHMS.find((algorithm) => algorithm.toLowerCase() === name.toLowerCase()),
         );
         const wrong = names.find((_, i) => found[i] === undefined);
-        if (wrong !== undefined)
-          return new InvalidValue(`"${wrong}" is not an algorithm that is allowed here`);
+        if (wrong !== undefined) return new InvalidValue(`"${wrong}" is not an allowed algorithm`);
         return found.length === 0 ? new InvalidValue() : [...new Set(found as JwtAlgorithm[])];
       },
       show: (algorithms) => (algorithms ?? []).join(),
@@ -54,12 +53,12 @@ export function optionalAlgorithms(
 }
 
 export interface PublicKeySource {
-  /** The text itself. */
+  /** The PEM text itself. */
   readonly pem?: string;
   readonly path?: string;
 }
 
-/** PEM, or the path of a file of it. */
+/** PEM text, or the path of a PEM file. */
 export function optionalPublicKey(about: Optional<PublicKeySource>): Setting<PublicKeySource | undefined> {
   return setting<PublicKeySource | undefined>(
     {
@@ -75,7 +74,7 @@ export function optionalPublicKey(about: Optional<PublicKeySource>): Setting<Pub
   );
 }
 
-/** Names, separated by commas. */
+/** A comma-separated list of names. */
 export function optionalTextList(about: Optional<readonly string[]>): Setting<readonly string[] | undefined> {
   return setting<readonly string[] | undefined>(
     {
@@ -92,16 +91,16 @@ export function optionalTextList(about: Optional<readonly string[]>): Setting<re
   );
 }
 
-/** JSON; what stands in it is read by those who use it. */
+/** A JSON array of objects, whose fields are checked where it is used. */
 export function optionalKeyList(about: Optional<string>): Setting<string | undefined> {
   return setting<string | undefined>(
     {
       type: 'JSON',
       allowed:
-        'a JSON array of objects with name, sha256, scopes (of publish, broadcast, read, manage), channels and, if it ends, expires_at',
+        'a JSON array of objects with name, sha256, scopes (of publish, broadcast, read, manage), channels and, if the key expires, expires_at',
       parse: (value) => (isObjectArray(value) ? value : new InvalidValue()),
     },
-    // Nobody gets in by a hash, but there is no use in showing one either.
+    // A hash gives no access, but there is no point in showing one either.
     { ...about, isSecret: true, default: nothing() },
   );
 }
@@ -111,7 +110,7 @@ function isObjectArray(text: string): boolean {
     const value: unknown = JSON.parse(text);
     return Array.isArray(value) && value.every((entry) => typeof entry === 'object' && entry !== null);
   } catch {
-    // The caller says what is allowed instead.
+    // Not JSON: the caller reports what is allowed.
     return false;
   }
 }

@@ -1,8 +1,8 @@
-/** The kinds of settings that hold URLs, origins and addresses. */
+/** Kinds of settings for URLs, origins and addresses. */
 import { isIP } from 'node:net';
 import { type About, BOOLEANS, Default, InvalidValue, NOTHING, type Setting, setting } from './setting.ts';
 
-/** A URL of one of `schemes`. Credentials within it are masked wherever it is shown. */
+/** A URL with one of `schemes`. Its credentials are masked wherever it is shown. */
 export function optionalUrl(
   schemes: readonly string[],
   about: Omit<About<string | undefined>, 'default'>,
@@ -20,7 +20,7 @@ export function optionalUrl(
   );
 }
 
-/** An address to which paths are appended; kept without the last slash. */
+/** A URL to which paths are appended; a trailing slash is removed. */
 export function optionalBaseUrl(
   about: Omit<About<string | undefined>, 'default'>,
 ): Setting<string | undefined> {
@@ -39,7 +39,7 @@ export function optionalBaseUrl(
   );
 }
 
-/** What a server may be called. */
+/** Name or address of a server. */
 export const NODE_HOST = {
   type: 'address',
   allowed: 'an IP address or a host name',
@@ -51,7 +51,7 @@ export interface RedisNode {
   readonly port: number;
 }
 
-/** A list of servers. */
+/** A list of servers as `host:port`. */
 export function optionalNodes(
   about: Omit<About<readonly RedisNode[] | undefined>, 'default'>,
 ): Setting<readonly RedisNode[] | undefined> {
@@ -86,10 +86,10 @@ function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-/** Origins as browsers send them; `https://*.example.com` stands for those of all subdomains. */
+/** Origins in the form that browsers send; `https://*.example.com` stands for all subdomains. */
 export type AllowedOrigins = '*' | readonly string[];
 
-/** `*` is every origin, `none` is the empty list. */
+/** A list of origins; `*` allows every origin, `none` is the empty list. */
 export function origins(about: About<AllowedOrigins>): Setting<AllowedOrigins> {
   return setting<AllowedOrigins>(
     {
@@ -115,23 +115,23 @@ export function origins(about: About<AllowedOrigins>): Setting<AllowedOrigins> {
 
 function originOf(entry: string): string | InvalidValue {
   const url = URL.canParse(entry) ? new URL(entry) : undefined;
-  // A path or a query would be dropped in silence, and an operator would believe that it counts.
+  // A path or a query would be dropped silently, and an operator would rely on it.
   if (url === undefined || url.origin === 'null' || !/^https?:\/\/[^/?#@\\]+\/?$/i.test(entry)) {
     return new InvalidValue(`"${entry}" is not an origin`);
   }
   if (!url.hostname.includes('*')) return url.origin;
   const domain = url.hostname.replace(/^\*\./, '');
-  // `*.com` would be everybody, and an address has no subdomains.
+  // `*.com` would allow nearly everybody, and an IP address has no subdomains.
   const isDomain = /[^.]\.[^.]*[a-z][^.]*$/.test(domain) || domain === 'localhost';
   if (domain.includes('*') || !isDomain) {
     return new InvalidValue(
-      `"${entry}" is not a pattern: * stands alone before a domain, as in https://*.example.com`,
+      `"${entry}" is not a pattern: * must stand alone before a domain, as in https://*.example.com`,
     );
   }
   return url.origin;
 }
 
-/** As fastify takes it: nobody, everybody, or the proxies' addresses and networks. */
+/** Fastify's `trustProxy`: nobody, everybody, or the addresses and networks of the proxies. */
 export type TrustProxy = boolean | readonly string[];
 
 export function trustedProxies(about: About<TrustProxy>): Setting<TrustProxy> {

@@ -30,7 +30,7 @@ describe('a REDIS_URL', () => {
     ['redis://a:1,b:2', undefined],
     ['redis://:a#hush@redis', undefined],
     ['redis://', 'it names no host'],
-    ['redis://a,b/5', 'it names several servers, which is for REDIS_NODES'],
+    ['redis://a,b/5', 'it names several servers; use REDIS_NODES for that'],
     ['redis://redis:0', 'its port is not from 1 to 65535'],
     ['redis://redis/five', 'what follows the host is not a database number from 0 to 65535'],
     ['redis://redis/5/hush', 'what follows the host is not a database number from 0 to 65535'],

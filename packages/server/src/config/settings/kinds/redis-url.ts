@@ -1,19 +1,19 @@
 /**
- * REDIS_URL. Clients of Redis differ in what they make of unusual URLs, so everything that could be passed over or
- * read in two ways is refused. A problem never quotes the URL: any part of it may be a piece of a password.
+ * The kind of setting for REDIS_URL. Redis clients interpret unusual URLs differently, so every part that could be
+ * ignored or read in two ways is refused. A problem never quotes the URL: any part of it may belong to a password.
  */
 import { NODE_HOST } from './network-settings.ts';
 import { type About, Default, InvalidValue, type Setting, setting } from './setting.ts';
 
 export interface RedisUrl {
-  /** As it was written, secrets included. */
+  /** The original text, including secrets. */
   readonly text: string;
   readonly isTls: boolean;
   readonly host: string;
   readonly port: number;
-  /** undefined: it does not say. */
+  /** `undefined` when the URL has none. */
   readonly database: number | undefined;
-  /** undefined: it holds no credentials. The user may be missing: that of `requirepass`. */
+  /** `undefined` when the URL has none. Without a user name, the password is that of `requirepass`. */
   readonly credentials: { readonly username: string | undefined; readonly password: string } | undefined;
 }
 
@@ -39,12 +39,12 @@ function parseRedisUrl(text: string): RedisUrl | InvalidValue {
   if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') return new InvalidValue();
   if (/[?#]/.test(text)) {
     return new InvalidValue(
-      'it has a query or a fragment (? or #), which says nothing here; other variables hold what it could say',
+      'it has a query or a fragment (? or #), which has no meaning here; use the other variables instead',
     );
   }
-  // An IPv6 address stands in brackets.
+  // An IPv6 address is written in brackets.
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  if (host.includes(',')) return new InvalidValue('it names several servers, which is for REDIS_NODES');
+  if (host.includes(',')) return new InvalidValue('it names several servers; use REDIS_NODES for that');
   if (!NODE_HOST.pattern.test(host)) return new InvalidValue('it names no host');
   const port = url.port === '' ? DEFAULT_PORT : Number(url.port);
   if (port === 0) return new InvalidValue('its port is not from 1 to 65535');
@@ -59,7 +59,7 @@ function parseRedisUrl(text: string): RedisUrl | InvalidValue {
     return new InvalidValue('its user or password has a malformed percent-encoding');
   }
   if (username !== '' && password === '') {
-    // Some clients take the one name that is there for the password.
+    // Some clients take a lone user name for the password.
     return new InvalidValue('it has a user without a password; a password alone is written after a colon');
   }
   return {
@@ -76,7 +76,7 @@ function decoded(text: string): string | undefined {
   try {
     return decodeURIComponent(text);
   } catch {
-    // What is not percent-encoding has no other meaning: the caller refuses it.
+    // Malformed percent-encoding: the caller refuses it.
     return undefined;
   }
 }

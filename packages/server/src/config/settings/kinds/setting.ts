@@ -1,9 +1,8 @@
 /**
- * The kinds of settings: how the text of an environment variable becomes a value, and what a person is told
- * about it. A setting is data for three readers: the loader, the reference and the error messages; so `allowed`
- * is said once, here.
+ * Settings and their kinds: how the text of an environment variable becomes a value, and how it is described. The
+ * loader, the reference and the error messages all read this data, so that `allowed` is written only once.
  */
-/** What defaults may depend on. */
+/** The values on which defaults may depend. */
 export interface DefaultContext {
   readonly environment: Environment;
   /** The version of the package, for SERVICE_VERSION. */
@@ -13,7 +12,9 @@ export interface DefaultContext {
 export const ENVIRONMENTS = ['development', 'production'] as const;
 export type Environment = (typeof ENVIRONMENTS)[number];
 
-/** A text that a setting does not take; `problem` where it can be said more exactly than by `allowed`. */
+/**
+ * The result of parsing a text that is not allowed. `problem` is set when it says more than the setting's `allowed`.
+ */
 export class InvalidValue {
   readonly problem: string | undefined;
   constructor(problem?: string) {
@@ -22,26 +23,26 @@ export class InvalidValue {
 }
 
 export interface Setting<T> {
-  /** For the reference: `integer`, `boolean`, `choice` … */
+  /** Name of the type in the reference: `integer`, `boolean`, `choice` … */
   readonly type: string;
   readonly unit: string | undefined;
-  /** What is allowed, as the end of "must be …". */
+  /** The allowed values, as the end of "must be …". */
   readonly allowed: string;
-  /** What it does, in a sentence or two. */
+  /** Description in one to three sentences. */
   readonly about: string;
   readonly isSecret: boolean;
-  /** The switch without which the value has no effect. */
+  /** The switch without which the setting has no effect. */
   readonly needs: string | undefined;
   readonly defaultText: string;
   defaultOf(context: DefaultContext): T;
   parse(text: string): T | InvalidValue;
-  /** The value as it may be written in an env file; empty for none. Secrets are shown too. */
+  /** Formats a value for an env file; empty when there is none. Does not mask secrets. */
   show(value: T): string;
 }
 
 export type ValueOf<S> = S extends Setting<infer T> ? T : never;
 
-/** What differs from setting to setting. */
+/** The part that differs from setting to setting. */
 export interface About<T> {
   readonly about: string;
   readonly default: T | Default<T>;
@@ -49,7 +50,7 @@ export interface About<T> {
   readonly needs?: string;
 }
 
-/** A default that is not one value. `text` is what the reference prints. */
+/** A default that depends on the context. `text` describes it in the reference. */
 export class Default<T> {
   readonly text: string;
   readonly of: (context: DefaultContext) => T;
@@ -59,7 +60,7 @@ export class Default<T> {
   }
 }
 
-/** What settings of one kind share. */
+/** The part that all settings of one kind share. */
 export interface Kind<T> {
   readonly type: string;
   readonly unit?: string | undefined;
@@ -68,7 +69,7 @@ export interface Kind<T> {
   show?(value: T): string;
 }
 
-/** A setting of a kind. */
+/** Makes a setting of a kind. */
 export function setting<T>(kind: Kind<T>, about: About<T>): Setting<T> {
   const fallback = about.default;
   const show = (value: T): string => kind.show?.(value) ?? (value === undefined ? '' : String(value));
@@ -90,7 +91,7 @@ export interface Range {
   readonly min: number;
   readonly max: number;
   readonly unit?: string;
-  /** What 0 means where that is not the number 0. */
+  /** The meaning of 0, when it is a special value. */
   readonly zero?: string;
 }
 
@@ -115,7 +116,7 @@ export function integer(about: About<number> & Range): Setting<number> {
 
 const BYTE_UNITS: Readonly<Record<string, number>> = { '': 1, B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 };
 
-/** The shortest exact way to write a number of bytes. */
+/** Formats a number of bytes in the shortest exact form. */
 function showBytes(value: number): string {
   for (const unit of ['GB', 'MB', 'KB']) {
     const size = BYTE_UNITS[unit] ?? 1;
@@ -124,7 +125,7 @@ function showBytes(value: number): string {
   return String(value);
 }
 
-/** Bytes, as a number or with KB, MB or GB (powers of 1024). */
+/** A size in bytes, as a number or with KB, MB or GB (powers of 1024). */
 export function bytes(
   about: About<number> & { readonly min: number; readonly max: number },
 ): Setting<number> {
@@ -167,7 +168,7 @@ export function boolean(about: About<boolean>): Setting<boolean> {
   );
 }
 
-/** One of `choices`, in any case of letters. `aliases` are further spellings. */
+/** One of `choices`, ignoring case. `aliases` are further spellings. */
 export function choice<const C extends string>(
   choices: readonly C[],
   about: About<C> & { readonly aliases?: Readonly<Record<string, C>> },
@@ -221,10 +222,10 @@ export function optionalText(
   );
 }
 
-/** A path; relative ones are taken from the folder of the installation. */
+/** A path; a relative one is resolved from the folder of the installation. */
 export const PATH = { type: 'path', allowed: 'a path', pattern: /^[^\0\r\n]{1,4096}$/ } as const;
 
-/** The path of a file that may be switched off by `none`. */
+/** A path, or `none` to switch the file off. */
 export function pathOrNone(about: About<string | undefined>): Setting<string | undefined> {
   return setting<string | undefined>(
     {
