@@ -364,9 +364,9 @@ describe('the report', () => {
     const args = argsFor(proxy, server);
     const english = await runDoctor(args);
     expect(english.stdout).toMatch(/^ {2}✗ TLS and HTTP\/2$/m);
-    expect(english.stdout).toMatch(/^ {2}✓ a reconnect resumes$/m);
+    expect(english.stdout).toMatch(/^ {2}✓ a reconnect resumes the stream$/m);
     expect(english.stdout).toMatch(
-      /^✗ No HTTP\/2: six streams at most per browser {2}\[no_http2\]\n {4}.*\n {4}nginx, server:\n {8}http2 on;$/m,
+      /^✗ No HTTP\/2: at most six streams per browser {2}\[no_http2\]\n {4}.*\n {4}nginx, server:\n {8}http2 on;$/m,
     );
     const chinese = await runDoctor(args, { LC_ALL: 'zh_CN.UTF-8' });
     expect(chinese.stdout).toMatch(
@@ -376,11 +376,11 @@ describe('the report', () => {
   });
 
   it.each([
-    { args: [], says: 'name the URL' },
+    { args: [], says: 'give the URL' },
     { args: ['push.example.com'], says: 'must start with https:// or http://' },
-    { args: [PUBLIC_URL, '--seconds', 'x'], says: '--seconds is a whole number' },
-    { args: [PUBLIC_URL, '--origin', `${ORIGIN}/path`], says: '--origin is scheme, host and port alone' },
-    { args: [PUBLIC_URL, '--connect', 'x'], says: '--connect is [PORT:]HOST:PORT' },
+    { args: [PUBLIC_URL, '--seconds', 'x'], says: '--seconds must be a whole number' },
+    { args: [PUBLIC_URL, '--origin', `${ORIGIN}/path`], says: '--origin must be only scheme, host and port' },
+    { args: [PUBLIC_URL, '--connect', 'x'], says: '--connect must be [PORT:]HOST:PORT' },
   ])('of wrong arguments is what is right: $args', async ({ args, says }) => {
     const { status, stderr } = await runDoctor(args);
     expect(stderr).toContain(says);

@@ -1,4 +1,4 @@
-/** The examination: gets there, opens one stream and watches it, and looks at everything else meanwhile. */
+/** The examination: reaches the service, opens a stream and watches it, and runs all other checks meanwhile. */
 import { checkClock } from './checks/clock.ts';
 import { checkCors } from './checks/cors.ts';
 import { checkExposure, checkHealth, isThisMachine } from './checks/exposure.ts';

@@ -1,6 +1,6 @@
 /**
- * One request as a browser makes it: HTTP/2 where the server offers it, HTTP/1.1 otherwise, on a connection of its
- * own, so that what one request does to its connection disturbs no other. Redirects are not followed.
+ * Makes one request like a browser: with HTTP/2 if the server offers it, otherwise with HTTP/1.1. Each request has its
+ * own connection, so that a broken one affects no other request. Redirects are not followed.
  */
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
@@ -11,7 +11,7 @@ import type { Detour } from './options.ts';
 
 export type Protocol = 'HTTP/2' | 'HTTP/1.1';
 
-/** How to get to the service. */
+/** How to connect to the service. */
 export interface Way {
   readonly detours: readonly Detour[];
   readonly authorities: string | undefined;
@@ -29,7 +29,7 @@ export interface Answer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Readable;
-  /** Of the request's last byte and the answer's head, `performance.now()`. */
+  /** Times of the last byte of the request and of the response headers, as `performance.now()`. */
   readonly sentAtMs: number;
   readonly headAtMs: number;
   close(): void;
@@ -37,7 +37,7 @@ export interface Answer {
 
 const TIMEOUT_MS = 10_000;
 const MAX_TEXT_CHARS = 1_000_000;
-/** What a browser says it can unpack; a proxy that compresses does so only then. */
+/** Encodings that browsers accept. A proxy compresses only for clients that send them. */
 const ACCEPT_ENCODING = 'gzip, deflate, br';
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { 'http:': 80, 'https:': 443 };
 
@@ -49,10 +49,10 @@ export function hostOf(url: URL): string {
   return url.hostname.replace(/^\[|\]$/g, '');
 }
 
-/** Connected, and nothing came. */
+/** The connection was made, but no response arrived. */
 export class NoAnswerError extends Error {}
 
-/** Resolves with the head of the answer; rejects when there is none in time. */
+/** Resolves when the response headers have arrived; rejects when they do not arrive in time. */
 export async function exchange(way: Way, url: URL, request: Request = {}): Promise<Answer> {
   const { timeoutMs = TIMEOUT_MS } = request;
   let socket: Socket | undefined;
@@ -76,7 +76,7 @@ export async function exchange(way: Way, url: URL, request: Request = {}): Promi
   }
 }
 
-/** The whole of an answer that ends. */
+/** Reads the whole body of a finite response. */
 export async function textOf(answer: Answer): Promise<string> {
   let text = '';
   const { body } = answer;
@@ -107,7 +107,7 @@ async function connectTo(way: Way, url: URL, onSocket: (socket: Socket) => void)
   }
   const socket = connectTls({
     ...address,
-    // [spec] RFC 6066, 3: no addresses.
+    // [spec] RFC 6066, 3: IP addresses are not allowed here.
     ...(/^[\d.]+$|:/.test(host) ? {} : { servername: host }),
     ALPNProtocols: ['h2', 'http/1.1'],
     ...(way.authorities !== undefined && { ca: way.authorities }),

@@ -1,6 +1,6 @@
 /**
- * The catalogue of findings: what each means in both languages, and the lines to change. `{name}` is what was seen.
- * `problem` makes the doctor end with 1; `notice` is worth a look.
+ * The catalogue of findings: the meaning of each in both languages, and the lines to change. `{name}` is replaced by an
+ * observed value. A `problem` makes the doctor exit with status 1; a `notice` is only worth a look.
  */
 import type { Language } from './language.ts';
 
@@ -9,14 +9,14 @@ type Words = Readonly<Record<Language, string>>;
 export interface FindingKind {
   readonly severity: 'problem' | 'notice';
   readonly title: Words;
-  /** What was seen, and what comes of it. */
+  /** The observation and its consequence. */
   readonly text: Words;
   readonly fixes: readonly Fix[];
 }
 
 interface Fix {
   readonly where: keyof typeof PLACES;
-  /** As it is to be written there. */
+  /** The line to write there. */
   readonly line: string;
 }
 
@@ -31,7 +31,7 @@ export const PLACES = {
   systemd: { en: 'systemd unit of the service', zh: '服务的 systemd 单元' },
   compose: { en: 'docker-compose.yml, the service', zh: 'docker-compose.yml，该服务' },
   shell: { en: 'shell', zh: '终端' },
-  doctor: { en: 'arguments of the doctor', zh: 'doctor 的参数' },
+  doctor: { en: 'arguments of doctor', zh: 'doctor 的参数' },
   sysctl: { en: '/etc/sysctl.d/60-message-push.conf', zh: '/etc/sysctl.d/60-message-push.conf' },
 } as const satisfies Record<string, Words>;
 
@@ -49,25 +49,25 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'A redirect loses path or query', zh: '重定向丢失了路径或查询参数' },
     text: {
-      en: '{from} is redirected to {to}. A stream that is redirected so joins nothing.',
+      en: '{from} is redirected to {to}. A stream that follows this redirect joins no channel.',
       zh: '{from} 被重定向到 {to}，由此建立的连接订阅不到任何频道。',
     },
     fixes: [{ where: 'plain_server', line: 'return 308 https://$host$request_uri;' }],
   },
   plain_http: {
     severity: 'problem',
-    title: { en: 'The service is used in the clear', zh: '服务可通过明文 HTTP 访问' },
+    title: { en: 'The service is reachable without encryption', zh: '服务可通过明文 HTTP 访问' },
     text: {
-      en: '{url} answers without TLS: everybody on the way reads messages and tokens, and browsers open six streams at most.',
+      en: '{url} answers without TLS: anybody on the network path can read messages and tokens, and a browser opens at most six streams.',
       zh: '{url} 未使用 TLS：链路上任何人都能读取消息和令牌，且浏览器最多只能建立六个连接。',
     },
     fixes: [{ where: 'plain_server', line: 'return 308 https://$host$request_uri;' }],
   },
   no_http2: {
     severity: 'problem',
-    title: { en: 'No HTTP/2: six streams at most per browser', zh: '未启用 HTTP/2：每个浏览器最多六个连接' },
+    title: { en: 'No HTTP/2: at most six streams per browser', zh: '未启用 HTTP/2：每个浏览器最多六个连接' },
     text: {
-      en: 'The proxy speaks {protocol} alone. A browser opens six connections to an origin, so the seventh tab waits for ever.',
+      en: 'The proxy supports only {protocol}. A browser opens at most six connections to an origin, so the seventh tab waits for ever.',
       zh: '代理只支持 {protocol}。浏览器对同一来源最多建立六个连接，第七个标签页会一直等待。',
     },
     fixes: [
@@ -77,7 +77,7 @@ export const FINDINGS = {
   },
   not_the_service: {
     severity: 'problem',
-    title: { en: 'What answers is not a stream of the service', zh: '返回的不是本服务的事件流' },
+    title: { en: 'The response is not a stream of the service', zh: '返回的不是本服务的事件流' },
     text: {
       en: 'Status {status}, type {type}, from {by}: {message}',
       zh: '状态码 {status}，类型 {type}，来自 {by}：{message}',
@@ -95,9 +95,9 @@ export const FINDINGS = {
   },
   unauthorized: {
     severity: 'problem',
-    title: { en: 'The service asks for a credential', zh: '服务要求凭据' },
+    title: { en: 'The service requires a credential', zh: '服务要求凭据' },
     text: {
-      en: '401 from {by}: {message}. Either the doctor was given none, or the proxy takes it away.',
+      en: '401 from {by}: {message}. Either doctor was given no credential, or the proxy removes it.',
       zh: '{by} 返回 401：{message}。可能未向 doctor 提供凭据，也可能被代理去掉。',
     },
     fixes: [
@@ -109,11 +109,11 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'The credential does not allow this stream', zh: '凭据无权建立该连接' },
     text: { en: '403 from {by}: {message}', zh: '{by} 返回 403：{message}' },
-    fixes: [{ where: 'doctor', line: '--user ID  # whom the token is for' }],
+    fixes: [{ where: 'doctor', line: '--user ID  # the user of the token' }],
   },
   refused_by_proxy: {
     severity: 'problem',
-    title: { en: 'The proxy does not let browsers through', zh: '代理拒绝了浏览器' },
+    title: { en: 'The proxy refuses browsers', zh: '代理拒绝了浏览器' },
     text: {
       en: 'Status {status} from {by}, not from the service: {message}',
       zh: '{status} 来自 {by} 而非服务：{message}',
@@ -125,7 +125,7 @@ export const FINDINGS = {
   },
   rate_limited: {
     severity: 'problem',
-    title: { en: 'Streams are limited too much', zh: '连接限流过严' },
+    title: { en: 'The rate limit for streams is too low', zh: '连接限流过严' },
     text: { en: '429 from {by}: {message}', zh: '{by} 返回 429：{message}' },
     fixes: [
       { where: 'service', line: 'RATE_LIMIT_CONNECTS_PER_MINUTE=1000' },
@@ -134,52 +134,52 @@ export const FINDINGS = {
   },
   turned_away: {
     severity: 'problem',
-    title: { en: 'The service turns streams away', zh: '服务拒绝新连接' },
+    title: { en: 'The service refuses new streams', zh: '服务拒绝新连接' },
     text: {
       en: 'The first event was "reconnect", reason {reason}.',
       zh: '第一个事件为 "reconnect"，原因：{reason}。',
     },
     fixes: [
       { where: 'service', line: 'MAX_CONNECTIONS=10000' },
-      { where: 'service', line: 'TRUST_PROXY=127.0.0.1  # the proxy, or all clients are one address' },
+      { where: 'service', line: 'TRUST_PROXY=127.0.0.1  # the proxy; else all clients share one address' },
     ],
   },
   buffered: {
     severity: 'problem',
-    title: { en: 'The proxy holds the stream back', zh: '代理缓冲了事件流' },
+    title: { en: 'The proxy buffers the stream', zh: '代理缓冲了事件流' },
     text: {
-      en: 'The first event had not come after {seconds} s. The service sends it with the head of its answer.',
+      en: 'The first event had not arrived after {seconds} s. The service sends it together with the response headers.',
       zh: '{seconds} 秒后第一个事件仍未到达，而服务会随响应头立即发送该事件。',
     },
     fixes: [
       { where: 'streams_location', line: 'proxy_buffering off;' },
-      { where: 'streams_location', line: '# without: proxy_ignore_headers X-Accel-Buffering;' },
+      { where: 'streams_location', line: '# remove: proxy_ignore_headers X-Accel-Buffering;' },
     ],
   },
   compressed: {
     severity: 'problem',
     title: { en: 'The stream is compressed', zh: '事件流被压缩' },
     text: {
-      en: 'Content-Encoding: {encoding}. Events wait until a block is full, and every stream costs memory in the proxy.',
+      en: 'Content-Encoding: {encoding}. Events wait until a compression block is full, and every stream costs memory in the proxy.',
       zh: 'Content-Encoding: {encoding}。事件须等压缩块填满才会发出，且每个连接都占用代理内存。',
     },
     fixes: [
       { where: 'streams_location', line: 'gzip off;' },
-      { where: 'streams_location', line: 'brotli off;  # where that module is' },
+      { where: 'streams_location', line: 'brotli off;  # if that module is loaded' },
     ],
   },
   caching: {
     severity: 'problem',
-    title: { en: 'Headers against caching are lost', zh: '禁用缓存的响应头丢失' },
+    title: { en: 'Headers that prevent caching are lost', zh: '禁用缓存的响应头丢失' },
     text: {
-      en: 'Cache-Control: {value}, Expires: {expires}. The service sends "no-cache, no-transform"; without it caches on the way keep or change the stream.',
+      en: 'Cache-Control: {value}, Expires: {expires}. The service sends "no-cache, no-transform"; without it, caches on the path may store or change the stream.',
       zh: 'Cache-Control: {value}，Expires: {expires}。服务发送的是 "no-cache, no-transform"；缺少该响应头，链路上的缓存可能保存或改写事件流。',
     },
     fixes: [
       { where: 'streams_location', line: 'expires off;' },
       {
         where: 'streams_location',
-        line: '# without: proxy_hide_header Cache-Control; add_header Cache-Control …;',
+        line: '# remove: proxy_hide_header Cache-Control; add_header Cache-Control …;',
       },
     ],
   },
@@ -187,19 +187,19 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'The stream is cut', zh: '连接被断开' },
     text: {
-      en: 'It ended after {seconds} s, {idle} s after its last bytes, without a farewell of the service ({how}). An idle timeout on the way is shorter than the time between heartbeats.',
+      en: 'It ended after {seconds} s, {idle} s after the last bytes, without a closing event from the service ({how}). An idle timeout on the path is shorter than the heartbeat interval.',
       zh: '连接在 {seconds} 秒后断开（距最后一次收到数据 {idle} 秒），并非由服务主动结束（{how}）。链路上的空闲超时短于心跳间隔。',
     },
     fixes: [
       { where: 'streams_location', line: 'proxy_read_timeout 86400s;' },
-      { where: 'service', line: 'HEARTBEAT_INTERVAL=15  # below every idle timeout on the way' },
+      { where: 'service', line: 'HEARTBEAT_INTERVAL=15  # below every idle timeout on the path' },
     ],
   },
   sent_away: {
     severity: 'notice',
     title: { en: 'The service ended the stream', zh: '服务主动结束了连接' },
     text: {
-      en: 'After {seconds} s, reason {reason}. Run the doctor again.',
+      en: 'After {seconds} s, reason {reason}. Run doctor again.',
       zh: '{seconds} 秒后结束，原因：{reason}。请重新运行 doctor。',
     },
     fixes: [],
@@ -208,7 +208,7 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'Messages do not arrive', zh: '消息没有到达' },
     text: {
-      en: 'Of {sent} messages that the doctor sent itself {came} came within 5 s: they are held back on the way, or were published to another service.',
+      en: 'Of {sent} messages that doctor sent itself, {came} arrived within 5 s: they are buffered on the path, or were published to another service.',
       zh: 'doctor 发给自己的 {sent} 条消息中，5 秒内只到达 {came} 条：在链路上被缓冲，或发布到了另一个服务。',
     },
     fixes: [
@@ -218,9 +218,9 @@ export const FINDINGS = {
   },
   bursts: {
     severity: 'problem',
-    title: { en: 'Events come in bursts', zh: '事件成批到达' },
+    title: { en: 'Events arrive in bursts', zh: '事件成批到达' },
     text: {
-      en: '{count} events that were sent apart came together, up to {seconds} s late: a buffer on the way is filled first.',
+      en: '{count} events that were sent separately arrived together, up to {seconds} s late: a buffer on the path is filled first.',
       zh: '{count} 个分开发送的事件一起到达，最多延迟 {seconds} 秒：链路上有缓冲区，填满后才转发。',
     },
     fixes: [
@@ -230,9 +230,9 @@ export const FINDINGS = {
   },
   late: {
     severity: 'problem',
-    title: { en: 'Events come late', zh: '事件延迟到达' },
+    title: { en: 'Events arrive late', zh: '事件延迟到达' },
     text: {
-      en: 'Up to {seconds} s. The service itself takes milliseconds: look at message_push_delivery_latency_seconds, then at the way.',
+      en: 'Up to {seconds} s. The service itself takes milliseconds: check message_push_delivery_latency_seconds first, then the network path.',
       zh: '最多延迟 {seconds} 秒。服务本身只需几毫秒：先看 message_push_delivery_latency_seconds，再查链路。',
     },
     fixes: [{ where: 'streams_location', line: 'proxy_buffering off;' }],
@@ -250,7 +250,7 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'Last-Event-ID does not arrive', zh: 'Last-Event-ID 未到达服务' },
     text: {
-      en: 'A browser that comes back says with it where it was. Without it every reconnect loses the messages in between.',
+      en: 'A reconnecting browser sends its position in this header. Without it, every reconnect loses the messages in between.',
       zh: '浏览器重连时用该请求头上报游标。缺少它，每次重连都会丢失断线期间的消息。',
     },
     fixes: [
@@ -271,9 +271,9 @@ export const FINDINGS = {
   },
   header_limit: {
     severity: 'problem',
-    title: { en: 'Requests with usual cookies are refused', zh: '携带常规 Cookie 的请求被拒绝' },
+    title: { en: 'Requests with ordinary cookies are refused', zh: '携带常规 Cookie 的请求被拒绝' },
     text: {
-      en: 'A request with {bytes} bytes of Last-Event-ID and cookies was answered with {answer}. Streams of many channels fail when they come back.',
+      en: 'A request with {bytes} bytes of Last-Event-ID and cookies was answered with {answer}. Streams of many channels fail to reconnect.',
       zh: '带有 {bytes} 字节 Last-Event-ID 和 Cookie 的请求收到 {answer}。频道较多的连接会重连失败。',
     },
     fixes: [
@@ -297,19 +297,19 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'Pages of that origin may not open streams', zh: '该来源的页面无权建立连接' },
     text: {
-      en: 'For Origin {origin} Access-Control-Allow-Origin is {allowed}: browsers refuse the stream.',
+      en: 'For the origin {origin}, Access-Control-Allow-Origin is {allowed}: browsers refuse the stream.',
       zh: '对来源 {origin}，Access-Control-Allow-Origin 为 {allowed}：浏览器会拒绝该连接。',
     },
     fixes: [{ where: 'service', line: 'ALLOWED_ORIGINS={origin}' }],
   },
   cors_doubled: {
     severity: 'problem',
-    title: { en: 'Two answers to CORS', zh: 'CORS 响应头重复' },
+    title: { en: 'The CORS headers are sent twice', zh: 'CORS 响应头重复' },
     text: {
-      en: 'Access-Control-Allow-Origin is "{allowed}": browsers take one value and refuse this. The service sends it, and so does the proxy.',
+      en: 'Access-Control-Allow-Origin is "{allowed}": browsers accept only one value. Both the service and the proxy send the header.',
       zh: 'Access-Control-Allow-Origin 为 "{allowed}"：浏览器只接受单个值，会拒绝该响应。服务与代理都添加了该响应头。',
     },
-    fixes: [{ where: 'streams_location', line: '# without: add_header Access-Control-Allow-Origin …;' }],
+    fixes: [{ where: 'streams_location', line: '# remove: add_header Access-Control-Allow-Origin …;' }],
   },
   cors_credentials: {
     severity: 'problem',
@@ -327,16 +327,16 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'Vary: Origin is lost', zh: 'Vary: Origin 丢失' },
     text: {
-      en: 'Vary is {vary}. A cache gives the answer for one origin to pages of another, which refuse it.',
+      en: 'Vary is {vary}. A cache may serve the response for one origin to pages of another, where browsers refuse it.',
       zh: 'Vary 为 {vary}。缓存会把一个来源的响应交给另一个来源的页面，导致后者被浏览器拒绝。',
     },
-    fixes: [{ where: 'streams_location', line: '# without: proxy_hide_header Vary;' }],
+    fixes: [{ where: 'streams_location', line: '# remove: proxy_hide_header Vary;' }],
   },
   cors_preflight: {
     severity: 'problem',
     title: { en: 'The preflight fails', zh: '预检请求失败' },
     text: {
-      en: 'OPTIONS was answered with {status}; missing: {missing}. Streams of the SDK and publishing from pages need it.',
+      en: 'OPTIONS was answered with {status}; missing: {missing}. Streams of the SDK and publishing from pages need a preflight.',
       zh: 'OPTIONS 返回 {status}；缺少：{missing}。SDK 建立连接、页面发布消息都依赖预检。',
     },
     fixes: [
@@ -345,30 +345,33 @@ export const FINDINGS = {
   },
   cors_any_origin: {
     severity: 'problem',
-    title: { en: 'Pages of any origin may act for their visitors', zh: '任意来源的页面都能以访问者身份操作' },
+    title: {
+      en: 'Pages of any origin may act on behalf of their visitors',
+      zh: '任意来源的页面都能以访问者身份操作',
+    },
     text: {
-      en: '{origin}, which nobody has, is allowed with credentials.',
+      en: 'Even {origin}, an origin that does not exist, is allowed with credentials.',
       zh: '不存在的来源 {origin} 也被允许携带凭据。',
     },
     fixes: [
       { where: 'service', line: 'ALLOWED_ORIGINS=https://app.example.com' },
-      { where: 'streams_location', line: '# without: add_header Access-Control-Allow-Origin $http_origin;' },
+      { where: 'streams_location', line: '# remove: add_header Access-Control-Allow-Origin $http_origin;' },
     ],
   },
   clock_skew: {
     severity: 'problem',
     title: { en: 'The clocks differ', zh: '时钟不一致' },
     text: {
-      en: "The service's clock is {seconds} s ahead of this machine's (behind, where negative). JWTs and tickets are good or over by it, and ?since= is read by it.",
+      en: "The service's clock is {seconds} s ahead of this machine's (behind if negative). It decides when JWTs and tickets expire and what ?since= means.",
       zh: '服务的时钟比本机快 {seconds} 秒（负数为慢）。JWT 和票据的有效期、?since= 均以服务的时钟为准。',
     },
-    fixes: [{ where: 'shell', line: 'timedatectl set-ntp true  # on the machine that is wrong' }],
+    fixes: [{ where: 'shell', line: 'timedatectl set-ntp true  # on the machine with the wrong clock' }],
   },
   proxy_clock_skew: {
     severity: 'problem',
     title: { en: "The proxy's clock is wrong", zh: '代理的时钟不正确' },
     text: {
-      en: 'Its Date header is {seconds} s ahead (behind, where negative).',
+      en: 'Its Date header is {seconds} s ahead (behind if negative).',
       zh: '代理的 Date 响应头快 {seconds} 秒（负数为慢）。',
     },
     fixes: [{ where: 'shell', line: 'timedatectl set-ntp true  # on the machine of the proxy' }],
@@ -376,20 +379,20 @@ export const FINDINGS = {
   not_ready: {
     severity: 'problem',
     title: { en: 'The service is not ready', zh: '服务未就绪' },
-    text: { en: '/sse/health/ready says 503: {reason}', zh: '/sse/health/ready 返回 503：{reason}' },
+    text: { en: '/sse/health/ready returns 503: {reason}', zh: '/sse/health/ready 返回 503：{reason}' },
     fixes: [{ where: 'shell', line: 'scripts/status.sh --health' }],
   },
   degraded: {
     severity: 'problem',
     title: { en: 'The service is not healthy', zh: '服务状态不健康' },
-    text: { en: '/sse/health says {state}: {reason}', zh: '/sse/health 返回 {state}：{reason}' },
+    text: { en: '/sse/health returns {state}: {reason}', zh: '/sse/health 返回 {state}：{reason}' },
     fixes: [{ where: 'shell', line: 'scripts/status.sh --health' }],
   },
   api_public: {
     severity: 'problem',
     title: { en: 'Anybody may use the API', zh: '任何人都能使用 API' },
     text: {
-      en: '{path} answers without a credential: whoever knows the URL may publish, read history and end streams.',
+      en: '{path} answers without a credential: anybody who knows the URL can publish, read history and end streams.',
       zh: '{path} 无需凭据即可访问：凡知道地址者均可发布消息、读取历史、断开连接。',
     },
     fixes: [
@@ -400,20 +403,20 @@ export const FINDINGS = {
   metrics_public: {
     severity: 'problem',
     title: { en: 'The metrics are public', zh: '指标对外暴露' },
-    text: { en: '{url} shows them to anybody.', zh: '任何人都能访问 {url} 并读取指标。' },
+    text: { en: '{url} is open to anybody.', zh: '任何人都能访问 {url} 并读取指标。' },
     fixes: [{ where: 'metrics_location', line: 'return 404;' }],
   },
   metrics_port_public: {
     severity: 'problem',
-    title: { en: 'The port of the metrics is public', zh: '指标端口对外暴露' },
-    text: { en: '{url} shows them to anybody.', zh: '任何人都能访问 {url} 并读取指标。' },
+    title: { en: 'The metrics port is public', zh: '指标端口对外暴露' },
+    text: { en: '{url} is open to anybody.', zh: '任何人都能访问 {url} 并读取指标。' },
     fixes: [{ where: 'service', line: 'METRICS_HOST=127.0.0.1' }],
   },
   health_public: {
     severity: 'notice',
-    title: { en: 'The details of the health are public', zh: '健康详情对外暴露' },
+    title: { en: 'Health details are public', zh: '健康详情对外暴露' },
     text: {
-      en: '/sse/health names versions, servers and errors. /sse/health/ready and /sse/health/live are enough for load balancers.',
+      en: '/sse/health reveals versions, servers and errors. /sse/health/ready and /sse/health/live are enough for load balancers.',
       zh: '/sse/health 会暴露版本、服务器和错误。负载均衡只需 /sse/health/ready 与 /sse/health/live。',
     },
     fixes: [{ where: 'health_location', line: 'allow 10.0.0.0/8; deny all;' }],
@@ -422,29 +425,29 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'Too few file descriptors', zh: '文件描述符不足' },
     text: {
-      en: 'Process {pid} may open {limit}; MAX_CONNECTIONS={maxConnections} needs {needed}. Beyond that connections are not accepted.',
+      en: 'Process {pid} may open {limit}; MAX_CONNECTIONS={maxConnections} needs {needed}. Beyond the limit, connections are not accepted.',
       zh: '进程 {pid} 最多打开 {limit} 个；MAX_CONNECTIONS={maxConnections} 需要 {needed} 个。超出后无法接受新连接。',
     },
     fixes: [
       { where: 'systemd', line: 'LimitNOFILE=65536' },
       { where: 'compose', line: 'ulimits: { nofile: 65536 }' },
-      { where: 'shell', line: 'ulimit -n 65536  # before the service, or PM2, is started' },
+      { where: 'shell', line: 'ulimit -n 65536  # before starting the service or PM2' },
     ],
   },
   listen_backlog: {
     severity: 'problem',
-    title: { en: 'The backlog is short', zh: '监听队列过短' },
+    title: { en: 'The listen backlog is too short', zh: '监听队列过短' },
     text: {
-      en: 'LISTEN_BACKLOG is {backlog}: when many clients reconnect at once, most wait for a second and more.',
+      en: 'LISTEN_BACKLOG is {backlog}: when many clients reconnect at once, most of them wait a second or more.',
       zh: 'LISTEN_BACKLOG 为 {backlog}：大量客户端同时重连时，多数要等待一秒以上。',
     },
     fixes: [{ where: 'service', line: 'LISTEN_BACKLOG=4096' }],
   },
   somaxconn: {
     severity: 'problem',
-    title: { en: 'The kernel shortens the backlog', zh: '内核缩短了监听队列' },
+    title: { en: 'The kernel shortens the listen backlog', zh: '内核缩短了监听队列' },
     text: {
-      en: 'net.core.somaxconn is {somaxconn}, LISTEN_BACKLOG {backlog}: the smaller one counts.',
+      en: 'net.core.somaxconn is {somaxconn}, LISTEN_BACKLOG is {backlog}: the smaller one applies.',
       zh: 'net.core.somaxconn 为 {somaxconn}，LISTEN_BACKLOG 为 {backlog}：以较小者为准。',
     },
     fixes: [{ where: 'sysctl', line: 'net.core.somaxconn = 65535' }],

@@ -1,11 +1,11 @@
-/** What others answer, read without trust in its shape. */
+/** Reads JSON from others without trusting its shape. */
 
-/** undefined when it is no JSON object. */
+/** Returns `undefined` when the text is not a JSON object. */
 export function jsonOf(text: string): Record<string, unknown> | undefined {
   try {
     return objectOf(JSON.parse(text));
   } catch {
-    // Whatever answered, it was not the service.
+    // Not JSON, so it is not from the service.
     return undefined;
   }
 }
@@ -14,7 +14,7 @@ export function objectOf(value: unknown): Record<string, unknown> | undefined {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
 }
 
-/** As it is shown to a person. */
+/** Formats a value for display. */
 export function wordOf(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : '–';
 }

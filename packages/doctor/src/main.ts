@@ -1,4 +1,4 @@
-/** The program: arguments, output, exit status. */
+/** The program `npm run doctor`: arguments, output, exit status. */
 import { randomBytes } from 'node:crypto';
 import { examine } from './examine.ts';
 import { languageOf } from './language.ts';

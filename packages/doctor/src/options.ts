@@ -1,11 +1,11 @@
-/** The arguments. A wrong one is an `Error` whose message is for the person who typed it. */
+/** Parses the arguments. Throws an `Error` for the user when one is wrong. */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { isLanguage, type Language, languageOf } from './language.ts';
 
-/** Connects to another place than the URL names: a new proxy before its name points to it, or a test. */
+/** Connects to another address than the URL names: to a new proxy before the host name points to it, or in a test. */
 export interface Detour {
-  /** Of the URL; undefined: every port. */
+  /** Port of the URLs to which this applies; `undefined` for every port. */
   readonly urlPort: number | undefined;
   readonly host: string;
   readonly port: number;
@@ -13,22 +13,22 @@ export interface Detour {
 
 export interface DoctorOptions {
   readonly url: URL;
-  /** Of the page that opens streams, as `https://app.example.com`. */
+  /** Origin of the page that opens streams, such as `https://app.example.com`. */
   readonly origin: string | undefined;
   /** The page sends cookies (`withCredentials`). */
   readonly withCredentials: boolean;
   /** A JWT, sent as `Authorization: Bearer`, or a ticket, sent in the URL. */
   readonly token: string | undefined;
-  /** Whose stream is opened. */
+  /** User whose stream is opened. */
   readonly userId: string;
   readonly apiKey: string | undefined;
-  /** Where messages are published, when not at `url`. */
+  /** URL for publishing, if not `url`. */
   readonly publishUrl: URL | undefined;
   readonly seconds: number;
   readonly detours: readonly Detour[];
-  /** PEM. */
+  /** Trusted certificates, PEM. */
   readonly authorities: string | undefined;
-  /** Of a process of the service on this machine. */
+  /** A process of the service on this machine. */
   readonly pid: number | undefined;
   readonly servicePort: number;
   readonly metricsPort: number;
@@ -39,25 +39,25 @@ export interface DoctorOptions {
 export const USAGE: Readonly<Record<Language, string>> = {
   en: `Usage: npm run doctor -- URL [OPTION …]
 
-Connects to the service through its public URL, as a browser would, and says what is wrong on the way,
-each with the line to change. It opens a few streams of a user of its own and sends itself a few messages.
+Connects to the service through its public URL, as a browser would, and reports what is wrong on the network path,
+with the line to change for each problem. It opens a few streams for its own user and sends itself a few messages.
 
-  --origin ORIGIN        page that opens streams, as https://app.example.com: looks at CORS
+  --origin ORIGIN        origin of the page that opens streams, such as https://app.example.com: checks CORS
   --with-credentials     that page sends cookies
-  --token TOKEN          a user's JWT or ticket, where streams ask for one
-  --user ID              the user whose stream is opened (of a ticket; of a JWT it is known)
-  --key KEY              an API key, to send messages with
-  --publish-url URL      where messages are sent, when the public URL does not take them: http://127.0.0.1:8089
-  --seconds N            how long a stream is watched (40): longer finds longer idle cuts
-  --connect [PORT:]HOST:PORT  connect there for URLs of that port; may be repeated
+  --token TOKEN          JWT or ticket of a user, if streams require one
+  --user ID              user whose stream is opened (needed with a ticket; a JWT names its user)
+  --key KEY              API key for sending messages
+  --publish-url URL      URL for sending messages, if the public URL refuses them: http://127.0.0.1:8089
+  --seconds N            time for which a stream is watched (40): a longer time finds longer idle timeouts
+  --connect [PORT:]HOST:PORT  address to connect to for URLs with that port; can be repeated
   --ca FILE              authority of the certificate, PEM
-  --pid PID              process of the service on this machine: looks at its limits
-  --service-port PORT    SERVICE_PORT (8089), by which that process is found
+  --pid PID              process of the service on this machine: checks its limits
+  --service-port PORT    SERVICE_PORT (8089), used to find that process
   --metrics-port PORT    METRICS_PORT (9090), which must not be public
-  --json                 for programs
-  --lang en|zh           language (from LC_ALL, LC_MESSAGES, LANG)
+  --json                 prints JSON for programs
+  --lang en|zh           language (default from LC_ALL, LC_MESSAGES, LANG)
 
-Ends with 0 when nothing is wrong, 1 when something is, 2 when it was asked wrongly.
+Exits with 0 when nothing is wrong, 1 when something is, 2 when the arguments are wrong.
 `,
   zh: `用法：npm run doctor -- URL [选项 …]
 
@@ -86,7 +86,7 @@ Ends with 0 when nothing is wrong, 1 when something is, 2 when it was asked wron
 const MIN_SECONDS = 2;
 const MAX_SECONDS = 3600;
 
-/** undefined: help was asked for. */
+/** Returns `undefined` when help was requested. */
 export function parseOptions(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
@@ -115,9 +115,9 @@ export function parseOptions(
   });
   if (values.help) return undefined;
   const [url, ...others] = positionals;
-  if (url === undefined) throw new Error('name the URL of the service, as https://push.example.com');
-  if (others.length > 0) throw new Error(`one URL, not also ${others.join(' ')}`);
-  if (values.lang !== undefined && !isLanguage(values.lang)) throw new Error('--lang is en or zh');
+  if (url === undefined) throw new Error('give the URL of the service, such as https://push.example.com');
+  if (others.length > 0) throw new Error(`only one URL is allowed; also given: ${others.join(' ')}`);
+  if (values.lang !== undefined && !isLanguage(values.lang)) throw new Error('--lang must be en or zh');
   return {
     url: urlOf(url, 'URL'),
     origin: values.origin === undefined ? undefined : originOf(values.origin),
@@ -141,11 +141,11 @@ export function parseOptions(
 function urlOf(text: string, name: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
-    throw new Error(`${name} must start with https:// or http://, this is ${text}`);
+    throw new Error(`${name} must start with https:// or http://; this is ${text}`);
   }
   url.search = '';
   url.hash = '';
-  // A path before `/sse/` belongs to the service's place behind its proxy.
+  // A path before `/sse/` is the prefix of the service behind its proxy.
   url.pathname = url.pathname.replace(/\/+$/, '');
   return url;
 }
@@ -153,13 +153,13 @@ function urlOf(text: string, name: string): URL {
 function originOf(text: string): string {
   const { origin } = urlOf(text, '--origin');
   if (origin !== text.replace(/\/$/, ''))
-    throw new Error(`--origin is scheme, host and port alone: ${origin}`);
+    throw new Error(`--origin must be only scheme, host and port: ${origin}`);
   return origin;
 }
 
 function detourOf(text: string): Detour {
   const match = /^(?:(\d+):)?(\[[0-9a-f:.]+\]|[^:[\]]+):(\d+)$/i.exec(text);
-  if (match === null) throw new Error(`--connect is [PORT:]HOST:PORT, this is ${text}`);
+  if (match === null) throw new Error(`--connect must be [PORT:]HOST:PORT; this is ${text}`);
   const [, urlPort, host = '', port = ''] = match;
   return {
     urlPort: urlPort === undefined ? undefined : wholeNumber(urlPort, '--connect', 1, 65_535),
@@ -171,10 +171,10 @@ function detourOf(text: string): Detour {
 function wholeNumber(text: string, name: string, from: number, to: number): number {
   const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (number >= from && number <= to) return number;
-  throw new Error(`${name} is a whole number from ${from} to ${to}, this is ${text}`);
+  throw new Error(`${name} must be a whole number from ${from} to ${to}; this is ${text}`);
 }
 
-/** Of a JWT, which is not verified here: the service does that. */
+/** Reads the subject of a JWT without verifying it, which the service does. */
 function subjectOf(token: string | undefined): string | undefined {
   const payload = isJwt(token) ? token?.split('.')[1] : undefined;
   if (payload === undefined) return undefined;
@@ -182,7 +182,7 @@ function subjectOf(token: string | undefined): string | undefined {
     const { sub } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { sub?: unknown };
     return typeof sub === 'string' || typeof sub === 'number' ? String(sub) : undefined;
   } catch (cause) {
-    throw new Error('--token looks like a JWT and cannot be read', { cause });
+    throw new Error('--token looks like a JWT but cannot be read', { cause });
   }
 }
 

@@ -1,4 +1,4 @@
-/** The report in words, for people and for programs. */
+/** Prints the report, as text or as JSON. */
 import { FINDINGS, type FindingKind, PLACES } from './finding-catalog.ts';
 import type { Language } from './language.ts';
 import type { CheckName, Finding, Report, Seen, SkipReason } from './report.ts';
@@ -6,43 +6,43 @@ import type { CheckName, Finding, Report, Seen, SkipReason } from './report.ts';
 type Words = Readonly<Record<Language, string>>;
 
 const CHECKS: Readonly<Record<CheckName, Words>> = {
-  reach: { en: 'the service is reached', zh: '服务可连通' },
+  reach: { en: 'the service is reachable', zh: '服务可连通' },
   transport: { en: 'TLS and HTTP/2', zh: 'TLS 与 HTTP/2' },
   stream: { en: 'a stream opens at once and is not compressed', zh: '连接立即建立，事件流未被压缩' },
-  headers: { en: 'headers against caching', zh: '禁用缓存的响应头' },
+  headers: { en: 'headers prevent caching', zh: '禁用缓存的响应头' },
   pace: { en: 'the stream stays open', zh: '连接保持不断' },
-  echo: { en: 'messages come at once, one by one', zh: '消息逐条即时到达' },
-  resume: { en: 'a reconnect resumes', zh: '重连后可续传' },
-  request_size: { en: 'large requests pass', zh: '较大的请求可通过' },
+  echo: { en: 'messages arrive at once, one by one', zh: '消息逐条即时到达' },
+  resume: { en: 'a reconnect resumes the stream', zh: '重连后可续传' },
+  request_size: { en: 'large requests are accepted', zh: '较大的请求可通过' },
   cors: { en: 'pages of the origin may open streams', zh: '该来源的页面可建立连接' },
   clock: { en: 'clocks agree', zh: '时钟一致' },
   health: { en: 'the service is ready and healthy', zh: '服务就绪且健康' },
-  exposure: { en: 'nothing is public that should not be', zh: '敏感端点未对外暴露' },
+  exposure: { en: 'internal endpoints are not public', zh: '敏感端点未对外暴露' },
   machine: { en: 'limits of the process and the kernel', zh: '进程与内核的限制' },
 };
 
 const REASONS: Readonly<Record<SkipReason, Words>> = {
-  no_stream: { en: 'there is no stream to look at', zh: '没有可检查的连接' },
+  no_stream: { en: 'there is no stream to check', zh: '没有可检查的连接' },
   no_origin: {
-    en: 'name the page: --origin https://app.example.com',
+    en: 'needs the origin of the page: --origin https://app.example.com',
     zh: '请指明页面来源：--origin https://app.example.com',
   },
-  same_origin: { en: "the page is of the service's own origin", zh: '页面与服务同源' },
+  same_origin: { en: 'the page has the same origin as the service', zh: '页面与服务同源' },
   may_not_publish: {
-    en: 'publishing is not open here, as it should be: --key KEY or --publish-url http://127.0.0.1:8089',
+    en: 'publishing is closed here, as it should be; to check: --key KEY or --publish-url http://127.0.0.1:8089',
     zh: '此地址不开放发布（符合预期），请指定 --key KEY 或 --publish-url http://127.0.0.1:8089',
   },
   own_machine_only: {
-    en: "run the doctor on the service's own machine too",
+    en: "also run doctor on the service's machine",
     zh: '请在服务所在机器上也运行一次 doctor',
   },
-  not_public: { en: 'this URL is of this machine alone', zh: '该地址仅限本机访问' },
+  not_public: { en: 'this URL is local to this machine', zh: '该地址仅限本机访问' },
   process_not_found: {
-    en: 'no process of the service was found: --pid PID, or --service-port PORT',
+    en: 'no process of the service was found: use --pid PID or --service-port PORT',
     zh: '未找到服务进程，请指定 --pid PID 或 --service-port PORT',
   },
   process_not_readable: {
-    en: 'the process cannot be read: run as its user',
+    en: 'the process cannot be read: run doctor as its user',
     zh: '无法读取该进程：请以该进程的用户身份运行',
   },
 };
@@ -116,10 +116,10 @@ function findingLines({ code, seen }: Finding, language: Language): string[] {
 
 function conclusion(report: Report, language: Language): string {
   const found = findingsOf(report);
-  if (found.length === 0) return language === 'en' ? 'Nothing is wrong.' : '没有发现问题。';
+  if (found.length === 0) return language === 'en' ? 'No problems found.' : '没有发现问题。';
   const page = `${RUNBOOK}${language === 'zh' ? '.zh' : ''}.md`;
   return language === 'en'
-    ? `${found.length} found; more about each in ${page}`
+    ? `${found.length} found; see ${page} for each`
     : `发现 ${found.length} 项；详见 ${page}`;
 }
 

@@ -1,7 +1,10 @@
-/** What an examination comes to: findings, and which checks were made. Values only; words are in `finding-catalog.ts`. */
+/**
+ * The result of an examination: findings, and the checks that were made. Values only; texts are in
+ * `finding-catalog.ts`.
+ */
 import type { FindingCode } from './finding-catalog.ts';
 
-/** What was seen, by the names of the placeholders of the finding's text. */
+/** Observed values, by the names of the placeholders in the text of the finding. */
 export type Seen = Readonly<Record<string, string | number>>;
 
 export interface Finding {
@@ -9,7 +12,7 @@ export interface Finding {
   readonly seen: Seen;
 }
 
-/** In the order in which they are told. */
+/** All checks, in the order of the report. */
 export const CHECK_NAMES = [
   'reach',
   'transport',
@@ -27,7 +30,7 @@ export const CHECK_NAMES = [
 ] as const;
 export type CheckName = (typeof CHECK_NAMES)[number];
 
-/** Why a check could not be made. */
+/** Reasons for which a check could not be made. */
 export type SkipReason =
   | 'no_stream'
   | 'no_origin'
@@ -46,14 +49,14 @@ export interface CheckOutcome {
 
 export interface Report {
   readonly url: string;
-  /** Where redirects led. */
+  /** URL to which redirects led. */
   readonly base: string;
   readonly protocol: string | undefined;
   readonly seconds: number;
   readonly checks: readonly CheckOutcome[];
 }
 
-/** A check that was made. */
+/** The outcome of a check that was made. */
 export function made(name: CheckName, findings: readonly (Finding | undefined)[]): CheckOutcome {
   return { name, findings: findings.filter((finding) => finding !== undefined) };
 }

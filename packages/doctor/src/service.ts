@@ -1,4 +1,4 @@
-/** The service as the examination asks it: paths, credentials, streams of the doctor's own user. */
+/** The client that the checks use: paths, credentials, and streams for doctor's own user. */
 import { type Answer, exchange, hostOf, type Protocol, type Request, textOf, type Way } from './exchange.ts';
 import { jsonOf } from './json-text.ts';
 import { isJwt } from './options.ts';
@@ -22,7 +22,7 @@ export interface TextAnswer {
   readonly status: number;
   readonly headers: Answer['headers'];
   readonly text: string;
-  /** Of a JSON object. */
+  /** The body, if it is a JSON object. */
   readonly json: Record<string, unknown> | undefined;
 }
 
@@ -30,7 +30,7 @@ const LOOPBACK = /^(?:localhost|127\.[\d.]+|::1|.*\.localhost)$/;
 
 export class Service {
   readonly options: ServiceOptions;
-  /** Of the last answer. */
+  /** Protocol of the last response. */
   protocol: Protocol | undefined;
 
   constructor(options: ServiceOptions) {
@@ -41,12 +41,12 @@ export class Service {
     return this.options.base;
   }
 
-  /** Others than this machine may come by this URL. */
+  /** Other machines can reach this URL. */
   get isPublic(): boolean {
     return !LOOPBACK.test(hostOf(this.base));
   }
 
-  /** Query and headers that a user of the service sends. */
+  /** Opens a stream with the query and headers that a user would send. */
   async openStream({ headers = {}, query = {}, timeoutMs }: StreamOptions = {}): Promise<WatchedStream> {
     const { token, userId } = this.options;
     const url = urlAt(this.base, `/sse/user/${encodeURIComponent(userId)}`);
@@ -64,7 +64,7 @@ export class Service {
     return token !== undefined && isJwt(token) ? { authorization: `Bearer ${token}` } : {};
   }
 
-  /** To this connection alone, so that no user sees it and no history keeps it. */
+  /** Publishes to this one connection, so that no user sees the message and no history keeps it. */
   publish(connectionId: string, data: object): Promise<TextAnswer> {
     const { apiKey, publishBase } = this.options;
     return this.text(urlAt(publishBase, '/sse/api/v1/messages/send'), {
@@ -79,7 +79,7 @@ export class Service {
     });
   }
 
-  /** Without credentials. */
+  /** Makes a request without credentials. */
   get(path: string, request: Request = {}): Promise<TextAnswer> {
     return this.text(urlAt(this.base, path), request);
   }

@@ -1,4 +1,4 @@
-/** A stream that is being watched: its head, its events with the times at which they came, and how it ended. */
+/** A stream under observation: its headers, its events with their times of arrival, and its end. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { EventParser, type StreamEvent } from './event-parser.ts';
@@ -15,10 +15,10 @@ const MAX_BEGINNING = 2000;
 export class WatchedStream {
   readonly answer: Answer;
   readonly events: StreamEvent[] = [];
-  /** When bytes came last; undefined: none have. */
+  /** Time of the last bytes; `undefined` before the first. */
   lastBytesAtMs: number | undefined;
   end: StreamEnd | undefined;
-  /** Of the body, as it came: what an answer says that is no stream. */
+  /** Beginning of the raw body: the error text of a response that is not a stream. */
   beginning = '';
 
   constructor(answer: Answer) {
@@ -36,7 +36,7 @@ export class WatchedStream {
             ? createBrotliDecompress()
             : undefined;
     unpacking?.on('data', onBytes);
-    // A stream that is cut ends within a packed block, which says nothing more than the cut does.
+    // A stream that is cut ends within a compressed block; this error adds nothing to the cut itself.
     unpacking?.on('error', () => unpacking.destroy());
     body.on('data', (bytes: Buffer) => {
       this.lastBytesAtMs = performance.now();
@@ -53,7 +53,7 @@ export class WatchedStream {
     this.end ??= { how, atMs: performance.now() };
   }
 
-  /** The first event that `matches`; undefined when the time is up, or the stream is over, before it comes. */
+  /** Resolves with the first event that `matches`; with `undefined` on a timeout or at the end of the stream. */
   async event(matches: (event: StreamEvent) => boolean, timeoutMs: number): Promise<StreamEvent | undefined> {
     const untilMs = performance.now() + timeoutMs;
     for (;;) {
@@ -63,13 +63,13 @@ export class WatchedStream {
     }
   }
 
-  /** Until it ends by itself, or `untilMs`. */
+  /** Resolves when the stream ends or at `untilMs`. */
   async watch(untilMs: number): Promise<void> {
     while (this.end === undefined && performance.now() < untilMs) await delay(POLL_MS);
   }
 
   close(): void {
-    // What follows is not the peer's doing.
+    // Record the end first: what follows is not caused by the peer.
     this.end ??= { how: 'end', atMs: performance.now() };
     this.answer.close();
   }

@@ -1,10 +1,10 @@
-/** Whether the clocks of the service, and of whoever answers for it, agree with ours. Credentials expire by them. */
+/** Compares the clocks of the service and of its proxy with the clock of this machine. Credentials expire by them. */
 import { type CheckOutcome, made } from '../report.ts';
 import { type OpenedStream, seconds } from './stream.ts';
 
-/** What the service forgives the issuer of a JWT by default. */
+/** Clock difference that the service tolerates in JWTs by default. */
 const TOLERANCE_MS = 5000;
-/** `Date` has whole seconds. */
+/** Resolution of the `Date` header. */
 const DATE_STEP_MS = 1000;
 
 export function checkClock({ stream, serviceAheadMs }: OpenedStream): CheckOutcome {

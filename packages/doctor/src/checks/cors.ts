@@ -1,12 +1,12 @@
-/** Whether a page of another origin may open streams, and whether pages of any origin may. */
+/** Checks whether pages of the given origin may open streams, and that pages of an unknown origin may not. */
 import { type CheckOutcome, type Finding, made, skipped } from '../report.ts';
 import type { Service, TextAnswer } from '../service.ts';
 
 type Headers = TextAnswer['headers'];
 
-/** An origin that nobody has: [spec] RFC 2606. */
+/** [spec] RFC 2606: an origin that cannot exist. */
 const STRANGER = 'https://doctor.invalid';
-/** What our SDK sends beside what a browser sends by itself. */
+/** Headers that the SDK sends in addition to those of the browser. */
 const SDK_HEADERS = 'authorization,last-event-id';
 
 export async function checkCors(
@@ -26,7 +26,7 @@ export async function checkCors(
     );
   }
   findings.push(await preflightProblem(service, origin));
-  // A refused origin is refused there too.
+  // A refused origin fails the preflight too; report it once.
   const isRefused = findings.some(
     (finding) => finding?.code === 'cors_refused' || finding?.code === 'cors_doubled',
   );
@@ -52,7 +52,7 @@ async function strangerProblem(service: Service): Promise<Finding | undefined> {
 function originProblem(headers: Headers, origin: string, withCredentials: boolean): Finding | undefined {
   const allowed = headers['access-control-allow-origin'];
   if (allowed === undefined) return { code: 'cors_refused', seen: { origin, allowed: '–' } };
-  // [spec] Fetch: one value; two, even of the same, are refused.
+  // [spec] Fetch: a list is refused, even if its values are the same.
   if (allowed.includes(',')) return { code: 'cors_doubled', seen: { allowed } };
   if (allowed !== '*' && allowed !== origin) return { code: 'cors_refused', seen: { origin, allowed } };
   if (withCredentials && (allowed === '*' || headers['access-control-allow-credentials'] !== 'true')) {
@@ -61,7 +61,7 @@ function originProblem(headers: Headers, origin: string, withCredentials: boolea
   return undefined;
 }
 
-/** A cache must not hand one origin's answer to another. */
+/** A cache must not serve the response for one origin to another. */
 function varyProblem(headers: Headers): Finding | undefined {
   const allowed = headers['access-control-allow-origin'];
   const varies = (headers.vary ?? '').toLowerCase().split(/\s*,\s*/);

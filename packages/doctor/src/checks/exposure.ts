@@ -1,4 +1,6 @@
-/** What the public URL shows: the state of the service, and what only operators and publishers should reach. */
+/**
+ * Checks what the public URL exposes: the health of the service, and what only operators and publishers should reach.
+ */
 
 import { lookup } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';
@@ -47,12 +49,12 @@ export async function checkExposure(service: Service, metricsPort: number): Prom
   ]);
 }
 
-/** The port of the metrics itself, when the URL's host shows it to others. */
+/** Returns the URL of the metrics port if the host exposes it to other machines. */
 async function metricsAtPort(service: Service, port: number): Promise<string | undefined> {
   const url = new URL(`http://${service.base.hostname}:${port}/sse/metrics`);
   const { detours } = service.options;
   const isMapped = detours.some(({ urlPort }) => urlPort === port);
-  // From the server's own machine it can be reached whatever the firewall says, and a detour leads elsewhere.
+  // On the server's own machine the port is reachable whatever the firewall does, and a detour leads elsewhere.
   if (!isMapped && (detours.length > 0 || (await isThisMachine(hostOf(url))))) return undefined;
   const answer = await service.text(url, { timeoutMs: METRICS_TIMEOUT_MS }).catch((): undefined => undefined);
   return isMetrics(answer) ? url.href : undefined;
@@ -68,7 +70,7 @@ function isMetrics(answer: TextAnswer | undefined): boolean {
   return answer?.status === 200 && answer.text.includes('message_push_');
 }
 
-/** undefined: no answer. */
+/** Resolves with `undefined` when there is no response. */
 function get(service: Service, path: string): Promise<TextAnswer | undefined> {
   return service.get(path).catch((): undefined => undefined);
 }

@@ -1,6 +1,6 @@
 /**
- * On the server's own machine: what the system allows the process of the service. Read from `/proc`, as far as it can
- * be read; elsewhere there is nothing to look at.
+ * Checks, on the server's own machine, the limits that the system sets for the process of the service. They are read
+ * from `/proc`; on other systems the check is skipped.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,17 +8,17 @@ import { parseEnv } from 'node:util';
 import { type CheckOutcome, made, skipped } from '../report.ts';
 
 export interface MachineOptions {
-  /** undefined: whoever listens on `servicePort`. */
+  /** `undefined` for the process that listens on `servicePort`. */
   readonly pid: number | undefined;
   readonly servicePort: number;
   readonly proc?: string;
 }
 
-/** The store, the log, Redis, publishers' connections. */
+/** Descriptors for the store, the log, Redis and publishers, beyond those of the streams. */
 const SPARE_DESCRIPTORS = 200;
 const DEFAULT_MAX_CONNECTIONS = 1000;
 const DEFAULT_BACKLOG = 4096;
-/** Below this the connections of a reconnecting crowd wait for their SYN to be sent again. */
+/** With a shorter backlog, connections of a reconnecting crowd wait for a retransmitted SYN. */
 const MIN_BACKLOG = 1024;
 const LISTENING = '0A';
 
@@ -48,7 +48,7 @@ function openFilesLimit(pid: number, proc: string): number | undefined {
   return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft);
 }
 
-/** Its environment, over the env file that it reads. */
+/** Returns the settings of the process: its environment, which overrides its env file. */
 function settingsOf(pid: number, proc: string): Record<string, string | undefined> {
   const folder = join(proc, String(pid));
   const environment = Object.fromEntries(
@@ -66,7 +66,7 @@ function settingsOf(pid: number, proc: string): Record<string, string | undefine
   };
 }
 
-/** The process that owns a socket which listens on the port, if it can be seen. */
+/** Returns the process that listens on the port, if it is visible. */
 function listenerOf(port: number, proc: string): number | undefined {
   const inodes = new Set(
     ['tcp', 'tcp6'].flatMap((table) => inodesOf(port, readOf(join(proc, 'net', table)) ?? '')),
@@ -79,7 +79,7 @@ function listenerOf(port: number, proc: string): number | undefined {
   return undefined;
 }
 
-/** As the descriptors of their owners name them. */
+/** Returns the listening sockets, in the form of the links in `/proc/PID/fd`. */
 function inodesOf(port: number, table: string): string[] {
   const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   return table.split('\n').flatMap((line) => {
@@ -92,7 +92,7 @@ function readOf(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    // Another user's, gone, or another system: not to be seen.
+    // The file belongs to another user, is gone, or this is another system.
     return undefined;
   }
 }

@@ -4,7 +4,7 @@ import { type Arrival, echoProblem, heartbeatProblem } from './pace.ts';
 
 const EVERY_MS = 250;
 
-/** The n-th was published at n × 250 ms. */
+/** Arrivals of messages of which the n-th was published at n × 250 ms. */
 function arriving(...atMs: readonly number[]): Arrival[] {
   return atMs.map((at, n) => ({ atMs: at, delayMs: at - n * EVERY_MS }));
 }

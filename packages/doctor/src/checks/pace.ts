@@ -1,6 +1,6 @@
 /**
- * Watches the stream: heartbeats, and messages that the doctor sends itself, must come when they are sent and one by
- * one, and the stream must not be ended by anybody on the way.
+ * Watches the stream: heartbeats, and messages that doctor sends itself, must arrive promptly and one by one, and
+ * nothing on the network path may end the stream.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StreamEvent } from '../event-parser.ts';
@@ -13,9 +13,9 @@ const ECHOES = 6;
 const ECHO_EVERY_MS = 250;
 const ECHO_PATIENCE_MS = 5000;
 const LATE_MS = 1000;
-/** Arrivals within this much of each other are one burst. */
+/** Arrivals within this time of each other count as a burst. */
 const BURST_MS = 30;
-/** Heartbeats are compared only when the service wrote them this far apart. */
+/** Heartbeats are compared only if the service wrote them at least this far apart. */
 const HEARTBEAT_APART_MS = 400;
 
 export async function checkPace({ stream }: OpenedStream, watchSeconds: number): Promise<CheckOutcome> {
@@ -56,7 +56,7 @@ export function heartbeatProblem(events: readonly StreamEvent[]): Finding | unde
     : { code: 'late', seen: { seconds: seconds(spreadMs) } };
 }
 
-/** Needs the right to publish; where that is kept from the public URL, so it should be. */
+/** Needs permission to publish. Skipped where the public URL does not allow that, as it should not. */
 export async function checkEcho(
   service: Service,
   { stream, connectionId }: OpenedStream,
@@ -83,17 +83,17 @@ export async function checkEcho(
 
 export interface Arrival {
   readonly atMs: number;
-  /** Since it was published. */
+  /** Time since the message was published. */
   readonly delayMs: number;
 }
 
-/** Of messages that were published `ECHO_EVERY_MS` apart. */
+/** Judges the arrivals of messages that were published `ECHO_EVERY_MS` apart. */
 export function echoProblem(arrivals: readonly Arrival[]): Finding | undefined {
   const latestMs = Math.max(...arrivals.map(({ delayMs }) => delayMs));
   const stuck = arrivals.filter(
     ({ atMs }, i) => atMs - (arrivals[i - 1]?.atMs ?? Number.NEGATIVE_INFINITY) < BURST_MS,
   );
-  // Half of them with their predecessor: a machine that stumbles once does not do that.
+  // At least half arrive together with their predecessor, which a single hiccup of the machine does not cause.
   if (stuck.length >= arrivals.length / 2) {
     return { code: 'bursts', seen: { count: arrivals.length, seconds: seconds(latestMs) } };
   }

@@ -1,10 +1,10 @@
-/** Gets to the service: names, certificates, redirects, HTTP/2, and whether it can be used in the clear. */
+/** Reaches the service: checks its name, certificate, redirects and HTTP/2, and whether it is reachable without TLS. */
 import { exchange, type Protocol, portOf, textOf, type Way } from '../exchange.ts';
 import { type CheckOutcome, type Finding, made } from '../report.ts';
 import { urlAt } from '../service.ts';
 
 export interface Reached {
-  /** Where redirects led. */
+  /** URL to which redirects led. */
   readonly base: URL;
   readonly protocol: Protocol;
 }
@@ -14,7 +14,7 @@ const PROBE_QUERY = '?doctor=1';
 const MAX_REDIRECTS = 5;
 const HTTPS_PORT = 443;
 
-/** A string: why it cannot be reached. */
+/** Resolves with a finding when the service cannot be reached. */
 export async function reach(way: Way, url: URL): Promise<Reached | Finding> {
   let base = url;
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
@@ -31,7 +31,7 @@ export async function reach(way: Way, url: URL): Promise<Reached | Finding> {
     }
     base = target;
   }
-  return { code: 'unreachable', seen: { url: url.href, reason: 'it redirects for ever' } };
+  return { code: 'unreachable', seen: { url: url.href, reason: 'too many redirects' } };
 }
 
 export async function checkTransport(
@@ -48,12 +48,12 @@ export async function checkTransport(
   ]);
 }
 
-/** The same service by `http://`, where that has a port that is known. */
+/** Checks the same host over `http://`, if the URL uses the default port. */
 async function servedInTheClear(way: Way, base: URL): Promise<Finding | undefined> {
   if (portOf(base) !== HTTPS_PORT) return undefined;
   const plain = new URL(base);
   plain.protocol = 'http:';
-  // Nobody there, or nobody who may be reached: so it should be.
+  // No response on port 80 is fine.
   const answer = await exchange(way, probeAt(plain), { timeoutMs: 3000 }).catch(() => undefined);
   if (answer === undefined) return undefined;
   const { status, headers } = answer;
@@ -72,7 +72,7 @@ function probeAt(base: URL): URL {
   return url;
 }
 
-/** The base that a redirect of the probe leads to; undefined when path or query are lost on the way. */
+/** Returns the base URL to which a redirect of the probe leads; `undefined` when it loses the path or the query. */
 function redirectTarget(location: string, base: URL): URL | undefined {
   const to = URL.canParse(location, probeAt(base).href) ? new URL(location, probeAt(base)) : undefined;
   if (to === undefined || !to.pathname.endsWith(PROBE_PATH) || to.search !== PROBE_QUERY) return undefined;

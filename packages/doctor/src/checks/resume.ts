@@ -1,6 +1,6 @@
 /**
- * What a browser sends when it comes back must arrive: the header `Last-Event-ID`, the query, and requests as large as
- * they get. A cursor that is none is answered with a `gap`, so that no message has to be lost to see it.
+ * Checks that what a reconnecting browser sends arrives: the header `Last-Event-ID`, the query, and the largest usual
+ * requests. An invalid cursor is answered with a `gap`, so the check needs no lost message.
  */
 import { type CheckOutcome, made } from '../report.ts';
 import { type Service, typeOf } from '../service.ts';
@@ -8,7 +8,7 @@ import type { WatchedStream } from '../watched-stream.ts';
 
 const NO_CURSOR = 'doctor';
 const PATIENCE_MS = 4000;
-/** Of the longest cursor. */
+/** Size of the longest cursor. */
 const CURSOR_BYTES = 1023;
 /** Cookies of an application with a session and analytics, and a URL of many channels. */
 const COOKIE_BYTES = 4096;
@@ -49,7 +49,7 @@ export async function checkRequestSize(service: Service): Promise<CheckOutcome> 
   ]);
 }
 
-/** What came instead of a stream. */
+/** Resolves with what came instead of a stream; with `undefined` when a stream was opened. */
 async function refusal(open: () => Promise<WatchedStream>): Promise<string | undefined> {
   const stream = await open().catch((error: Error) => error);
   if (stream instanceof Error) return stream.message;

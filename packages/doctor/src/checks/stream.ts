@@ -1,4 +1,4 @@
-/** Opens the stream that is watched: is it one, is it the service's, does its beginning come at once, are its headers whole. */
+/** Opens the stream to watch, and checks that it comes from the service, begins at once and has all its headers. */
 
 import { NoAnswerError } from '../exchange.ts';
 import { jsonOf, objectOf, wordOf } from '../json-text.ts';
@@ -9,18 +9,18 @@ import type { WatchedStream } from '../watched-stream.ts';
 export interface OpenedStream {
   readonly stream: WatchedStream;
   readonly connectionId: string;
-  /** What the service's clock was ahead of ours when it wrote the first event. */
+  /** Time by which the service's clock was ahead of this machine's when it wrote the first event. */
   readonly serviceAheadMs: number;
 }
 
-/** The service sends its first event with the head; what takes longer than this was held back. */
+/** The service sends its first event together with the headers; a longer delay means that something buffers it. */
 const PROMPT_MS = 2000;
 const PATIENCE_MS = 6000;
 const MAX_SHOWN_CHARS = 120;
 
 export async function openStream(service: Service): Promise<OpenedStream | Finding> {
   const stream = await service.openStream({ timeoutMs: PATIENCE_MS }).catch((error: Error) => error);
-  // Such a proxy may keep the head back too.
+  // A buffering proxy may hold back the headers too.
   if (stream instanceof NoAnswerError) return { code: 'buffered', seen: { seconds: PATIENCE_MS / 1000 } };
   if (stream instanceof Error)
     return { code: 'unreachable', seen: { url: service.base.href, reason: stream.message } };
@@ -53,11 +53,11 @@ export async function openStream(service: Service): Promise<OpenedStream | Findi
   }
   const lateMs = first.atMs - stream.answer.sentAtMs;
   if (lateMs > PROMPT_MS) {
-    // Whatever else is looked at would be late for the same reason.
+    // Every other check would be late for the same reason.
     stream.close();
     return { code: 'buffered', seen: { seconds: seconds(lateMs) } };
   }
-  // Written between the request and its arrival.
+  // The event was written between the request and its arrival; assume halfway.
   const halfWayMs = (stream.answer.sentAtMs + first.atMs) / 2;
   return { stream, connectionId, serviceAheadMs: timestamp - (performance.timeOrigin + halfWayMs) };
 }
