@@ -1,6 +1,6 @@
 /**
- * Makes every peer deliver messages of the same size: sends one of each kind, looks at the `data:` that a stream
- * gets, and works out how much padding is missing.
+ * Makes every peer deliver messages of the same size: sends one of each kind, measures the `data:` that a stream gets,
+ * and computes the missing padding.
  */
 import { RequestTemplate } from './load/request-template.ts';
 import { STAMP_KEY, TARGET_DIGITS, TARGET_PLACEHOLDER } from './load/stamp.ts';
@@ -9,13 +9,13 @@ import type { Peer, PublishKind } from './peers/peer.ts';
 const TIMEOUT_MS = 10_000;
 
 export interface Delivered {
-  /** Bytes of the message itself. */
+  /** Bytes of the `data:` field. */
   readonly dataBytes: number;
   /** Bytes of the whole event. */
   readonly eventBytes: number;
 }
 
-/** The size of a message of this kind that carries no padding. */
+/** Measures the size of a message of this kind without padding. */
 export async function measureUnpadded(
   peer: Peer,
   port: number,

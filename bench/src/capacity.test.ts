@@ -22,7 +22,7 @@ describe('the size of a fleet', () => {
   it('has as many nodes as streams or CPU ask for, whichever is more', () => {
     const small = sizeFleet(FIGURES, 100_000);
     expect(small.nodesForStreams).toBe(5);
-    // 1,667 publishes at 200 µs, and 1,667 deliveries of broadcasts at 5 µs a second: 0.34 cores.
+    // 1,667 publishes at 200 µs and 1,667 deliveries of broadcasts at 5 µs, each second: 0.34 cores.
     expect(small.nodeCores).toBeCloseTo(0.342, 3);
     expect(small.nodes).toBe(5);
     const busy = sizeFleet({ ...FIGURES, nodePublishUs: 3000 }, 100_000);
@@ -35,7 +35,7 @@ describe('the size of a fleet', () => {
     // 16,667 publishes at 60 µs, 50 nodes at rest, and a broadcast a minute to all of them.
     expect(fleet.redisCores).toBeCloseTo(1 + 0.025, 2);
     expect(fleet.shardsForCpu).toBe(3);
-    // Ids of 300 s stay for up to twice as long.
+    // An id with a TTL of 300 s is kept for up to twice as long.
     const perStream = 4600 + 400 + (60 - ASSUMED.messagesIncluded) * 400 + (600 / 60) * 250;
     expect(fleet.redisBytes).toBeCloseTo(1_000_000 * perStream, -3);
     expect(fleet.shardsForMemory).toBe(2);

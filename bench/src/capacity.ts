@@ -1,11 +1,11 @@
 /**
- * What results mean for fleets of 10 thousand to 10 million streams: the arithmetic of docs/production/capacity.md,
- * printed with the figures that went in, so that the page can be made again from new results.
+ * Sizes fleets of 10 thousand to 10 million streams from results: the arithmetic of docs/production/capacity.md,
+ * printed with its input figures, so that the page can be updated from new results.
  */
 import { formatNumber, formatTable } from './report.ts';
 import { medianOf, type Result } from './results.ts';
 
-/** What is known of one node and one Redis. µs of one core, bytes. */
+/** Measured costs of one node and one Redis: µs of one core, and bytes. */
 export interface Figures {
   /** Node: a message by POST and its delivery to one stream. */
   readonly nodePublishUs: number;
@@ -28,22 +28,22 @@ export interface Figures {
   readonly idBytes: number;
 }
 
-/** Ids are forgotten by windows of time: some are kept for up to so many times as long as they have to be. */
+/** Ids expire in windows of time, so some are kept for up to this many times their TTL. */
 const IDS_KEPT = 2;
 
-/** What each stream is imagined to do, and what the operator grants. */
+/** Assumed behaviour of each stream, and the resources that the operator grants. */
 export const ASSUMED = {
   messagesPerHour: 60,
   historyHours: 1,
   idSeconds: 300,
   broadcastsPerMinute: 1,
-  /** All streams come back within this time after an outage. */
+  /** Time within which all streams reconnect after an outage. */
   reconnectSeconds: 300,
   streamsPerNode: 20_000,
-  /** Of one core, on average: the rest is for peaks. */
+  /** Average share of a core that may be used; the rest is for peaks. */
   busyShare: 0.5,
   shardBytes: 16 * 2 ** 30,
-  /** Messages that fit in what a channel with one message holds already. */
+  /** Messages that fit into the memory of a channel with one message. */
   messagesIncluded: 10,
 } as const;
 
@@ -59,7 +59,7 @@ export interface Fleet {
   readonly shardsForCpu: number;
   readonly shardsForMemory: number;
   readonly shards: number;
-  /** Share of one core of each node, and of each shard, while all streams come back. */
+  /** Share of one core of each node, and of each shard, while all streams reconnect. */
   readonly nodeReconnectShare: number;
   readonly shardReconnectShare: number;
 }

@@ -93,7 +93,7 @@ function drawPanel(result: Result, metric: Metric, top: number): { svg: string; 
   return { svg, height };
 }
 
-/** The figures in words, for those who do not see the picture. */
+/** Describes the figures in words, for screen readers. */
 function summary(result: Result, metrics: readonly Metric[]): string {
   return metrics
     .map((metric) => {

@@ -1,4 +1,4 @@
-/** Every process and directory that a run makes, so that none outlives it, however the run ends. */
+/** Tracks every process and directory that a run creates, so that none outlives the run, however it ends. */
 import type { ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
 
@@ -10,7 +10,7 @@ export function track(child: ChildProcess): void {
   child.once('exit', () => children.delete(child));
 }
 
-/** Returns what removes the directory. */
+/** Returns a function that removes the directory. */
 export function trackDirectory(path: string): () => void {
   directories.add(path);
   return () => {
@@ -19,13 +19,13 @@ export function trackDirectory(path: string): () => void {
   };
 }
 
-/** Ends and removes what is left; called when the benchmark exits, where nothing can be awaited. */
+/** Kills and removes what is left. Called when the benchmark exits, where nothing can be awaited. */
 export function endTracked(): void {
   for (const child of children) child.kill('SIGKILL');
   for (const path of directories) rmSync(path, { recursive: true, force: true, maxRetries: 3 });
 }
 
-/** Asks a child to end, waits, and insists when it does not. */
+/** Asks a child to exit, waits, and kills it if it does not. */
 export async function endChild(child: ChildProcess, graceMs: number): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));

@@ -1,4 +1,4 @@
-/** Where a result comes from: without it a figure says nothing. */
+/** Describes the machine of a result, without which its figures mean nothing. */
 import { execFileSync } from 'node:child_process';
 import { statfsSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
@@ -9,7 +9,7 @@ export interface Machine {
   readonly memoryGb: number;
   readonly kernel: string;
   readonly node: string;
-  /** File system that holds the servers' data: what "durable" costs depends on it. */
+  /** File system of the servers' data: the cost of durability depends on it. */
   readonly fileSystem: string;
   /** Commit of the working tree, with `+` when it has changes. */
   readonly commit: string;
@@ -48,6 +48,6 @@ function describeCommit(): string {
       git('rev-parse', '--short', 'HEAD').trim() + (git('status', '--porcelain').trim() === '' ? '' : '+')
     );
   } catch {
-    return 'unknown'; // a copy without git is as good to measure
+    return 'unknown'; // a copy without git can be measured too
   }
 }

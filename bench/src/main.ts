@@ -22,7 +22,7 @@ import type {
 } from './scenarios/scenario.ts';
 
 const RESULTS = fileURLToPath(new URL('../results/', import.meta.url));
-/** Files that a server opens besides its streams. */
+/** Files that a server opens in addition to its streams. */
 const SPARE_FILES = 500;
 
 function say(line: string): void {
@@ -61,7 +61,7 @@ async function main(): Promise<void> {
 
   const { nodeOptions, redisOptions, dataDirectory: directory } = options;
   const base: Base = { pinning, nodeOptions, redisOptions, fileLimit, directory };
-  // Nodes on Redis deliver the same messages as one without.
+  // Nodes on Redis deliver the same messages as a node on the embedded engine.
   const padded = new Set<PeerName>(options.scenarios.every(isOfServers) ? peers : [...peers, 'ours']);
   const padding = await Padding.measure([...padded], base);
   const results: Result[] = [];
@@ -75,7 +75,7 @@ async function main(): Promise<void> {
   const ratios = ratioTable(results);
   if (ratios !== undefined) say(`\n${ratios}`);
   if (options.isQuick)
-    say('\nThis was a quick run: it shows that everything works; its figures mean nothing.');
+    say('\nThis was a quick run: it only shows that everything works; its figures mean nothing.');
   if (results.some((result) => result.failures.length > 0)) process.exitCode = 1;
 }
 
@@ -116,7 +116,7 @@ async function runScenario(
           say(`  round ${round}, ${label}: ${firstFigure(scenario, measurement.metrics)}`);
         }
       } catch (error) {
-        // One server that fails is a result too; the others are still worth measuring.
+        // A server that fails is a result too; the others are still measured.
         const text = error instanceof Error ? error.message : String(error);
         for (const peer of names) failures.push({ round, peer, error: text });
         say(`  round ${round}, ${names.join(' and ')} failed: ${text}`);
@@ -141,7 +141,7 @@ async function runScenario(
   };
 }
 
-/** What is measured in a round, one after the other. */
+/** The measurements of a round, taken one after the other. */
 interface Measures {
   readonly contenders: readonly Contender[];
   readonly measures: readonly {

@@ -47,14 +47,14 @@ Options
 export interface Options {
   readonly scenarios: readonly Scenario[];
   readonly peers: readonly PeerName[];
-  /** Too short and too small for its figures to mean anything. */
+  /** The run is too short and too small for its figures to mean anything. */
   readonly isQuick: boolean;
   readonly rounds: number;
   readonly serverCores: string;
   readonly loadCores: string | undefined;
   readonly nodeOptions: readonly string[];
   readonly redisOptions: readonly string[];
-  /** Nothing is measured: what the newest results mean for fleets is printed. */
+  /** Print the sizes of fleets that follow from the newest results, and measure nothing. */
   readonly showsCapacity: boolean;
   readonly dataDirectory: string;
   readonly writesResults: boolean;
@@ -80,13 +80,13 @@ const DEFAULTS: Settings = {
   channels: 1000,
 };
 
-/** How many there may be of anything: a slip of the finger must not fill the machine. */
+/** Upper bound on every count, so that a typing error does not exhaust the machine. */
 const MAX_COUNT = 100_000;
 const MAX_SECONDS = 3600;
 
 export class UsageError extends Error {}
 
-/** The options of a command line, or the help text when it asks for it. */
+/** Parses a command line; returns the help text when it asks for help. */
 export function parseOptions(args: readonly string[]): Options | string {
   const { values, positionals } = parseCommandLine(args);
   if (values.help === true) return HELP;

@@ -1,4 +1,4 @@
-/** How much padding gives each peer's messages one size; known after one message of each kind. */
+/** The padding that gives all peers' messages the same size, measured from one message of each kind. */
 import { type Delivered, measureUnpadded } from './calibrate.ts';
 import { PEERS } from './peers/catalog.ts';
 import type { PeerName, PublishKind } from './peers/peer.ts';
@@ -31,12 +31,12 @@ export class Padding {
     return new Padding(unpadded);
   }
 
-  /** `wantedBytes`, or the smallest message that every peer can send where that is more. */
+  /** Returns `wantedBytes`, or the smallest size that every peer can reach if that is larger. */
   possibleBytes(wantedBytes: number): number {
     return Math.max(wantedBytes, ...[...this.#unpadded.values()].map((one) => one.dataBytes));
   }
 
-  /** 0 for a peer that was not measured. */
+  /** Returns the padding; 0 for a peer that was not measured. */
   pad(peer: PeerName, kind: PublishKind, messageBytes: number): number {
     return Math.max(0, messageBytes - (this.#unpadded.get(`${peer} ${kind}`)?.dataBytes ?? 0));
   }

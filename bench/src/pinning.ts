@@ -1,6 +1,6 @@
 /**
- * The server on one core, the load on others: what is measured is one core's worth of server, and the load never
- * takes its time. `taskset` execs the program, so the process id stays that of the program.
+ * Pins the server to one core and the load to others, so that the server is measured on exactly one core and the load
+ * takes none of its time. `taskset` execs the program, so the process id is that of the program.
  */
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 export interface Pinning {
   readonly server: string | undefined;
   readonly load: string | undefined;
-  /** Why nothing is pinned. */
+  /** Reason why nothing is pinned. */
   readonly reason?: string;
 }
 
@@ -21,7 +21,7 @@ export function choosePinning(serverCores: string, loadCores: string | undefined
   return { server: serverCores, load: loadCores ?? (cores === 2 ? '1' : `1-${cores - 1}`) };
 }
 
-/** A command line that runs `command` on `cores`. */
+/** Returns a command line that runs `command` on `cores`. */
 export function pinnedCommand(
   cores: string | undefined,
   command: string,
@@ -31,7 +31,7 @@ export function pinnedCommand(
   return { command: 'taskset', args: ['-c', cores, command, ...args] };
 }
 
-/** The same for `fork`, which puts `execArgv` before the module. */
+/** Does the same for `fork`, which puts `execArgv` before the module. */
 export function pinnedFork(cores: string | undefined): { execPath: string; execArgv: string[] } {
   const { command, args } = pinnedCommand(cores, process.execPath, []);
   return { execPath: command, execArgv: args };

@@ -1,12 +1,12 @@
 /**
- * What Linux says about a process and its descendants: CPU time and resident memory from `/proc`.
+ * Reads the CPU time and the resident memory of a process and its descendants from `/proc`.
  *
- * Times are those of whole processes with all their threads. Their resolution is a clock tick (10 ms), so a window
- * of 10 s on one core is exact to 0.1 %.
+ * Times cover all threads of a process. Their resolution is a clock tick (10 ms), so a window of 10 s on one core is
+ * exact to 0.1 %.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** USER_HZ, which Linux fixes at 100 for what it shows to programs on all architectures that Node supports. */
+/** USER_HZ, the unit of times in `/proc`. It is 100 on all architectures that Node supports. */
 const TICKS_PER_SECOND = 100;
 
 export interface ProcessStat {
@@ -15,11 +15,11 @@ export interface ProcessStat {
   readonly cpuUs: number;
 }
 
-/** Parses `/proc/PID/stat`. The name is in parentheses and may itself hold spaces and parentheses. */
+/** Parses `/proc/PID/stat`. The name is in parentheses and may itself contain spaces and parentheses. */
 export function parseStat(text: string): ProcessStat {
   const pid = Number.parseInt(text, 10);
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  // Counted from 1 in proc(5): state is 3, ppid 4, utime 14, stime 15.
+  // proc(5) counts fields from 1: state is 3, ppid 4, utime 14, stime 15.
   const field = (number: number) => Number(fields[number - 3]);
   const stat = {
     pid,
@@ -30,14 +30,14 @@ export function parseStat(text: string): ProcessStat {
   return stat;
 }
 
-/** A value in bytes of `/proc/PID/status` or `smaps_rollup`, such as `VmRSS` or `Pss`. */
+/** Reads a value of `/proc/PID/status` or `smaps_rollup`, such as `VmRSS` or `Pss`, in bytes. */
 export function parseKilobytes(text: string, name: string): number {
   const match = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text);
   if (match === null) throw new Error(`no ${name} in:\n${text}`);
   return Number(match[1]) * 1024;
 }
 
-/** `root` and all its descendants. */
+/** Returns `root` and all its descendants. */
 export function processTree(root: number, stats: readonly ProcessStat[]): number[] {
   const tree = [root];
   for (let i = 0; i < tree.length; i++) {
@@ -55,7 +55,7 @@ function readAllStats(): ProcessStat[] {
     });
 }
 
-/** A file of a process, or undefined when the process has just ended. */
+/** Reads a file of a process; returns `undefined` when the process has just ended. */
 function readGone(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
@@ -73,7 +73,7 @@ export interface ServerUsage {
   readonly pssBytes: number;
 }
 
-/** What the process `root` and its descendants have used. */
+/** Reads the resources that the process `root` and its descendants have used. */
 export function readUsage(root: number): ServerUsage {
   const stats = readAllStats();
   let cpuUs = 0;
@@ -90,14 +90,14 @@ export function readUsage(root: number): ServerUsage {
   return { cpuUs, rssBytes, pssBytes };
 }
 
-/** CPU time alone, for the ends of a window: reading memory takes longer. */
+/** Reads only the CPU time, for the ends of a window: reading memory takes longer. */
 export function readCpuUs(root: number): number {
   const stats = readAllStats();
   const tree = new Set(processTree(root, stats));
   return stats.reduce((sum, stat) => sum + (tree.has(stat.pid) ? stat.cpuUs : 0), 0);
 }
 
-/** Sum of the send queues of the connections of a local port: what is sent and not acknowledged, or not yet sent. */
+/** Sums the send queues of the connections of a local port: bytes not sent yet, or sent but not acknowledged. */
 export function parseSendQueues(text: string, localPort: number): number {
   const port = `:${localPort.toString(16).toUpperCase().padStart(4, '0')}`;
   let sum = 0;
@@ -109,12 +109,12 @@ export function parseSendQueues(text: string, localPort: number): number {
   return sum;
 }
 
-/** Bytes that the kernel holds for the peers of a server's connections, outside the server's memory. */
+/** Reads the bytes that the kernel buffers for a server's peers, outside the server's memory. */
 export function readSendQueues(localPort: number): number {
   return parseSendQueues(readFileSync('/proc/net/tcp', 'utf8'), localPort);
 }
 
-/** The soft limit of open files of this process, which its children inherit. */
+/** Reads the soft limit of open files of this process, which its children inherit. */
 export function readFileLimit(): number {
   const match = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'));
   return match?.[1] === undefined || match[1] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(match[1]);

@@ -1,4 +1,4 @@
-/** A redis-server that a measurement starts: fresh, pinned, with a directory of its own, ended with it. */
+/** A redis-server for one measurement: fresh, pinned, with a directory of its own, and stopped with the measurement. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,14 +10,14 @@ import { pinnedCommand } from './pinning.ts';
 import { readCpuUs } from './proc.ts';
 
 export interface RedisServerOptions {
-  /** Where its directory is made. */
+  /** Directory in which the server's own directory is created. */
   readonly directory: string;
   readonly cores: string | undefined;
-  /** With an append-only file, synced every second. */
+  /** Use an append-only file, synced every second. */
   readonly isDurable: boolean;
-  /** A cluster of this one server, which has all slots. */
+  /** Form a cluster of this one server, which owns all slots. */
   readonly isCluster?: boolean;
-  /** For its command line; they win over what is chosen here. */
+  /** Options for the command line, which override those chosen here. */
   readonly options: readonly string[];
 }
 
@@ -36,7 +36,7 @@ export class RedisServer {
     this.#client = client;
   }
 
-  /** Runs `use` on a fresh server and ends it, whatever happens. */
+  /** Runs `use` on a fresh server and stops the server afterwards, whatever happens. */
   static async with<T>(options: RedisServerOptions, use: (redis: RedisServer) => Promise<T>): Promise<T> {
     const directory = mkdtempSync(join(options.directory, 'bench-redis-'));
     const removeDirectory = trackDirectory(directory);
@@ -62,7 +62,7 @@ export class RedisServer {
       save: '',
       appendonly: isDurable ? 'yes' : 'no',
       appendfsync: 'everysec',
-      // A rewrite in the window would be measured with it, sometimes.
+      // A rewrite would be measured too if it happened to fall into the window.
       'auto-aof-rewrite-percentage': '0',
       'maxmemory-policy': 'noeviction',
       'lazyfree-lazy-expire': 'yes',
@@ -83,7 +83,7 @@ export class RedisServer {
         if (isCluster) await redis.#takeAllSlots();
         return redis;
       } catch {
-        // It does not listen yet; another client tries again.
+        // The server does not listen yet; the next attempt uses another client.
         client.destroy();
       }
     }
@@ -128,7 +128,7 @@ function createPlainClient(port: number) {
     socket: { host: '127.0.0.1', port, reconnectStrategy: false },
     commandOptions: { timeout: 60_000 },
   });
-  // Every call fails with the same error.
+  // Ignored here: every call fails with the same error.
   client.on('error', () => undefined);
   return client;
 }

@@ -1,4 +1,4 @@
-/** Tables for people: one per scenario, and one of all ratios at the end. */
+/** Formats the tables: one per scenario, and one with all ratios at the end. */
 import { integrityOf, isWhole, medianOf, meetsGoal, type Result, ratioOf } from './results.ts';
 import type { Integrity, Metric } from './scenarios/scenario.ts';
 
@@ -7,7 +7,7 @@ export function formatNumber(value: number | undefined, digits: number): string 
   return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** First column left, the others right, as wide as their widest cell. */
+/** Aligns the first column left and the others right, each as wide as its widest cell. */
 export function formatTable(rows: readonly (readonly string[])[]): string {
   const columns = Math.max(...rows.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, i) =>
@@ -48,7 +48,7 @@ export function scenarioTable(result: Result): string {
   return [formatTable(rows), ...notes, ...failures].join('\n');
 }
 
-/** Every metric that has a goal, over all scenarios: ours ÷ peer, or ours alone. */
+/** Lists every metric that has a goal, over all scenarios: ours ÷ peer, or ours alone. */
 export function ratioTable(results: readonly Result[]): string | undefined {
   const rows = results.flatMap((result) =>
     result.metrics.flatMap((metric) => [...ratioRows(result, metric), ...limitRows(result, metric)]),

@@ -1,4 +1,4 @@
-/** The record of one scenario's run: everything that a table or a chart shows is drawn from it. */
+/** The record of one run of a scenario, from which tables and charts are made. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Machine } from './machine.ts';
@@ -6,7 +6,7 @@ import type { Integrity, Measurement, Metric, Settings } from './scenarios/scena
 
 export interface Round extends Measurement {
   readonly round: number;
-  /** The name of the server or contender. */
+  /** Name of the server or contender. */
   readonly peer: string;
 }
 
@@ -35,20 +35,20 @@ export function median(values: readonly number[]): number | undefined {
   return upper === undefined || lower === undefined ? undefined : (lower + upper) / 2;
 }
 
-/** A metric's median over the rounds of a peer; undefined where the peer has none. */
+/** Returns a metric's median over the rounds of a peer; `undefined` when the peer does not have the metric. */
 export function medianOf(result: Result, peer: string, key: string): number | undefined {
   const values = result.rounds.filter((round) => round.peer === peer).map((round) => round.metrics[key]);
   return median(values.filter((value) => value !== undefined));
 }
 
-/** Ours ÷ peer, of the medians. */
+/** Returns the ratio of the medians, ours ÷ peer. */
 export function ratioOf(result: Result, peer: string, metric: Metric): number | undefined {
   const mine = medianOf(result, 'ours', metric.key);
   const theirs = medianOf(result, peer, metric.comparedWith ?? metric.key);
   return mine === undefined || theirs === undefined || theirs === 0 ? undefined : mine / theirs;
 }
 
-/** Whether a ratio or a value is on the right side of its goal. */
+/** Tells whether a ratio or a value meets its goal. */
 export function meetsGoal(metric: Metric, value: number, goal: number): boolean {
   return metric.better === 'lower' ? value <= goal : value >= goal;
 }
@@ -62,11 +62,11 @@ export function isWhole(integrity: Integrity): boolean {
   return received === expected && missing + repeated + brokenStreams + failedPublishes === 0;
 }
 
-/** The newest result of each scenario, by its name. */
+/** Reads the newest result of each scenario, by the name of the scenario. */
 export function readNewest(directory: string): ReadonlyMap<string, Result> {
   const newest = new Map<string, Result>();
   const names = readdirSync(directory).filter((name) => name.endsWith('.json'));
-  // They begin with their date.
+  // File names begin with the date, so the last one wins.
   for (const name of names.sort()) {
     const result = JSON.parse(readFileSync(join(directory, name), 'utf8')) as Result;
     newest.set(result.scenario, result);

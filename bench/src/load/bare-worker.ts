@@ -1,6 +1,6 @@
 /**
- * What people would write first: a script of `XADD` with trimming and `PUBLISH`, called once per message by the
- * client library, many calls in one write. The listener is a connection that subscribes to all channels.
+ * The baseline for Redis: a script of `XADD` with trimming and `PUBLISH`, which the client library calls once per
+ * message, with many calls in one write. The listener is a connection that subscribes to all channels.
  */
 import { connect } from 'node:net';
 import { createClient } from '@redis/client';
@@ -52,7 +52,7 @@ const handlers = {
     };
   },
 
-  /** Subscribes, in place of `open`. */
+  /** Subscribes; called instead of `open`. */
   async listen({ port, channels }: Pick<OpenBare, 'port' | 'channels'>): Promise<void> {
     const socket = connect({ host: '127.0.0.1', port });
     await new Promise<void>((resolve, reject) => {

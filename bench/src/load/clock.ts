@@ -1,12 +1,12 @@
 /**
- * One clock for all processes of a run: CLOCK_MONOTONIC in µs, so that a publisher's stamp can be compared with
- * a stream's arrival time. `performance.now()` alone starts at 0 in each process, and `process.hrtime.bigint()`
+ * One clock for all processes of a run: CLOCK_MONOTONIC in µs, so that a publisher's stamp can be compared with a
+ * stream's arrival time. `performance.now()` alone starts at 0 in each process, and `process.hrtime.bigint()`
  * allocates.
  */
 
 const TRIES = 1000;
 
-/** Whatever delays the second of two readings makes the difference too small: the largest is the true one. */
+/** A delay between the two readings makes the difference too small, so the largest difference is the true one. */
 function findOriginUs(): number {
   let originUs = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < TRIES; i++) {

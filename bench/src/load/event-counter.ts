@@ -1,11 +1,11 @@
 /**
  * Counts the events of many SSE streams and checks that each message came once and in order, without allocating.
  *
- * An event is what ends with an empty line. Three things keep this cheaper than any server that is measured:
- * an event is expected to be as long as the one before it, its stamp to stand where the last one stood, and
- * only the unfinished end of a chunk is copied. HTTP chunk framing is not decoded: it becomes part of the next
- * event's text, which is harmless while servers do not cut a chunk inside an event's final empty line (the
- * sequence check would show it). Line ends must be LF, as every measured server sends them.
+ * An event ends with an empty line. Three shortcuts keep this cheaper than any measured server: an event is expected
+ * to be as long as the one before it, its stamp is expected at the same place, and only the unfinished end of a chunk
+ * is copied. HTTP chunk framing is not decoded: it becomes part of the next event's text, which is harmless as long
+ * as servers do not cut a chunk inside the empty line of an event (the sequence check would show it). Line ends must
+ * be LF, as every measured server sends them.
  */
 import { LatencyHistogram } from './latency-histogram.ts';
 import { findStamp, hasStampAt, stampLane, stampSequence, stampTimeUs } from './stamp.ts';
@@ -19,19 +19,19 @@ export interface EventCounterOptions {
   readonly streams: number;
   /** Publishers whose sequences are tracked per stream. */
   readonly lanes: number;
-  /** The longest event or response head that may come in pieces. */
+  /** Length of the longest event or response head that may arrive in pieces. */
   readonly maxEventBytes: number;
   /** Keep each stream's last event id, for `Last-Event-ID`; allocates a string per event. */
   readonly keepsIds: boolean;
 }
 
-/** How a feed left the stream's response head. */
+/** State of a stream's response head after a feed. */
 export type HeadState = 'reading' | 'accepted' | 'refused';
 
 export interface Mismatch {
-  /** Sequences that were passed over or never came. */
+  /** Sequence numbers that were skipped or never came. */
   readonly missing: number;
-  /** Messages at or below a sequence that had already been seen. */
+  /** Messages with a sequence number not above the last one. */
   readonly repeated: number;
 }
 
@@ -41,7 +41,7 @@ export class EventCounter {
   /** Events without a stamp: greetings, heartbeats, comments. */
   otherEvents = 0;
   gaps = 0;
-  /** Record the latency of every n-th message; 0: none. */
+  /** Record the latency of every n-th message; 0 records none. */
   sampleEvery = 0;
   /** Streams below this number are not sampled. */
   sampledFrom = 0;
@@ -67,7 +67,7 @@ export class EventCounter {
     this.#lastSequences = new Int32Array(options.streams * options.lanes);
   }
 
-  /** The stream starts again with a response head; its sequences go on. */
+  /** Starts the stream again at its response head; its sequences continue. */
   restart(stream: number): void {
     this.#unfinishedBytes[stream] = 0;
     this.#isInBody[stream] = 0;
@@ -93,7 +93,7 @@ export class EventCounter {
     return 'accepted';
   }
 
-  /** Compares with what was published: per lane for every stream, or per stream (in lane 0). */
+  /** Compares the counts with what was published: per lane for every stream, or per stream (in lane 0). */
   compare(expected: (stream: number, lane: number) => number): Mismatch {
     const { streams, lanes } = this.#options;
     let missing = this.#skipped;
@@ -109,7 +109,7 @@ export class EventCounter {
   #feedHead(stream: number, chunk: Buffer, length: number): number {
     const kept = this.#unfinishedBytes[stream] ?? 0;
     const start = stream * this.#options.maxEventBytes;
-    // A head may bring its first events along; they are read from the chunk itself.
+    // The first events may arrive together with the head; they are read from the chunk itself.
     const taken = Math.min(length, this.#options.maxEventBytes - kept);
     this.#keep(stream, chunk, 0, taken);
     const head = this.#unfinished.subarray(start, start + kept + taken);
@@ -209,9 +209,9 @@ function tooLong(maxEventBytes: number): Error {
   return new Error(`an event or a response head is longer than ${maxEventBytes} bytes`);
 }
 
-/** The index after the first empty line of `[from, end)`, or -1. */
+/** Returns the index after the first empty line of `[from, end)`, or -1. */
 function findEmptyLine(bytes: Uint8Array, from: number, end: number): number {
-  // Of two neighbouring line ends every second byte meets one.
+  // Looking at every second byte finds one of two adjacent line ends.
   for (let i = from + 1; i < end; i += 2) {
     if (bytes[i] !== LF) continue;
     if (bytes[i - 1] === LF) return i + 1;

@@ -1,10 +1,10 @@
-/** Worker processes with engines, as one: nodes are split into equal ranges. */
+/** All worker processes with engines as one: nodes are split into equal ranges. */
 import { fileURLToPath } from 'node:url';
 import type { ChannelRange, EngineApi, EngineSnapshot, OpenEngines, PublishPlan } from './engine-worker.ts';
 import { type Crew, Worker } from './rpc.ts';
 
 const MODULE_PATH = fileURLToPath(new URL('./engine-worker.js', import.meta.url));
-/** Channels of 100 nodes take their time on one core. */
+/** Timeout for calls that handle the channels of 100 nodes on one core. */
 const LONG_MS = 600_000;
 
 export class FleetLoad {
@@ -14,7 +14,7 @@ export class FleetLoad {
     this.#workers = workers;
   }
 
-  /** `count` nodes in `crew.workers` processes. Whoever opens it stops it. */
+  /** Opens `count` nodes in `crew.workers` processes. The caller must stop them. */
   static async open(
     options: Omit<OpenEngines, 'first'>,
     crew: Crew,
@@ -42,7 +42,7 @@ export class FleetLoad {
     await Promise.all(this.#workers.map((worker) => worker.call('watchShared', range, LONG_MS)));
   }
 
-  /** What is paced is shared by the processes. */
+  /** Starts publishing. A paced rate is divided among the processes. */
   async start(plan: PublishPlan): Promise<void> {
     const perSecond = plan.perSecond === undefined ? undefined : plan.perSecond / this.#workers.length;
     await Promise.all(this.#workers.map((worker) => worker.call('start', { ...plan, perSecond })));

@@ -1,5 +1,5 @@
 /**
- * Latencies in µs, as counts in log-linear buckets (128 per power of two: at most 0.8 % off).
+ * A histogram of latencies in µs, with log-linear buckets (128 per power of two: at most 0.8 % off).
  *
  * `perf_hooks.createHistogram` cannot be sent between processes with its counts, and percentiles cannot be
  * merged; the counts of this one are a plain array, so that a percentile over all workers is exact to the bucket.
@@ -45,7 +45,9 @@ export class LatencyHistogram {
     return this.counts.reduce((sum, n) => sum + n, 0);
   }
 
-  /** The highest value of the bucket that holds the `fraction` quantile (0 < fraction ≤ 1), µs; 0 when empty. */
+  /**
+   * Returns the highest value of the bucket that holds the `fraction` quantile (0 < fraction ≤ 1), µs; 0 when empty.
+   */
   percentileUs(fraction: number): number {
     const rank = Math.ceil(this.count * fraction);
     if (rank === 0) return 0;

@@ -35,7 +35,7 @@ export class PublishLoad {
     await Promise.all(this.#workers.map((worker) => worker.call('startFull', undefined)));
   }
 
-  /** Only the first worker paces: a few dozen requests a second need no second one. */
+  /** Starts publishing at a rate, by the first worker only: a few dozen requests a second need no second one. */
   async startPaced(perSecond: number): Promise<void> {
     await this.#workers[0]?.call('startPaced', { perSecond });
   }
@@ -44,7 +44,7 @@ export class PublishLoad {
     await Promise.all(this.#workers.map((worker) => worker.call('publishEach', undefined)));
   }
 
-  /** Stops and returns all that was accepted since `open`. */
+  /** Stops, and resolves with everything that was accepted since `open`. */
   async finish(): Promise<Published> {
     const all = await Promise.all(this.#workers.map((worker) => worker.call('stop', undefined)));
     const { total, targets } = this.#options;

@@ -1,9 +1,9 @@
 /**
  * A process that publishes by POST on keep-alive connections, one request at a time on each.
  *
- * In lanes mode each connection is a lane of its own, whose messages go to all streams. In targets mode each
- * connection picks random streams among those that are its own (number modulo connections), so that the messages
- * of one stream come from one connection and their order is defined.
+ * In lanes mode each connection is a lane of its own, whose messages go to all streams. In targets mode each connection
+ * picks random streams among its own (number modulo connections), so that the messages of one stream come from one
+ * connection and have a defined order.
  */
 import { connect, type Socket } from 'node:net';
 import { monotonicUs } from './clock.ts';
@@ -14,25 +14,25 @@ import { serveCalls } from './rpc.ts';
 
 export interface OpenPublishers {
   readonly host: string;
-  /** Of the server, or of several nodes that share the load. */
+  /** Port of the server, or ports of several nodes that share the load. */
   readonly ports: readonly number[];
   readonly request: PublishRequest;
   /** This worker's connections are `first` … `first + count - 1` of `total`. */
   readonly first: number;
   readonly count: number;
   readonly total: number;
-  /** How many streams there are to aim at; 0: lanes mode. */
+  /** Number of streams to aim at; 0 selects lanes mode. */
   readonly targets: number;
 }
 
 export interface PublishSnapshot {
   readonly atUs: number;
-  /** Messages of requests that were answered with success. */
+  /** Messages of requests that succeeded. */
   readonly published: number;
   readonly requests: number;
   /** Requests that were refused or broke. */
   readonly failed: number;
-  /** Milliseconds in which a due request found no free connection. */
+  /** Milliseconds in which a due request had no free connection. */
   readonly late: number;
   readonly cpuUs: number;
 }
@@ -86,7 +86,7 @@ class Publisher {
     this.#socket.on('close', () => this.#fail('the server closed a publisher connection'));
   }
 
-  /** One message to each of this connection's own streams, in turn. */
+  /** Sends one message to each of this connection's own streams, one after the other. */
   sendEach(): void {
     this.#aimed = 0;
     if (this.#own > 0) this.send();
@@ -111,7 +111,9 @@ class Publisher {
     this.#socket.write(this.#template.bytes);
   }
 
-  /** Counts a message when it is aimed, since a batch may name a stream twice; `#takeBack` if it is refused. */
+  /**
+   * Counts a message when it is aimed, since a batch may name a stream twice; `#takeBack` undoes it after a refusal.
+   */
   #aim(now: number): void {
     const { total } = this.#options;
     for (let i = 0; i < this.#targets.length; i++) {
@@ -159,12 +161,14 @@ class Publisher {
   }
 }
 
-/** Neighbours share a node, while streams take turns: so a connection's messages go to streams of all nodes. */
+/**
+ * Adjacent connections share a node, but streams are assigned in turn, so a connection reaches streams of all nodes.
+ */
 function portOf({ ports, total }: OpenPublishers, lane: number): number {
   return ports[Math.floor((lane * ports.length) / total)] as number;
 }
 
-/** Sends `perSecond` requests a second, evenly, each on a connection that is free. */
+/** Sends `perSecond` requests a second, evenly spaced, each on a free connection. */
 function pace(perSecond: number): void {
   const startUs = monotonicUs();
   let sent = 0;
@@ -229,7 +233,7 @@ const handlers = {
     pace(perSecond);
   },
 
-  /** Sends one message to every stream, each by a request of its own, and waits for the answers. */
+  /** Sends one message to every stream, each in its own request, and waits for the responses. */
   async publishEach(_: undefined): Promise<void> {
     mode = 'each';
     for (const publisher of publishers) publisher.sendEach();

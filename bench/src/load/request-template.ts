@@ -1,6 +1,6 @@
 /**
- * A publish request as ready bytes. Per message only digits change: the stamp and the number of the target
- * stream. So a publisher costs a few digit writes and one socket write.
+ * A publish request as ready-made bytes. Only digits change per message: the stamp and the number of the target stream.
+ * So a message costs the publisher a few digit writes and one socket write.
  */
 import {
   blankStamp,
@@ -12,18 +12,18 @@ import {
   writeStamp,
 } from './stamp.ts';
 
-/** One POST, as a peer wants it. The path and the body may hold `TARGET_PLACEHOLDER`. */
+/** One POST in the form that a peer expects. Path and body may contain `TARGET_PLACEHOLDER`. */
 export interface PublishRequest {
   readonly path: string;
   /** JSON with one `blankStamp` per message. */
   readonly body: string;
-  /** The answer names failures of single messages (`failed_count`). */
+  /** The response reports failures of single messages (`failed_count`). */
   readonly isBatch: boolean;
 }
 
 interface Slot {
   readonly stampAt: number;
-  /** Every place that names this message's target. */
+  /** Every position that names the target of this message. */
   readonly targetsAt: readonly number[];
 }
 
@@ -60,7 +60,7 @@ export class RequestTemplate {
   }
 }
 
-/** A target belongs to the next stamp after it: in the path, or before `data` in the body. */
+/** A target belongs to the next stamp after it, whether it is in the path or before `data` in the body. */
 function findSlots(bytes: Buffer): Slot[] {
   const slots: Slot[] = [];
   let from = 0;

@@ -1,6 +1,6 @@
 /**
  * Finds the end of each HTTP response on a keep-alive connection: by `Content-Length` or by the last chunk.
- * One request is outstanding at a time, so what arrives belongs to one response.
+ * Only one request is outstanding at a time, so all bytes that arrive belong to one response.
  */
 
 const HEAD_END = Buffer.from('\r\n\r\n');
@@ -11,11 +11,11 @@ export class ResponseReader {
   #bytes = Buffer.allocUnsafe(16_384);
   #length = 0;
   #bodyAt = 0;
-  /** Length of head and body, or -1 when chunked, or 0 when not known yet. */
+  /** Length of head and body; -1 when chunked, 0 while unknown. */
   #total = 0;
   #status = 0;
 
-  /** The status of the response that these bytes complete, or 0 when there is more to come. */
+  /** Returns the status of the response that these bytes complete, or 0 when more bytes must follow. */
   feed(chunk: Uint8Array, length: number): number {
     this.#append(chunk, length);
     if (this.#total === 0 && !this.#readHead()) return 0;
@@ -28,7 +28,7 @@ export class ResponseReader {
     return this.#bytes.subarray(this.#bodyAt, this.#length);
   }
 
-  /** Whether the completed answer of a batch says that all of it succeeded. */
+  /** The completed response of a batch reports no failure. */
   get hasNoFailures(): boolean {
     return this.body.includes(NO_FAILURES);
   }

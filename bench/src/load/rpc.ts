@@ -6,7 +6,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { track } from '../children.ts';
 import { pinnedFork } from '../pinning.ts';
 
-// The parameter of a call is only known to its own handler.
+// Only a call's own handler knows the type of its parameter.
 type Api<T> = { [K in keyof T]: (argument: never) => unknown };
 type Result<F> = F extends (argument: never) => infer R ? Awaited<R> : never;
 type Argument<F> = F extends (argument: infer A) => unknown ? A : never;
@@ -42,7 +42,7 @@ async function answerCall(handler: ((argument: never) => unknown) | undefined, c
   }
 }
 
-/** How the load is spread: over how many processes, on which cores. */
+/** The number of load processes and their cores. */
 export interface Crew {
   readonly workers: number;
   readonly cores: string | undefined;
@@ -50,7 +50,7 @@ export interface Crew {
 
 export interface WorkerOptions {
   readonly modulePath: string;
-  /** Cores in `taskset` notation, or undefined where pinning is off. */
+  /** Cores in `taskset` notation; `undefined` when nothing is pinned. */
   readonly cores: string | undefined;
 }
 

@@ -9,7 +9,7 @@ import type { Expectation, Opened, OpenStreams, StreamApi, StreamSnapshot } from
 export type StreamLoadOptions = Omit<OpenStreams, 'first'>;
 
 const MODULE_PATH = fileURLToPath(new URL('./stream-worker.js', import.meta.url));
-/** Files that a worker opens besides its streams. */
+/** Files that a worker opens in addition to its streams. */
 const SPARE_FILES = 200;
 
 export class StreamLoad {
@@ -26,7 +26,7 @@ export class StreamLoad {
     );
   }
 
-  /** Opens every stream; fails when one cannot be opened, since a measurement with fewer would flatter. */
+  /** Opens every stream; rejects when one cannot be opened, since a measurement with fewer would look too good. */
   async open(): Promise<Opened> {
     const share = Math.ceil(this.#options.count / this.#workers.length);
     const results = await Promise.all(

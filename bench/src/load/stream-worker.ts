@@ -1,8 +1,8 @@
 /**
  * A process that holds SSE streams as raw sockets and counts what arrives.
  *
- * All streams read into one shared buffer, so that ten thousand of them cost the load side no memory per read;
- * slow readers have a buffer of one read each.
+ * All streams read into one shared buffer, so that ten thousand of them need no memory per read; each slow reader has a
+ * buffer of its own for one read.
  */
 import { connect, type Socket } from 'node:net';
 import { monotonicUs } from './clock.ts';
@@ -12,9 +12,9 @@ import { TARGET_DIGITS, TARGET_PLACEHOLDER } from './stamp.ts';
 
 export interface OpenStreams {
   readonly host: string;
-  /** Of the server, or of several nodes that share the load. */
+  /** Port of the server, or ports of several nodes that share the load. */
   readonly ports: readonly number[];
-  /** May hold `TARGET_PLACEHOLDER`, which becomes the stream's number. */
+  /** Path of the streams; `TARGET_PLACEHOLDER` in it is replaced by the stream's number. */
   readonly path: string;
   /** This worker's streams are `first` … `first + count - 1`. */
   readonly first: number;
@@ -22,9 +22,9 @@ export interface OpenStreams {
   readonly lanes: number;
   readonly maxEventBytes: number;
   readonly keepsIds: boolean;
-  /** How many connections are set up at the same time. */
+  /** Number of connections that are set up at the same time. */
   readonly maxConnecting: number;
-  /** The first streams of all, whose reads can be slowed down; they are left out of the latencies. */
+  /** Number of streams, from the first, whose reads can be slowed down; they are excluded from the latencies. */
   readonly slow: number;
   readonly slowReadBytes: number;
 }
@@ -41,13 +41,13 @@ export interface StreamSnapshot {
   readonly bytes: number;
   readonly otherEvents: number;
   readonly gaps: number;
-  /** Streams that the server ended or that broke. */
+  /** Streams that the server closed or that broke. */
   readonly broken: number;
   /** CPU time of this worker. */
   readonly cpuUs: number;
 }
 
-/** What was published: per lane to every stream, or per stream. */
+/** The numbers of published messages: per lane to every stream, or per stream. */
 export type Expectation = { readonly perLane: Int32Array } | { readonly perStream: Int32Array };
 
 const OPEN_TIMEOUT_MS = 60_000;
@@ -91,7 +91,7 @@ function openStream(index: number): void {
   socket.on('error', () => settle(false));
   socket.on('close', () => {
     settle(false);
-    if (sockets[index] !== socket) return; // dropped by us
+    if (sockets[index] !== socket) return; // dropped by this worker
     broken++;
     sockets[index] = undefined;
   });
@@ -160,7 +160,7 @@ const handlers = {
     return { atUs: monotonicUs(), messages, bytes, otherEvents, gaps, broken, cpuUs: user + system };
   },
 
-  /** Starts the latency histogram anew; `sampleEvery` 0 stops it. */
+  /** Resets the latency histogram; a `sampleEvery` of 0 stops it. */
   async sampleLatency({ sampleEvery }: { readonly sampleEvery: number }): Promise<void> {
     counter.latency.reset();
     counter.sampleEvery = sampleEvery;
@@ -178,7 +178,7 @@ const handlers = {
     );
   },
 
-  /** Slow streams read `slowReadBytes` a second from now on. */
+  /** Makes the slow streams read only `slowReadBytes` a second from now on. */
   async slowDown(_: undefined): Promise<void> {
     isSlow = true;
     const slowHere = Math.max(0, Math.min(options.count, options.slow - options.first));
@@ -193,7 +193,7 @@ const handlers = {
     for (const socket of sockets) socket?.resume();
   },
 
-  /** Closes every stream; what they count is kept. */
+  /** Closes every stream; the counts are kept. */
   async close(_: undefined): Promise<void> {
     dropAll();
   },

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { TurnLoop } from './turn-loop.ts';
 
-/** Turns that are answered when the test says so. */
+/** Turns that complete when the test says so. */
 class Turns {
   readonly sizes: number[] = [];
   #answers: (() => void)[] = [];

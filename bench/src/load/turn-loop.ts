@@ -1,16 +1,16 @@
 /**
- * Publishes in turns: some publishes at once, then all of their answers, then the next turn. Some turns are under way
- * together, as in a service with many publishers.
+ * Publishes in turns: sends some publishes at once, awaits all of their results, then begins the next turn. Several
+ * turns are in progress at a time, as in a service with many publishers.
  */
 
-/** Starts the publishes of one turn; resolves when all are answered. */
+/** Starts the publishes of one turn; resolves when all have completed. */
 export type Turn = (publishes: number) => Promise<unknown>;
 
 export interface TurnPlan {
   readonly publishes: number;
-  /** Turns under way at once. */
+  /** Number of turns in progress at a time. */
   readonly underWay: number;
-  /** Turns a second; undefined: as many as there can be. */
+  /** Turns a second; `undefined` for as many as possible. */
   readonly perSecond?: number | undefined;
 }
 
@@ -40,11 +40,11 @@ export class TurnLoop {
       }
     };
     this.#loops = Promise.all(Array.from({ length: underWay }, run));
-    // `stop` tells of a failure.
+    // `stop` reports a failure.
     this.#loops.catch(() => undefined);
   }
 
-  /** Resolves when everything that was sent is answered; rejects when a turn has failed. */
+  /** Resolves when everything that was sent has completed; rejects when a turn has failed. */
   async stop(): Promise<void> {
     this.#isRunning = false;
     await this.#loops;

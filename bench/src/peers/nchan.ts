@@ -1,4 +1,4 @@
-/** nginx with nchan: one worker, messages in memory. A channel for all, or one per stream. */
+/** nginx with nchan: one worker, messages in memory, and one channel for all streams or one per stream. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

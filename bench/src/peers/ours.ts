@@ -41,7 +41,7 @@ export const ours: Peer = {
   },
 };
 
-/** The service with the variables of its engine. */
+/** Starts the service with the variables of its engine. */
 export async function startService(
   options: StartOptions,
   engine: Readonly<Record<string, string>>,

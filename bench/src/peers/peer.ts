@@ -1,11 +1,11 @@
-/** What the benchmark needs to know about a server: how to start it, where its streams are, how to publish. */
+/** The port to a measured server: how to start it, where its streams are, how to publish. */
 import type { ChildProcess } from 'node:child_process';
 import type { PublishRequest } from '../load/request-template.ts';
 
 export const PEER_NAMES = ['ours', 'nchan', 'plain'] as const;
 export type PeerName = (typeof PEER_NAMES)[number];
 
-/** To all streams, to the stream of a number, or to a hundred of them in one request. */
+/** Publishes go to all streams, to one numbered stream, or to many numbered streams in one request. */
 export type PublishKind = 'broadcast' | 'unicast' | 'batch';
 
 export interface StartOptions {
@@ -14,16 +14,16 @@ export interface StartOptions {
   readonly directory: string;
   readonly cores: string | undefined;
   readonly maxStreams: number;
-  /** Flags for Node, where the peer is a Node program of ours. */
+  /** Flags for Node, if the peer is a Node program of this repository. */
   readonly nodeOptions: readonly string[];
   readonly fileLimit: number;
 }
 
-/** One of those that a scenario compares. `ours` is what goals are set for. */
+/** One of the sides that a scenario compares. Goals are set for `ours`. */
 export interface Contender {
   readonly name: string;
   readonly label: string;
-  /** Why it cannot be measured here, or undefined when it can. */
+  /** Returns why it cannot be measured here; `undefined` when it can. */
   readonly missing: () => string | undefined;
   readonly version: () => string;
 }
@@ -31,8 +31,8 @@ export interface Contender {
 export interface Peer extends Contender {
   readonly name: PeerName;
   readonly start: (options: StartOptions) => Promise<ChildProcess>;
-  /** The path of a stream that gets broadcasts, or of the stream numbered `TARGET_PLACEHOLDER`. */
+  /** Returns the path of a stream that gets broadcasts, or of the stream numbered `TARGET_PLACEHOLDER`. */
   readonly streamPath: (kind: 'broadcast' | 'unicast') => string;
-  /** A request whose messages carry `pad` more bytes; undefined where the peer has no such request. */
+  /** Returns a request whose messages carry `pad` extra bytes; `undefined` when the peer has no such request. */
   readonly request: (kind: PublishKind, pad: number, batchSize: number) => PublishRequest | undefined;
 }

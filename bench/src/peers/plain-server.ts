@@ -1,6 +1,6 @@
 /**
- * The honest simple baseline: Node's `http`, one shared buffer per event, `res.write` for each response, nothing
- * stored. Node's default backlog of 511 is raised, so that connecting is not what is compared.
+ * A fair, simple baseline: Node's `http`, one shared buffer per event, `res.write` for each response, nothing stored.
+ * Node's default backlog of 511 is raised, so that the backlog does not decide the comparison.
  */
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

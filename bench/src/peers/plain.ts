@@ -1,4 +1,4 @@
-/** A plain Node `http` server that writes each event with `res.write`: what people would write first. */
+/** A plain Node `http` server that writes each event with `res.write`: the obvious first implementation. */
 import { fileURLToPath } from 'node:url';
 import { blankStamp, TARGET_PLACEHOLDER } from '../load/stamp.ts';
 import type { Peer } from './peer.ts';

@@ -22,7 +22,7 @@ export async function spawnServer(server: ServerCommand): Promise<ChildProcess> 
   const { PATH } = process.env;
   const child = spawn(command, args, {
     cwd: server.directory,
-    // Only what a program needs to run: variables of the caller's shell must not configure a server.
+    // Only what a program needs to run: variables of the caller's shell must not configure the server.
     env: { PATH, HOME: server.directory, ...server.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

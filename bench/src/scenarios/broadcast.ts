@@ -1,9 +1,9 @@
-/** One message to all streams: what a delivery costs at a fixed rate, and how many there can be. */
+/** One message to all streams: the cost of a delivery at a fixed rate, and the highest rate of deliveries. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Context, type Measurement, mergeIntegrity, type Scenario } from './scenario.ts';
 import { loadNotes, onStage } from './stage.ts';
 
-/** At full load one delivery in so many is timed, so that timing does not slow the load. */
+/** At full load only one delivery in this many is timed, so that timing does not slow down the load. */
 const FULL_SAMPLE_EVERY = 16;
 
 export const broadcast: Scenario = {

@@ -1,6 +1,6 @@
 /**
- * What an open stream costs in memory while nothing is said. A few hundred streams come and go first, so that code
- * that is compiled or loaded once is not counted as the streams' memory.
+ * The memory cost of an idle stream. A few hundred streams come and go first, so that code that is compiled or loaded
+ * once is not counted as memory of the streams.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Scenario } from './scenario.ts';
@@ -48,7 +48,7 @@ export const idle: Scenario = {
       await sleep(settleMs);
       const after = stage.usage();
       const { broken } = await stage.streams.snapshot();
-      // One message to each at the end shows that all of them are alive.
+      // One message to each stream at the end shows that all of them are alive.
       await stage.publishers.publishEach();
       const integrity = await stage.finish();
       return {

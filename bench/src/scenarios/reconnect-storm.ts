@@ -1,12 +1,12 @@
 /**
- * Every stream is cut and comes back in the same moment, as after a proxy's restart. Each has had one message and
- * returns with its `Last-Event-ID`, as browsers do; it must then get the next message and not the first again.
+ * All streams are cut and reconnect at the same moment, as after the restart of a proxy. Each has received one message
+ * and returns with its `Last-Event-ID`, as browsers do; it must then get the next message, and not the first one again.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Scenario } from './scenario.ts';
 import { onStage } from './stage.ts';
 
-/** After the last stream is open, for what the server still clears up. */
+/** Time after the last stream is open in which the server still cleans up. */
 const AFTERMATH_MS = 1000;
 
 export const reconnectStorm: Scenario = {

@@ -1,7 +1,7 @@
 /**
- * A simulated fleet: 1 to 100 nodes' engines on one Redis, without HTTP and streams, in a few processes of this
- * machine. Shows what a node costs as nodes are added: at rest, for messages to single users, and for broadcasts,
- * which every node must hear.
+ * A simulated fleet: the engines of 1 to 100 nodes on one Redis, without HTTP and streams, in a few processes of this
+ * machine. Shows the cost of a node as nodes are added: at rest, for messages to single users, and for broadcasts,
+ * which every node must receive.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EngineSnapshot } from '../load/engine-worker.ts';
@@ -15,7 +15,7 @@ const MAX_MESSAGES = 1000;
 const ID_TTL_MS = 300_000;
 const USER_TURN = 20;
 const BROADCASTS_PER_SECOND = 20;
-/** One round of comparing positions, and some. */
+/** A little more than one round of comparing positions. */
 const REST_MS = 11_000;
 
 export const redisFleet: RedisScenario = {
@@ -109,7 +109,7 @@ interface Reading {
   readonly redisUs: number;
 }
 
-/** What was used in between, without what is used at rest. */
+/** The resources used in a window, minus those used at rest. */
 interface Used {
   readonly published: number;
   readonly received: number;

@@ -1,4 +1,4 @@
-/** From a POST to its stream at light load, with Redis between and without. */
+/** The time from a POST to its stream at light load, with Redis and without. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ours } from '../peers/ours.ts';
 import { missingRedis, redisVersion } from '../redis-server.ts';

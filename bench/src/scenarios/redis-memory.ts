@@ -1,17 +1,17 @@
-/** What Redis holds in memory per channel, per message, per remembered id, and per channel that a node watches. */
+/** Redis memory per channel, per message, per remembered id, and per channel that a node watches. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FleetLoad } from '../load/fleet-load.ts';
 import { missingRedis, RedisServer, redisVersion } from '../redis-server.ts';
 import type { Measurement, RedisContext, RedisScenario } from './scenario.ts';
 
 const SIZES = [100, 1000, 100_000] as const;
-/** Where there are more channels, filling them takes too long. */
+/** More channels than this take too long to fill. */
 const MAX_FILLED_CHANNELS = 1000;
 const MIN_FOR_IDS = 1000;
 const FEW = 10;
 const MANY = 100;
 const MAX_MESSAGES = 10_000;
-/** Longer than any of it takes. */
+/** Longer than the whole measurement. */
 const ID_TTL_MS = 3_600_000;
 const QUIET_MS = 500;
 const MAX_QUIET_MS = 20_000;
@@ -72,7 +72,7 @@ function measure(context: RedisContext, channels: number): Promise<Measurement> 
           fleet.fill({ channels: range, perChannel, messageBytes, hasIds });
         const perChannel = (after: number, before: number) => (after - before) / channels;
 
-        // What is made once is made by the first calls.
+        // The first calls create what exists only once.
         await fill(1);
         const empty = await emptied(redis);
         await fill(1, true);
@@ -100,7 +100,7 @@ function measure(context: RedisContext, channels: number): Promise<Measurement> 
           metrics: {
             oneBytes: perChannel(one, emptyAgain),
             ...further,
-            // Among few channels it is lost in what Redis holds anyway.
+            // With few channels, the difference is lost in the noise.
             ...(channels < MIN_FOR_IDS ? {} : { idBytes: perChannel(withIds - empty, one - emptyAgain) }),
             watchBytes: perChannel(watched, unwatched),
           },
@@ -127,7 +127,7 @@ async function emptied(redis: RedisServer): Promise<number> {
   return settled(redis);
 }
 
-/** A table of keys that grows has two copies for a while. */
+/** Waits until the memory is stable: a growing table of keys has two copies for a while. */
 async function settled(redis: RedisServer): Promise<number> {
   let last = 0;
   for (let waitedMs = 0; waitedMs < MAX_QUIET_MS; waitedMs += QUIET_MS) {

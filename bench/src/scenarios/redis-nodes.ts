@@ -1,6 +1,7 @@
 /**
- * The same streams and the same publishes on one node and on three: what more nodes cost. Streams are spread over the
- * nodes and so are publishers, so that most messages cross from one node to another. All nodes share one core.
+ * The same streams and the same publishes on one node and on three, which shows the cost of additional nodes. Streams
+ * and publishers are spread over the nodes, so that most messages cross from one node to another. All nodes share one
+ * core.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missingRedis, type RedisServer, redisVersion } from '../redis-server.ts';
@@ -10,7 +11,7 @@ import { type Measurement, mergeIntegrity, type RedisContext, type RedisScenario
 import type { Stage } from './stage.ts';
 
 const NODES = { ours: 3, one: 1 } as const;
-/** One broadcast for so many messages to single streams. */
+/** Number of messages to single streams for each broadcast. */
 const BROADCAST_SHARE = 100;
 
 export const redisNodes: RedisScenario = {
@@ -109,7 +110,7 @@ async function runUnicast(
   nodes: number,
 ): Promise<Measurement> {
   const { streams, perSecond, settleMs, warmupMs } = settings;
-  // Some come and go first, so that what is loaded once is not counted as theirs.
+  // Some streams come and go first, so that what is loaded once is not counted as theirs.
   await stage.open('unicast', { count: Math.min(100, streams) });
   await stage.closeLoad();
   await sleep(settleMs);

@@ -1,10 +1,10 @@
 /**
- * What a publish costs Redis and the node, beside the least that one could do: a script of `XADD` with trimming and
- * `PUBLISH`, one call per message. Both take turns of half a second on the same Redis, so that whatever disturbs the
- * machine disturbs both. One node listens to all channels.
+ * The cost of a publish for Redis and the node, compared with a minimal alternative: a script of `XADD` with trimming
+ * and `PUBLISH`, called once per message. Both take turns of half a second on the same Redis, so that a disturbance of
+ * the machine affects both. One node listens to all channels.
  *
- * Ids are remembered for longer than the measurement; what it costs Redis to forget them, mostly in a thread of its own, is
- * measured by itself.
+ * Ids are kept for longer than the measurement. The cost of expiring them, mostly in a thread of its own in Redis, is
+ * measured separately.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +17,7 @@ import type { Integrity, Measurement, Metric, RedisContext, RedisScenario } from
 const CHANNELS = [1, 100, 10_000] as const;
 const MAX_MESSAGES = 1000;
 const SLICE_MS = 500;
-/** Turns of which the answers are waited for at once. */
+/** Number of turns in progress at a time. */
 const UNDER_WAY = 2;
 const ID_TTL_MS = 600_000;
 const REMEMBERING_MS = 6000;
@@ -25,12 +25,12 @@ const FORGETTING_MS = 2000;
 const BARE_PATH = fileURLToPath(new URL('../load/bare-worker.js', import.meta.url));
 
 interface Case {
-  /** Of the metric. */
+  /** Key of the metric. */
   readonly key: string;
   readonly channels: number;
   readonly publishes: number;
   readonly underWay: number;
-  /** Of the server. */
+  /** Options of the Redis server. */
   readonly isDurable?: boolean;
   readonly isCluster?: boolean;
 }
@@ -142,13 +142,13 @@ class Figures {
   }
 }
 
-/** One who publishes, as the slices see it. */
+/** A publishing side that is measured in slices. */
 interface Side {
   readonly start: () => Promise<void>;
   readonly stop: () => Promise<void>;
-  /** Messages published and node CPU. */
+  /** Resolves with the published messages and the CPU time of the node. */
   readonly read: () => Promise<{ published: number; cpuUs: number }>;
-  /** CPU of who listens. */
+  /** Resolves with the CPU time of the listener. */
   readonly listenerCpuUs: () => Promise<number>;
   readonly received: () => Promise<number>;
 }
@@ -219,7 +219,7 @@ async function withBare(
       stop: () => publisher.call('stop', undefined),
       read: () => publisher.call('snapshot', undefined),
       listenerCpuUs: async () => (await listener.call('snapshot', undefined)).cpuUs,
-      // An announcement is its message and some bytes of frame and name: their number is what is known.
+      // Announcements are counted by bytes: each is its message plus a known number for frame and channel name.
       received: async () => {
         const { receivedBytes } = await listener.call('snapshot', undefined);
         return Math.floor((receivedBytes - bytesBefore) / messageBytes);
@@ -278,7 +278,7 @@ async function takeTurns(
       received: Math.min(await side.received(), published),
     };
   };
-  await sleep(SLICE_MS); // what is under way to the listeners
+  await sleep(SLICE_MS); // for what is still on its way to the listeners
   return { ours: await part(sides.ours, sums.ours), bare: await part(sides.bare, sums.bare) };
 }
 
@@ -298,7 +298,9 @@ function figuresOf(key: string, publishes: number, sum: Sum): Record<string, num
   };
 }
 
-/** Publishes with ids, then has Redis forget them as it does when their window of time is over, while nothing else happens. */
+/**
+ * Publishes with ids, then makes Redis drop them as it does when their time window ends, while nothing else happens.
+ */
 function measureForgetting({ settings, pinning, directory, redisOptions }: RedisContext): Promise<number> {
   const server = { directory, cores: pinning.server, isDurable: false, options: redisOptions };
   return RedisServer.with(server, async (redis) => {

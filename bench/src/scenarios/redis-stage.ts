@@ -1,4 +1,4 @@
-/** Nodes of the service on one Redis, with their load: what is measured is the nodes, and Redis apart from them. */
+/** Nodes of the service on one Redis, with their load. Nodes and Redis are measured separately. */
 import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,10 @@ import { RedisServer } from '../redis-server.ts';
 import type { RedisContext } from './scenario.ts';
 import { type Server, STOP_GRACE_MS, Stage, withLoad } from './stage.ts';
 
-/** Redis is on the load's cores: it waits for the nodes and they for it, so they would not run at once anyway. */
+/**
+ * Redis runs on the load's cores: it and the nodes wait for each other, so they would not run at the same time
+ * anyway.
+ */
 export function onNodes<T>(
   context: RedisContext,
   count: number,

@@ -1,4 +1,4 @@
-/** What a scenario is: a way to measure one server or several once, and the figures that come out of it. */
+/** Types of scenarios: a scenario measures one or several servers once, and yields figures. */
 import type { Contender, Peer, PublishKind } from '../peers/peer.ts';
 import type { Pinning } from '../pinning.ts';
 
@@ -10,15 +10,15 @@ export interface Metric {
   /** Decimal places. */
   readonly digits: number;
   readonly isCharted?: boolean;
-  /** The bound that the project sets itself for ours ÷ another contender. */
+  /** The project's goals for the ratio ours ÷ contender, by the name of the contender. */
   readonly goals?: Readonly<Record<string, number>>;
-  /** The bound that the project sets itself for ours alone. */
+  /** The project's goal for ours alone. */
   readonly limit?: number;
-  /** The peers' metric that ours is compared with, where it is another one. */
+  /** The metric of the peers with which ours is compared, if it is a different one. */
   readonly comparedWith?: string;
 }
 
-/** Whether all that was published arrived, once and in order. */
+/** Shows whether everything that was published arrived, once and in order. */
 export interface Integrity {
   readonly expected: number;
   readonly received: number;
@@ -50,9 +50,9 @@ export interface Settings {
   readonly resumes: boolean;
   readonly slowStreams: number;
   readonly slowReadBytes: number;
-  /** Most nodes of a simulated fleet. */
+  /** Largest number of nodes of a simulated fleet. */
   readonly nodes: number;
-  /** Most channels. */
+  /** Largest number of channels. */
   readonly channels: number;
 }
 
@@ -63,9 +63,9 @@ export interface Context {
   readonly nodeOptions: readonly string[];
   readonly redisOptions: readonly string[];
   readonly fileLimit: number;
-  /** Where servers may keep data. */
+  /** Directory in which servers may keep data. */
   readonly directory: string;
-  /** Padding that gives a message of this kind the wanted size. */
+  /** Returns the padding that gives a message of this kind the wanted size. */
   readonly pad: (kind: PublishKind) => number;
 }
 
@@ -74,21 +74,21 @@ export type RedisContext = Omit<Context, 'peer'>;
 interface Described {
   readonly name: string;
   readonly title: string;
-  /** One line of what is done, with these settings. */
+  /** Describes in one line what is done with these settings. */
   readonly describe: (settings: Settings) => string;
   readonly defaults: Partial<Settings>;
   readonly metrics: readonly Metric[];
 }
 
-/** Measures servers that are reached by HTTP, one at a time. */
+/** Measures servers over HTTP, one at a time. */
 export interface ServerScenario extends Described {
   readonly run: (context: Context) => Promise<Measurement>;
 }
 
-/** Measures contenders of its own, all of them in each round: some of them share a Redis. */
+/** Measures its own contenders, all of them in each round, because some of them share a Redis. */
 export interface RedisScenario extends Described {
   readonly contenders: readonly Contender[];
-  /** By the contender's name; one that is left out was not measured with these settings. */
+  /** Resolves with measurements by the name of the contender; a missing one was not measured with these settings. */
   readonly runRound: (context: RedisContext) => Promise<Readonly<Record<string, Measurement>>>;
 }
 

@@ -1,16 +1,16 @@
 /**
- * Some streams read far less than they are sent. What this does to the others' latency and to the server's memory;
- * and when the slow ones read again at full speed, whether each gets every message once and in order.
+ * Some streams read far less than they are sent. Measures the effect on the latency of the others and on the server's
+ * memory, and checks that the slow ones, once they read at full speed again, get every message once and in order.
  *
- * What the kernel's send buffers hold is shown too (Linux lets one grow to 4 MB): until they are full a server
- * cannot know that a stream is slow, and nothing of it shows in the server's memory.
+ * The contents of the kernel's send buffers are shown too (Linux lets one grow to 4 MB): until a buffer is full, the
+ * server cannot know that the stream is slow, and its own memory does not grow.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorNotes } from './broadcast.ts';
 import { type Context, type Integrity, mergeIntegrity, type Scenario } from './scenario.ts';
 import { onStage, type Stage } from './stage.ts';
 
-/** What the service may hold per stream (MAX_OUTBOX_BYTES) for 100 slow ones. */
+/** Memory that the service may hold for 100 slow streams (MAX_OUTBOX_BYTES each). */
 const ADDED_LIMIT_MB = (100 * 65_536) / 2 ** 20;
 const MEMORY_INTERVAL_MS = 1000;
 
@@ -99,7 +99,7 @@ interface Phase {
 function runPhase(context: Context, hasSlow: boolean): Promise<Phase> {
   const { settings } = context;
   return onStage(context, async (stage) => {
-    // The same streams are left out of the latencies in both phases.
+    // The same streams are excluded from the latencies in both phases.
     await stage.open('broadcast', { slow: settings.slowStreams });
     await stage.publishers.startPaced(settings.perSecond);
     await sleep(settings.warmupMs);
@@ -128,7 +128,7 @@ function runPhase(context: Context, hasSlow: boolean): Promise<Phase> {
   });
 }
 
-/** The highest resident memory of the next `durationMs`, above that of now. */
+/** Resolves with the growth from now to the highest resident memory within `durationMs`. */
 async function watchMemory(stage: Stage, durationMs: number): Promise<number> {
   const before = stage.usage().rssBytes;
   const end = performance.now() + durationMs;

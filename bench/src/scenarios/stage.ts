@@ -1,6 +1,6 @@
 /**
- * One server with its load, from start to end: what every scenario does the same way. The server is fresh for each
- * measurement, and everything ends with it.
+ * One server with its load, from start to end: the part that all scenarios share. Each measurement has a fresh server,
+ * and everything is stopped with it.
  */
 import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
@@ -20,7 +20,7 @@ export const STOP_GRACE_MS = 10_000;
 const QUIET_MS = 10_000;
 const MAX_CONNECTING = 256;
 
-/** What happened between two readings. */
+/** The measurements between two readings. */
 export interface Window {
   readonly seconds: number;
   readonly serverCpuUs: number;
@@ -46,7 +46,7 @@ export class Stage {
   #publishers: PublishLoad | undefined;
   #targets = 0;
 
-  /** Streams and publishers are spread over the servers. */
+  /** Streams and publishers are spread over `servers`. */
   constructor(context: StageContext, servers: readonly Server[]) {
     this.#context = context;
     this.#servers = servers;
@@ -100,7 +100,7 @@ export class Stage {
     await this.#publishers.open();
   }
 
-  /** Ends streams and publishers; the server stays. */
+  /** Stops streams and publishers; the server keeps running. */
   async closeLoad(): Promise<void> {
     await Promise.all([this.#streams?.stop(), this.#publishers?.stop()]);
     this.#streams = undefined;
@@ -117,7 +117,7 @@ export class Stage {
     return this.#pids.reduce((total, pid) => total + readCpuUs(pid), 0);
   }
 
-  /** Bytes in the kernel's buffers for the servers' connections. */
+  /** Reads the bytes in the kernel's buffers for the servers' connections. */
   unsentBytes(): number {
     return this.#servers.reduce((total, { port }) => total + readSendQueues(port), 0);
   }
@@ -140,7 +140,7 @@ export class Stage {
     };
   }
 
-  /** Stops publishing, waits until all has arrived or nothing moves any more, and compares. */
+  /** Stops publishing, waits until everything has arrived or nothing more arrives, and compares. */
   async finish(): Promise<Integrity & { readonly firstError: string | undefined }> {
     const published = await this.publishers.finish();
     const { failed } = await this.publishers.snapshot();
@@ -165,7 +165,7 @@ export class Stage {
     };
   }
 
-  /** Waits for `expected` messages in all, or until none has arrived for a while. */
+  /** Waits for `expected` messages in total, or until none has arrived for a while. */
   async untilReceived(expected: number): Promise<StreamSnapshot> {
     let last = await this.streams.snapshot();
     let quietMs = 0;
@@ -192,14 +192,14 @@ export class Stage {
   }
 }
 
-/** Runs `use` on a fresh server and its load, and ends everything, whatever happens. */
+/** Runs `use` on a fresh server and its load, and stops everything afterwards, whatever happens. */
 export function onStage<T>(context: Context, use: (stage: Stage) => Promise<T>): Promise<T> {
   return onServer({ ...context, maxStreams: context.settings.streams }, (process, port) =>
     withLoad(new Stage(context, [{ process, port }]), use),
   );
 }
 
-/** Runs `use` and ends the load. */
+/** Runs `use` and stops the load afterwards. */
 export async function withLoad<T>(stage: Stage, use: (stage: Stage) => Promise<T>): Promise<T> {
   try {
     return await use(stage);
@@ -237,12 +237,12 @@ export async function onServer<T>(
   }
 }
 
-/** What a reader must know before believing a figure at full load. */
+/** Notes that a reader needs in order to judge a figure at full load. */
 export function loadNotes(window: Window): string[] {
   if (window.serverBusy > 0.9) return [];
   const percent = (share: number) => `${Math.round(share * 100)} %`;
   return [
     `the server was ${percent(window.serverBusy)} busy and the load ${percent(window.loadBusy)}: ` +
-      'the rate may be that of the load or of the disk, not of the server',
+      'the rate may be limited by the load or the disk, not by the server',
   ];
 }

@@ -1,4 +1,4 @@
-/** Each message to one of many streams, by a POST of its own; and, where there are batches, many in one POST. */
+/** Each message to one of many streams, in its own POST; and, if the server has batches, many in one POST. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorNotes } from './broadcast.ts';
 import { type Context, type Measurement, mergeIntegrity, type Scenario } from './scenario.ts';
