@@ -1,8 +1,8 @@
 // PM2: pm2 start ecosystem.config.js --env production
 //
-// On the embedded engine one process owns the store: one process, in fork mode. On Redis, cluster mode: as many
-// processes as WORKER_THREADS says, each a node of its own, and `pm2 reload` starts each successor before it drains
-// its predecessor. Both are read where the service reads them: the environment, then config/ENVIRONMENT.env.
+// With the embedded engine, one process owns the store, so there is one process in fork mode. With Redis, PM2 runs
+// WORKER_THREADS processes in cluster mode, each a node of its own, and `pm2 reload` starts each successor before it
+// drains the predecessor. Settings are read where the service reads them: the environment, then config/ENVIRONMENT.env.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -18,19 +18,19 @@ const fromFile = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
 const setting = (name, fallback) => process.env[name] || fromFile[name] || fallback;
 
 const isCluster = setting('MESSAGE_QUEUE_TYPE', 'embedded') === 'redis';
-// A cluster runs on the Node.js of PM2's daemon. In fork mode it may be the one that development installs.
+// In cluster mode, processes run on the Node.js of PM2's daemon. In fork mode they can use the one in node_modules.
 const ownNode = join(root, 'node_modules/.bin/node');
 const interpreter = !isCluster && existsSync(ownNode) ? ownNode : 'node';
-// The service ends by itself within DRAIN_TIMEOUT and 10 s. Before that PM2 must not kill it.
+// The service exits by itself within DRAIN_TIMEOUT plus 10 s. PM2 must not kill it before that.
 const killTimeoutMs = (Number(setting('DRAIN_TIMEOUT', 20)) + 12) * 1000;
 
-/** What PM2 adds to the environment; it wins over the file. */
+/** Variables that PM2 adds to the environment; they override the file. */
 const envOf = (environment) => ({
   ENVIRONMENT: environment,
-  // PM2 writes the log, one for all processes; deploy/logrotate has what rotates it.
+  // PM2 writes one log for all processes; deploy/logrotate rotates it.
   LOG_FILE: 'none',
   LOG_FORMAT: 'json',
-  // In cluster mode these are PM2's instances.
+  // In cluster mode, PM2's instances take the place of workers.
   WORKER_THREADS: '1',
 });
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts this checkout into service: checks first, tries the new build beside the running one, switches, verifies, and
-# goes back to the last good version when that fails.
+# Deploys this checkout: checks first, tries the new build beside the running one, switches, verifies, and rolls back to
+# the last good version if any of that fails.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/install.sh
@@ -30,14 +30,14 @@ TEXT
   else cat <<'TEXT'
 Usage: scripts/deploy.sh --env production|development --pm2|--docker|--systemd [--with-nginx] [--dry-run]
 
-  --env          environment, whose config/ENV.env is read (production)
-  --pm2          run it under PM2 (default); in cluster mode on Redis, where a reload interrupts nobody
-  --docker       run it with docker compose
+  --env          environment, which selects config/ENV.env (production)
+  --pm2          run under PM2 (default); in cluster mode on Redis, where a reload interrupts nobody
+  --docker       run with docker compose
   --systemd      install and enable the systemd unit (needs root)
   --with-nginx   also install config/nginx.conf as the reverse proxy
   --dry-run      only check, and show what would be done
 
-What is replaced is kept in run/backup/; when it fails, the last good version is put back.
+Replaced files are backed up to run/backup/. A failed deployment is rolled back to the last good version.
 TEXT
   fi
 }
@@ -67,10 +67,10 @@ unit_file=/etc/systemd/system/$name.service
 
 step() { say "== $1" "== $2"; }
 
-# would COMMAND…: true in a dry run, which shows the command instead of running it.
+# would COMMAND… is true in a dry run, and then prints the command instead of running it.
 would() { $dry_run && printf '   %s\n' "$*"; }
 
-# ---- Checks: nothing is changed ----
+# ---- Checks, which change nothing ----
 
 check() {
   local free_kb
@@ -79,7 +79,7 @@ check() {
     pm2) find_pm2 || die 'PM2 is missing: npm install -g pm2' '缺少 PM2：npm install -g pm2' ;;
     docker) find_compose || die 'Docker Compose is missing.' '缺少 Docker Compose。' ;;
     systemd)
-      has systemctl || die 'systemd is missing on this machine.' '本机没有 systemd。'
+      has systemctl || die 'This machine has no systemd.' '本机没有 systemd。'
       [ "$(id -u)" -eq 0 ] || die '--systemd needs root.' '--systemd 需要 root 权限。'
       case "$root/" in
         /home/* | /root/*) die "The unit cannot see $root (ProtectHome): move the service to /opt/$name." \
@@ -93,37 +93,37 @@ check() {
   if [ "$target" != docker ] && load_settings 2>/dev/null; then check_port; fi
 }
 
-# The port must be free, or belong to what will be replaced.
+# The port must be free or belong to the service that will be replaced.
 check_port() {
   find_service
   if [ "$runner" = none ]; then die_when_port_is_taken "$(setting SERVICE_PORT 8089)"; fi
   if [ "$runner" != none ] && [ "$runner" != "$target" ]; then
-    die "It runs under another supervisor ($runner). Stop that first: scripts/stop.sh" \
+    die "The service runs under another supervisor ($runner). Stop it first: scripts/stop.sh" \
       "服务已由其他进程管理器运行（$runner）。请先停止：scripts/stop.sh"
   fi
 }
 
-# ---- Going back ----
+# ---- Rolling back ----
 
 switched=false
 deployed=false
-# However it ends: by a command that failed, a check that said no, or a signal.
+# Runs on every exit: after a failed command, a failed check or a signal.
 go_back_unless_deployed() {
   if $deployed || $dry_run; then return 0; fi
   set +e
-  warn '== Failed. Going back' '== 失败，正在回滚'
+  warn '== Failed. Rolling back' '== 失败，正在回滚'
   if $with_nginx; then restore_nginx "$backup"; fi
   if [ "$target" = docker ]; then restore_image
   elif ! restore_release; then
-    warn 'There is no earlier version to go back to. See scripts/status.sh --logs' \
+    warn 'There is no earlier version to roll back to. See scripts/status.sh --logs' \
       '没有可回滚的旧版本。请查看 scripts/status.sh --logs'
     if $switched; then scripts/stop.sh --force; fi
   elif ! $switched; then
-    warn 'The last good version is in place again; what runs was not touched.' '已恢复上一个正常版本的文件；运行中的服务未受影响。'
+    warn 'The files of the last good version are restored; the running service was not touched.' '已恢复上一个正常版本的文件；运行中的服务未受影响。'
   elif start_again && check_health --wait 30; then
-    warn 'The last good version runs again.' '上一个正常版本已恢复运行。'
+    warn 'The last good version is running again.' '上一个正常版本已恢复运行。'
   else
-    warn 'The last good version does not become ready either. See scripts/status.sh --logs' \
+    warn 'The last good version did not become ready either. See scripts/status.sh --logs' \
       '上一个正常版本也未能就绪。请查看 scripts/status.sh --logs'
   fi
   exit 1
@@ -149,7 +149,7 @@ restore_image() {
 build() {
   step 'Building' '构建'
   would npm ci, tsc -b packages/server packages/doctor && return
-  # What runs now is good, unless it is known better.
+  # Without a kept version, the files of the running service are the last good ones.
   if [ ! -d "$last_good" ] && [ "$runner" != none ]; then keep_release; fi
   install_packages
   build_packages
@@ -167,7 +167,7 @@ switch_pm2() {
   local mode
   would pm2 startOrReload ecosystem.config.js --env "$ENVIRONMENT" && return
   if [ "$(setting MESSAGE_QUEUE_TYPE)" = redis ]; then mode=cluster; else mode=fork; fi
-  # A reload keeps mode and number; when these differ, or nothing runs, it is started afresh.
+  # A reload keeps the mode and the number of processes; if these differ, or nothing runs, start anew.
   if [ "$runner" = pm2 ] && [ "$(pm2_processes | cut -d ' ' -f 4 | sort -u)" = "$mode" ] &&
     [ "$(pm2_processes | wc -l)" -eq "$(setting WORKER_THREADS 1)" ]; then
     "${pm2[@]}" reload ecosystem.config.js --env "$ENVIRONMENT" --update-env
@@ -205,7 +205,7 @@ switch_docker() {
   "${compose[@]}" ${profiles[@]+"${profiles[@]}"} up -d
 }
 
-# Files under /etc of who may write there.
+# Installs files under /etc, which needs root.
 install_system_files() {
   local file
   if [ "$(id -u)" -ne 0 ] || [ "$target" != pm2 ] || [ ! -d /etc/logrotate.d ]; then return 0; fi
@@ -217,7 +217,8 @@ install_system_files() {
 
 # ---- Verifying ----
 
-# Ready, and still the same processes a moment later: one that crashes is started again at once and may look ready.
+# Checks that the service is ready and that its processes are the same a moment later: a process that crashes is
+# restarted at once and may look ready.
 verify() {
   local before
   step 'Verifying' '验证'
@@ -230,7 +231,7 @@ verify() {
   check_health
   find_service
   if [ "$runner" != "$target" ] || [ "$pids" != "$before" ]; then
-    warn 'It was started again: it does not stay up.' '进程反复重启，未能稳定运行。'
+    warn 'The processes keep restarting: the service does not stay up.' '进程反复重启，未能稳定运行。'
     return 1
   fi
 }
@@ -238,16 +239,16 @@ verify() {
 verify_nginx() {
   would scripts/lib/check-health.mjs --url https://127.0.0.1 && return
   scripts/with-node.sh scripts/lib/check-health.mjs --url https://127.0.0.1 --wait 10
-  case "$(setting TRUST_PROXY)" in false) say 'Set TRUST_PROXY=127.0.0.1, or every client has the address of nginx.' \
+  case "$(setting TRUST_PROXY)" in false) say 'Set TRUST_PROXY=127.0.0.1, or all clients have the address of nginx.' \
     '请设置 TRUST_PROXY=127.0.0.1，否则所有客户端都显示为 nginx 的地址。' ;; esac
 }
 
-# Closed to strangers, where it is not there.
+# Creates a missing configuration, with an API key required.
 make_config() {
   if [ -f "config/$ENVIRONMENT.env" ] || would make "config/$ENVIRONMENT.env" from its example; then return 0; fi
   ensure_config
   if $with_nginx && [ "$target" != docker ] && [ -f "config/$ENVIRONMENT.env" ]; then
-    printf '\n# nginx is in front of it, on this machine.\nSERVICE_HOST=127.0.0.1\nTRUST_PROXY=127.0.0.1\n' >>"config/$ENVIRONMENT.env"
+    printf '\n# nginx on this machine is in front of the service.\nSERVICE_HOST=127.0.0.1\nTRUST_PROXY=127.0.0.1\n' >>"config/$ENVIRONMENT.env"
   fi
 }
 
@@ -262,7 +263,7 @@ deploy_in_docker() {
 deploy_here() {
   build
   make_config
-  # A dry run has built nothing and made no configuration, so it may know no settings.
+  # A dry run has built nothing and created no configuration, so there may be no settings.
   load_settings 2>/dev/null || $dry_run || load_settings
   check_port
   try_build
@@ -287,4 +288,4 @@ deployed=true
 remember_environment
 if [ "$target" != docker ]; then keep_release; fi
 say "== Deployed: $(service_url)" "== 部署完成：$(service_url)"
-if [ "$target" = pm2 ]; then say 'To start it with the machine: pm2 save && pm2 startup' '开机自启：pm2 save && pm2 startup'; fi
+if [ "$target" = pm2 ]; then say 'To start it at boot: pm2 save && pm2 startup' '开机自启：pm2 save && pm2 startup'; fi

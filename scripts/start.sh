@@ -23,10 +23,10 @@ TEXT
   else cat <<'TEXT'
 Usage: scripts/start.sh [--development | --production] [--pm2 | --docker]
 
-  --development   install what is missing, build, run in the foreground (default)
-  --production    build if needed, run in the foreground with ENVIRONMENT=production
-  --pm2           build and run under PM2 (production unless said otherwise); returns when it is ready
-  --docker        build and run with docker compose (production); returns when it is ready
+  --development   install missing packages, build, and run in the foreground (default)
+  --production    build if needed, and run in the foreground with ENVIRONMENT=production
+  --pm2           build and run under PM2 (production by default); returns when the service is ready
+  --docker        build and run with docker compose (production); returns when the service is ready
 TEXT
   fi
 }
@@ -53,11 +53,11 @@ install_and_build() {
 
 run_in_foreground() {
   install_and_build
-  # What is wrong with the configuration the service says itself.
+  # The service itself reports what is wrong with the configuration.
   if load_settings 2>/dev/null; then
     die_when_port_is_taken "$(setting SERVICE_PORT)"
     remember_environment
-    # This process becomes the service.
+    # exec turns this process into the service.
     write_pid_file $$
   fi
   exec scripts/with-node.sh "$main"
@@ -70,7 +70,7 @@ start_under_pm2() {
   load_settings || exit 1
   find_service
   if [ "$runner" != none ]; then
-    die "It runs already ($(runner_line)). To take over a new version: scripts/deploy.sh --env $ENVIRONMENT --pm2" \
+    die "The service is already running ($(runner_line)). To deploy a new version: scripts/deploy.sh --env $ENVIRONMENT --pm2" \
       "服务已在运行（$(runner_line)）。升级请用：scripts/deploy.sh --env $ENVIRONMENT --pm2"
   fi
   die_when_port_is_taken "$(setting SERVICE_PORT)"
@@ -80,7 +80,7 @@ start_under_pm2() {
     keep_release
     say "Ready at $(service_url). Log: pm2 logs $name" "已就绪：$(service_url)。日志：pm2 logs $name"
   else
-    die "It did not become ready. See scripts/status.sh --logs and pm2 logs $name" \
+    die "The service did not become ready. See scripts/status.sh --logs and pm2 logs $name" \
       "服务未能就绪。请查看 scripts/status.sh --logs 与 pm2 logs $name"
   fi
 }
@@ -90,7 +90,7 @@ start_in_docker() {
   ensure_config
   "${compose[@]}" up -d --build
   remember_environment
-  wait_for_container || die "It did not become healthy. See: ${compose[*]} logs $name" "容器未能就绪。请查看：${compose[*]} logs $name"
+  wait_for_container || die "The container did not become healthy. See: ${compose[*]} logs $name" "容器未能就绪。请查看：${compose[*]} logs $name"
   say 'Ready at http://127.0.0.1:8089' '已就绪：http://127.0.0.1:8089'
 }
 

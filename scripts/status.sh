@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says how the service of this installation is.
+# Shows the state of the service of this installation.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib/common.sh
@@ -22,11 +22,11 @@ TEXT
 Usage: scripts/status.sh [--health | --logs [LINES]] [--json]
 
   (no option)  service, engine, streams, Redis, disk, recent errors, and what to do next
-  --health     the state of health alone
+  --health     only the health status
   --logs       the last lines of the log (50)
-  --json       as JSON
+  --json       print JSON
 
-Status: 0 serving, 1 running but unhealthy or without an answer, 3 not running.
+Exit status: 0 serving, 1 running but unhealthy or not responding, 3 not running.
 TEXT
   fi
 }
@@ -47,14 +47,14 @@ done
 
 ENVIRONMENT=$(guess_environment)
 export ENVIRONMENT
-# A configuration that has become wrong is shown, and does not hide what runs.
+# An invalid configuration is reported, but does not hide what runs.
 problem=
 load_settings 2>/dev/null || problem=$(load_settings 2>&1 >/dev/null || true)
 find_service
-# A container has a build and a configuration of its own.
+# A container has its own build and configuration.
 if [ "$runner" = docker ]; then problem=; fi
 
-# The last lines of the log, wherever this runner leaves it.
+# Prints the last lines of the log, wherever this runner writes it.
 log_lines() {
   local file
   file=$(setting LOG_FILE none)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stops the service of this installation, whoever runs it, and nothing else.
+# Stops the service of this installation, whichever supervisor runs it, and nothing else.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib/common.sh
@@ -19,10 +19,10 @@ TEXT
   else cat <<'TEXT'
 Usage: scripts/stop.sh [--force] [--clean [--yes]]
 
-  (no option)  in order: streams are told to reconnect, publishes under way are answered; DRAIN_TIMEOUT and
-               some seconds at the longest
-  --force      kill it when it has not ended within 3 seconds; nothing acknowledged is lost
-  --clean      then remove the pid file and the PM2 entry, and, after asking, the log and the stored messages
+  (no option)  graceful stop: streams are told to reconnect and pending publishes are answered; takes at most
+               DRAIN_TIMEOUT plus a few seconds
+  --force      kill the service if it has not stopped within 3 seconds; no acknowledged message is lost
+  --clean      afterwards remove the pid file and the PM2 entry and, after asking, the log and the stored messages
   --yes        delete without asking
 TEXT
   fi
@@ -43,11 +43,11 @@ done
 
 ENVIRONMENT=$(guess_environment)
 export ENVIRONMENT
-# What runs can be stopped whatever the configuration has become.
+# The service can be stopped even if the configuration has become invalid.
 load_settings 2>/dev/null || true
 if $force; then grace_seconds=3; else grace_seconds=$(($(setting DRAIN_TIMEOUT 20) + 12)); fi
 
-# stop_process PID: asks, waits, and with --force kills. Never a process that took over the pid meanwhile.
+# stop_process PID sends SIGTERM, waits, and with --force kills; never a process that has reused the pid meanwhile.
 stop_process() {
   local pid=$1 start tries=0
   start=$(start_of "$pid")
@@ -64,7 +64,7 @@ stop_process() {
 stop_under_pm2() {
   local ids pid
   ids=$(pm2_processes | cut -d ' ' -f 1)
-  # PM2 itself waits for as long as kill_timeout says.
+  # PM2 itself waits for kill_timeout.
   if $force; then for pid in $pids; do (sleep "$grace_seconds"; if is_ours "$pid"; then kill -KILL "$pid"; fi) >/dev/null 2>&1 & done; fi
   # shellcheck disable=SC2086
   "${pm2[@]}" stop $ids >/dev/null
@@ -72,7 +72,7 @@ stop_under_pm2() {
 
 stopped=false
 find_service
-# More than once: a second one of ours may run under another supervisor. Not for ever: one may start it anew.
+# Repeats, because a second instance may run under another supervisor; but not for ever, since one may restart it.
 for _ in 1 2 3 4; do
   if [ "$runner" = none ]; then break; fi
   say "Stopping ($(runner_line)) …" "正在停止（$(runner_line)）……"
@@ -82,7 +82,7 @@ for _ in 1 2 3 4; do
     docker) "${compose[@]}" stop "$name" ;;
     process)
       for pid in $pids; do
-        stop_process "$pid" || die "It has not ended within $grace_seconds s (pid $pid). Use --force." \
+        stop_process "$pid" || die "The service has not stopped within $grace_seconds s (pid $pid). Use --force." \
           "进程 $pid 在 $grace_seconds 秒内未结束。请使用 --force。"
       done ;;
   esac
@@ -90,29 +90,29 @@ for _ in 1 2 3 4; do
   find_service
 done
 if [ "$runner" != none ]; then
-  die "It runs again ($(runner_line)): something starts it anew." \
+  die "The service is running again ($(runner_line)): something restarts it." \
     "服务停止后又开始运行（$(runner_line)）：有其他程序将其重新启动。"
 fi
 rm -f "$pid_file"
-if $stopped; then say 'Stopped.' '已停止。'; else say 'It does not run.' '服务未在运行。'; fi
+if $stopped; then say 'Stopped.' '已停止。'; else say 'The service is not running.' '服务未在运行。'; fi
 
 port=$(setting SERVICE_PORT 8089)
 if port_is_taken "$port"; then
   holder=$(holder_of "$port")
-  say "Port $port is taken by something that is not this service, and was left alone: $holder" \
+  say "Port $port is taken by another program, which was left alone: $holder" \
     "端口 $port 被其他程序占用，未作处理：$holder"
 fi
 
 # ---- --clean ----
 
-# delete QUESTION-EN QUESTION-ZH FILE…: single files, each named; folders and what others keep there stay.
+# delete QUESTION-EN QUESTION-ZH FILE… deletes the named files only; folders and other files in them stay.
 delete() {
   local english=$1 chinese=$2 file files=()
   shift 2
   for file in "$@"; do
     if [ ! -f "$file" ]; then continue; fi
     if is_open "$file"; then
-      say "$file is in use by another process and stays." "$file 正被其他进程使用，予以保留。"
+      say "$file is in use by another process and was kept." "$file 正被其他进程使用，予以保留。"
       return 0
     fi
     files+=("$file")
@@ -137,6 +137,6 @@ if $clean; then
   delete 'Delete these stored messages? Streams will get a gap.' '删除以上已存储的消息？各连接将收到 gap 事件。' \
     "$data"/messages.db "$data"/messages.db[-.]*
   if [ "$(setting MESSAGE_QUEUE_TYPE)" = redis ]; then
-    say 'What is in Redis was left alone.' 'Redis 中的数据未作处理。'
+    say 'Data in Redis was kept.' 'Redis 中的数据未作处理。'
   fi
 fi

@@ -1,5 +1,5 @@
-// Asks the service whether it is ready, once or until it is. Ends with 0 when it is, otherwise with 1 and the reason
-// on standard error. Also the health check of the container, where nothing but Node.js is to be had.
+// Checks whether the service is ready, once or until it is. Exits with 0 when it is ready, otherwise with 1 and the
+// reason on standard error. Also the health check of the container, which contains no other client than Node.js.
 //
 //   check-health.mjs [--url URL] [--path /sse/health/ready] [--wait SECONDS]
 import http from 'node:http';
@@ -21,11 +21,11 @@ const urls =
 const ANSWER_TIMEOUT_MS = 5000;
 const PAUSE_MS = 200;
 
-/** Why it is not ready; undefined when it is. */
+/** Resolves with the reason why the service is not ready; with `undefined` when it is. */
 function problemAt(url) {
   return new Promise((resolve) => {
     const client = url.startsWith('https:') ? https : http;
-    // The question is whether it serves, not who it is: its certificate need not name this address.
+    // The check is about health, not identity: the certificate need not name this address.
     const options = { rejectUnauthorized: false, signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) };
     const request = client.get(url + values.path, options, (response) => {
       response.resume();

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What the operators' scripts share: words in the operator's language, the settings as the service itself reads
-# them, and the environment that is meant. Sourced with the root of the installation as working folder; written for
-# bash 3.2 (macOS) and up.
+# Functions that the operators' scripts share: messages in the operator's language, the settings as the service itself
+# reads them, and the choice of the environment. Sourced with the root of the installation as the working directory.
+# Works with bash 3.2 (macOS) and newer.
 
 root=$(pwd -P)
 readonly root
@@ -13,7 +13,7 @@ case "${LC_ALL:-${LC_MESSAGES:-${LANG:-}}}" in
   *) language=en ;;
 esac
 
-# say ENGLISH CHINESE prints the one of the operator's locale.
+# say ENGLISH CHINESE prints the text for the operator's locale.
 say() { if [ "$language" = zh ]; then printf '%s\n' "$2"; else printf '%s\n' "$1"; fi; }
 warn() { say "$@" >&2; }
 die() { warn "$@"; exit 1; }
@@ -23,7 +23,7 @@ unknown_option() {
   exit 2
 }
 
-# True when the answer is yes. Nobody to ask (no terminal, no input) is a no.
+# True when the answer is yes. Without input, the answer is no.
 confirm() {
   local answer=
   say "$1 [y/N] " "$2 [y/N] " | tr -d '\n'
@@ -34,7 +34,7 @@ confirm() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# The environment that status.sh and stop.sh look at: what is said, else what was started last, else what is there.
+# The environment for status.sh and stop.sh: ENVIRONMENT, else the one started last, else the one that is configured.
 guess_environment() {
   if [ -n "${ENVIRONMENT:-}" ]; then echo "$ENVIRONMENT"
   elif [ -s run/environment ]; then cat run/environment
@@ -44,12 +44,12 @@ guess_environment() {
 
 remember_environment() { mkdir -p run && echo "$ENVIRONMENT" >run/environment; }
 
-# Keeps the settings as they count for ENVIRONMENT, which the service itself says; fails with its words when it
-# refuses them. Secrets are masked in it.
+# Stores the effective settings for ENVIRONMENT, as the service itself prints them, with secrets masked. Fails with the
+# service's message when it refuses the configuration.
 settings=
 load_settings() {
   if [ ! -f "$main" ]; then
-    warn 'The service is not built yet: scripts/start.sh --development, or npm ci && npm run build.' \
+    warn 'The service is not built yet: run scripts/start.sh --development, or npm ci && npm run build.' \
       '服务尚未构建：请运行 scripts/start.sh --development，或 npm ci && npm run build。'
     return 1
   fi
@@ -63,7 +63,7 @@ setting() {
   echo "${value:-${2:-}}"
 }
 
-# Where this machine reaches the service.
+# URL at which this machine reaches the service.
 service_url() {
   local host scheme=http
   host=$(setting SERVICE_HOST)
@@ -72,16 +72,16 @@ service_url() {
   echo "$scheme://$host:$(setting SERVICE_PORT 8089)"
 }
 
-# check_health [--wait SECONDS] says nothing when the service is ready to serve.
+# check_health [--wait SECONDS] succeeds, and prints nothing, when the service is ready.
 check_health() { scripts/with-node.sh scripts/lib/check-health.mjs --url "$(service_url)" "$@"; }
 
-# A production configuration for who has none: the example, but closed to strangers, by a key of its own.
+# Creates a missing production configuration: the example, but with a random API key required.
 ensure_config() {
   local file=config/$ENVIRONMENT.env key
   if [ "$ENVIRONMENT" != production ] || [ -n "${CONFIG_FILE:-}" ] || [ -f "$file" ]; then return 0; fi
   key=$(head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n')
   (umask 077 && sed -e 's/^ENABLE_API_KEY_AUTH=.*/ENABLE_API_KEY_AUTH=true/' -e "s/^#* *API_KEY=.*/API_KEY=$key/" \
     -e 's/^ALLOW_ANONYMOUS=.*/ALLOW_ANONYMOUS=false/' "$file.example" >"$file")
-  say "$file was made from its example. Publishers must send the API_KEY in it as X-API-Key. Set REDIS_PASSWORD, ALLOWED_ORIGINS and the rest there." \
+  say "$file was created from its example. Publishers must send its API_KEY as X-API-Key. Set REDIS_PASSWORD, ALLOWED_ORIGINS and other settings there." \
     "已由示例生成 $file。发送方须以请求头 X-API-Key 携带其中的 API_KEY。REDIS_PASSWORD、ALLOWED_ORIGINS 等也请在该文件中设置。"
 }

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# config/nginx.conf as the nginx of this machine. It replaces the whole nginx.conf, so it is for an nginx that serves
-# nothing else; what it replaces is kept.
+# Installs config/nginx.conf on this machine. It replaces the whole nginx.conf, so it is meant for an nginx that serves
+# nothing else; the replaced file is backed up.
 
 readonly nginx_conf=/etc/nginx/nginx.conf
 readonly nginx_ssl=/etc/nginx/ssl/$name
 
-# Sites of others would no longer be served.
+# Prints the configuration files of other sites, which would no longer be served.
 nginx_sites_of_others() {
   local file
   for file in /etc/nginx/conf.d/*.conf /etc/nginx/sites-enabled/*; do
@@ -20,17 +20,17 @@ check_nginx() {
   others=$(nginx_sites_of_others)
   if [ -z "$others" ] || grep -q message_push_backend "$nginx_conf" 2>/dev/null; then return 0; fi
   printf '%s\n' "$others" >&2
-  die "This nginx serves the sites above, which $root/config/nginx.conf does not. Put its upstream and server blocks beside them by hand." \
+  die "This nginx serves the sites above, which $root/config/nginx.conf does not contain. Add its upstream and server blocks to them by hand." \
     "本机 nginx 还承载以上站点，而 $root/config/nginx.conf 未包含这些站点。请手工将其 upstream 与 server 配置合并到现有配置中。"
 }
 
-# In the folder $1; never over one that is there.
+# make_certificate FOLDER makes a self-signed certificate unless the folder has one.
 make_certificate() {
   if [ -f "$1/cert.pem" ]; then return 0; fi
   mkdir -p "$1"
   (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 \
     -subj "/CN=$name" -keyout "$1/key.pem" -out "$1/cert.pem" 2>/dev/null)
-  say "A certificate of its own was made in $1: browsers refuse it. Put yours there: cert.pem, key.pem." \
+  say "A self-signed certificate was made in $1; browsers refuse it. Replace it with yours: cert.pem, key.pem." \
     "已在 $1 生成自签名证书，浏览器不会信任。请替换为正式证书：cert.pem、key.pem。"
 }
 
@@ -40,13 +40,13 @@ reload_nginx() {
   else nginx; fi
 }
 
-# install_nginx BACKUP-FOLDER PORT: false when nginx refuses it; then the old one is back.
+# install_nginx BACKUP-FOLDER PORT fails when nginx refuses the configuration, after restoring the old one.
 install_nginx() {
   make_certificate "$nginx_ssl"
   mkdir -p "$1"
   cp -p "$nginx_conf" "$1/nginx.conf"
   sed "s/127\.0\.0\.1:8089/127.0.0.1:$2/" config/nginx.conf >"$nginx_conf"
-  # A machine without IPv6 refuses to listen there.
+  # nginx does not start with IPv6 addresses on a machine without IPv6.
   if [ ! -f /proc/net/if_inet6 ]; then sed -i '/listen \[::\]/d' "$nginx_conf"; fi
   if nginx -t -q && reload_nginx; then return 0; fi
   restore_nginx "$1"

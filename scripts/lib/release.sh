@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# The last version that was deployed and found healthy, kept in run/last-good so that a failed one can be undone:
-# what the service runs from, and nothing of its configuration or data.
+# The last version that was deployed and found healthy, kept in run/last-good so that a failed deployment can be rolled
+# back. It contains the files that the service runs from, but neither its configuration nor its data.
 
 readonly last_good=run/last-good
 readonly release_files="package.json ecosystem.config.js packages/protocol/package.json packages/protocol/dist \
 packages/server/package.json packages/server/dist packages/server/lua"
 
-# Hard links where they are to be had: a package's files are never changed in place.
+# Uses hard links where possible: the files of packages are never changed in place.
 copy_packages() { cp -al "$1" "$2" 2>/dev/null || cp -R "$1" "$2"; }
 
 keep_release() {
@@ -21,7 +21,7 @@ keep_release() {
   mv "$last_good.new" "$last_good"
 }
 
-# False when there is none.
+# Fails when there is no earlier version.
 restore_release() {
   local file
   if [ ! -d "$last_good/node_modules" ]; then return 1; fi
@@ -31,6 +31,6 @@ restore_release() {
   done
   rm -rf node_modules
   copy_packages "$last_good/node_modules" node_modules
-  # The compiler believes these, and would not build again what has just been replaced.
+  # With these files, the compiler would not rebuild what has just been replaced.
   rm -f packages/*/tsconfig.tsbuildinfo
 }

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# What runs of this installation, and under whom. A pid is believed only when its process started when we noted it
-# and runs this installation's program: pids are used again, and other checkouts run the same program.
+# Finds the running processes of this installation and their supervisor. A noted pid counts only if its process has the
+# noted start time and runs this installation's program: pids are reused, and other checkouts run the same program.
 
 readonly pid_file=run/$name.pid
 
-# When a process started, in the system's own unit; nothing when there is no such process.
+# Prints the start time of a process, in the system's own unit; nothing when there is no such process.
 start_of() {
   local stat
   if [ -d /proc/self ]; then
-    # The second field is a name that may hold spaces and brackets.
+    # The second field is a name that may contain spaces and parentheses.
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
     # shellcheck disable=SC2086
     set -- ${stat##*) }
@@ -28,12 +28,12 @@ parent_of() {
   if [ -d /proc/self ]; then sed -n 's/^PPid:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null; else ps -o ppid= -p "$1"; fi
 }
 
-# The file that the process runs; npm may have replaced it meanwhile.
+# Prints the executable of a process; npm may have replaced the file meanwhile.
 program_of() {
   if [ -d /proc/self ]; then readlink "/proc/$1/exe" 2>/dev/null | sed 's/ (deleted)$//'; else ps -o comm= -p "$1"; fi
 }
 
-# True when the process is a Node.js that runs the program of this installation, and no shell or editor with its name.
+# True when the process is a Node.js that runs the program of this installation, not a shell or editor with its name.
 is_ours() {
   case "$(program_of "$1")" in */node | */nodejs | node) ;; *) return 1 ;; esac
   case " $(command_of "$1") " in
@@ -46,7 +46,7 @@ is_ours() {
 # write_pid_file PID
 write_pid_file() { mkdir -p run && printf '%s\n%s\n' "$1" "$(start_of "$1")" >"$pid_file"; }
 
-# The pid in the pid file when it is alive and ours.
+# Prints the pid in the pid file if that process is alive and belongs to this installation.
 pid_from_file() {
   local pid='' start=''
   { read -r pid && read -r start; } 2>/dev/null <"$pid_file" || return 0
@@ -62,24 +62,16 @@ is_open() {
   return 1
 }
 
-# True when a process that this user may see has the file open.
-is_open() {
-  local fd
-  if has lsof; then lsof -t -- "$1" >/dev/null 2>&1; return; fi
-  for fd in /proc/[0-9]*/fd/*; do if [ "$fd" -ef "$1" ]; then return 0; fi; done
-  return 1
-}
-
 port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# Pids of processes that listen on a port, as far as this user may see them.
+# Prints the pids of processes that listen on a port, as far as this user may see them.
 listeners_of() {
   if has ss; then ss -Hltnp "sport = :$1" 2>/dev/null | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -un
   elif has lsof; then lsof -nP -t -iTCP:"$1" -sTCP:LISTEN 2>/dev/null; fi
   return 0
 }
 
-# The process of ours that has the port: of several workers their primary process.
+# Prints the pid of this installation's process on a port; with several workers, that of their primary process.
 pid_on_port() {
   local pid parent
   for pid in $(listeners_of "$1"); do
@@ -91,11 +83,11 @@ pid_on_port() {
   done
 }
 
-# Who has a port, for a person: the first of them.
+# Describes the first process that listens on a port.
 holder_of() {
   local pid
   pid=$(listeners_of "$1" | head -n 1)
-  if [ -z "$pid" ]; then say 'a process of another user (try as root)' '其他用户的进程（请以 root 再试）'
+  if [ -z "$pid" ]; then say 'a process of another user (retry as root)' '其他用户的进程（请以 root 再试）'
   else echo "$(command_of "$pid" | cut -c 1-120 | sed 's/ *$//') (pid $pid)"; fi
 }
 
@@ -103,13 +95,13 @@ die_when_port_is_taken() {
   if ! port_is_taken "$1"; then return 0; fi
   local holder
   holder=$(holder_of "$1")
-  die "Port $1 (SERVICE_PORT) is taken by $holder. Stop it, with scripts/stop.sh if it is this service, or choose another port." \
+  die "Port $1 (SERVICE_PORT) is taken by $holder. Stop it (scripts/stop.sh if it is this service), or choose another port." \
     "端口 $1（SERVICE_PORT）已被占用：$holder。请先停止它（若为本服务：scripts/stop.sh），或更换端口。"
 }
 
 # ---- PM2 ----
 
-# Puts the command into `pm2`. Its daemon runs the service in cluster mode, so it must have a Node new enough.
+# Sets `pm2` to the command. In cluster mode its daemon runs the service, so it must use a Node.js that is new enough.
 find_pm2() {
   local file=node_modules/.pm2/node_modules/pm2/bin/pm2
   if has pm2; then
@@ -121,18 +113,18 @@ find_pm2() {
 
 pm2_daemon_runs() {
   local pid
-  # Asking PM2 would start a daemon.
+  # Calling PM2 would start a daemon.
   pid=$(cat "${PM2_HOME:-$HOME/.pm2}/pm2.pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null
 }
 
-# Lines `id pid status mode` of this installation's processes in PM2.
+# Prints a line `id pid status mode` for each process of this installation in PM2.
 pm2_processes() {
   if pm2_daemon_runs && find_pm2; then
     "${pm2[@]}" jlist 2>/dev/null | scripts/with-node.sh scripts/lib/pm2-processes.mjs "$root/$main"
   fi
 }
 
-# Afresh: PM2 keeps the mode and the number of processes that a name once had.
+# Deletes the old processes first: PM2 keeps the mode and the number of processes that a name once had.
 start_pm2_processes() {
   local ids
   ids=$(pm2_processes | cut -d ' ' -f 1)
@@ -149,14 +141,14 @@ unit_is_ours() {
 
 # ---- Docker ----
 
-# Puts the command into `compose`.
+# Sets `compose` to the command.
 find_compose() {
   if docker compose version >/dev/null 2>&1; then compose=(docker compose)
   elif has docker-compose; then compose=(docker-compose)
   else return 1; fi
 }
 
-# The container, when it runs; some versions of Compose list stopped ones too.
+# Prints the id of the container if it runs; some versions of Compose also list stopped ones.
 running_container() {
   local id
   id=$("${compose[@]}" ps -q "$name" 2>/dev/null | head -n 1)
@@ -178,10 +170,10 @@ wait_for_container() {
 
 # ---- All of them ----
 
-# What runs, for a person.
+# Describes what runs.
 runner_line() { echo "$runner${pids:+, pid ${pids//$'\n'/ }}"; }
 
-# Sets `runner` to pm2, systemd, docker, process or none, and `pids` of those that are this machine's own.
+# Sets `runner` to pm2, systemd, docker, process or none, and `pids` to the processes on this machine.
 find_service() {
   runner=none
   pids=$(pm2_processes | awk '$3 == "online" || $3 == "launching" { print $2 }')

@@ -1,6 +1,6 @@
-// What scripts/status.sh prints: asks the service and its metrics, looks at the machine and at the end of the log
-// (standard input), and says what to do next. Ends with 0 while the service serves, 1 when it runs and does not, 3
-// when it does not run.
+// The output of scripts/status.sh: queries the service and its metrics, examines the machine and the end of the log
+// (standard input), and suggests what to do next. Exits with 0 while the service serves, 1 when it runs but does not
+// serve, 3 when it is not running.
 import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -28,7 +28,7 @@ const ANSWER_TIMEOUT_MS = 5000;
 const LOW_DISK_BYTES = 1024 ** 3;
 const LARGE_LOG_BYTES = 512 * 1024 ** 2;
 const LOG_FILE = 'logs/message-push-service.log';
-/** Descriptors that a process needs beside its streams. */
+/** Descriptors that a process needs in addition to its streams. */
 const SPARE_FILES = 200;
 
 const say = (english, chinese) => (args.language === 'zh' ? chinese : english);
@@ -60,7 +60,7 @@ function parsed(json) {
   }
 }
 
-/** Of all processes; each instance of a PM2 cluster has a metrics port of its own, one after the other. */
+/** Counts the streams of all processes; the instances of a PM2 cluster have consecutive metrics ports. */
 async function countStreams() {
   if (settings.ENABLE_METRICS !== 'true') return undefined;
   const instances = args.runner === 'pm2' ? pids.length : 1;
@@ -156,13 +156,13 @@ function nextSteps() {
   step(!isRunning, 'Start it: scripts/start.sh --pm2', '启动服务：scripts/start.sh --pm2');
   step(
     isRunning && health === undefined,
-    'It runs and does not answer: scripts/status.sh --logs, then scripts/stop.sh --force and a new start.',
+    'It runs but does not respond: check scripts/status.sh --logs, then scripts/stop.sh --force and start it again.',
     '进程在运行但无响应：先查看 scripts/status.sh --logs，再用 scripts/stop.sh --force 停止并重新启动。',
   );
-  step(engine?.reason, `The engine says: ${engine?.reason}`, `引擎报告：${engine?.reason}`);
+  step(engine?.reason, `The engine reports: ${engine?.reason}`, `引擎报告：${engine?.reason}`);
   step(
     isRedis && engine?.status !== undefined && engine.status !== 'healthy',
-    `Look at Redis (${report.redis?.address}): redis-cli ping, REDIS_HOST, REDIS_PASSWORD.`,
+    `Check Redis (${report.redis?.address}): redis-cli ping, REDIS_HOST, REDIS_PASSWORD.`,
     `检查 Redis（${report.redis?.address}）：redis-cli ping、REDIS_HOST、REDIS_PASSWORD。`,
   );
   step(
@@ -179,13 +179,13 @@ function nextSteps() {
   const tight = processes.find(({ open_files_limit: limit }) => limit && limit < needed);
   step(
     tight,
-    `At most ${tight?.open_files_limit} open files, MAX_CONNECTIONS needs ${needed}: ulimit -n 65536 or LimitNOFILE.`,
+    `The limit is ${tight?.open_files_limit} open files, but MAX_CONNECTIONS needs ${needed}: set ulimit -n 65536 or LimitNOFILE.`,
     `打开文件数上限为 ${tight?.open_files_limit}，MAX_CONNECTIONS 需要 ${needed}：ulimit -n 65536 或 LimitNOFILE。`,
   );
   const full = disk.find((d) => d.free_bytes < LOW_DISK_BYTES);
   step(
     full,
-    `Little room at ${full?.path}: ${size(full?.free_bytes)}.`,
+    `Little free space at ${full?.path}: ${size(full?.free_bytes)}.`,
     `${full?.path} 磁盘空间不足：${size(full?.free_bytes)}。`,
   );
   step(
@@ -200,7 +200,7 @@ function nextSteps() {
   );
   step(
     settings.ALLOWED_ORIGINS === 'https://yourdomain.com',
-    'ALLOWED_ORIGINS is the example: name the origins of your pages.',
+    'ALLOWED_ORIGINS is still the example value: set the origins of your pages.',
     'ALLOWED_ORIGINS 仍为示例值：请填写实际的页面来源。',
   );
   return steps;

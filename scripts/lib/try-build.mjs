@@ -1,6 +1,6 @@
-// Starts the version that was just built beside the one that runs: on free ports, with a store of its own, under a
-// name of its own in Redis. So one that cannot start is found before anything is replaced. Ends with 0 when it became
-// ready and stopped in order, otherwise with 1 and what it said.
+// Starts the version that was just built beside the running one: on free ports, with its own store, and with its own key
+// prefix in Redis. So a version that cannot start is found before anything is replaced. Exits with 0 when the new
+// version became ready and stopped cleanly, otherwise with 1 and its output.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import process from 'node:process';
 const TIMEOUT_MS = 60_000;
 const folder = mkdtempSync(join(tmpdir(), 'message-push-try-'));
 
-// A trial must not register itself at the gateway, and an empty variable would not overrule the file.
+// The trial must not register at the gateway, and an empty variable would not override the file.
 const file = process.env.CONFIG_FILE || `config/${process.env.ENVIRONMENT}.env`;
 const settings = existsSync(file) ? readFileSync(file, 'utf8') : '';
 writeFileSync(join(folder, 'try.env'), settings.replace(/^GATEWAY_SERVICE_URL=.*$/gm, ''));

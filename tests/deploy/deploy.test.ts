@@ -68,7 +68,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('deploy.sh', () => {
     ]) {
       changeMain(line);
       const { status, output } = await service.run(DEPLOY);
-      expect([status, output]).toEqual([1, expect.stringContaining('what runs was not touched')]);
+      expect([status, output]).toEqual([1, expect.stringContaining('the running service was not touched')]);
       expect((await service.status()).processes.map((p) => p.pid)).toEqual(pids);
       expect(readFileSync(join(service.root, 'packages/server/dist/main.js'), 'utf8')).toBe(dist);
     }
@@ -76,7 +76,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('deploy.sh', () => {
     // It starts when it is tried, and fails in its place.
     changeMain('if (process.env["pm_id"] !== undefined) throw new Error("broken in its place");');
     const { status, output } = await service.run(DEPLOY);
-    expect([status, output]).toEqual([1, expect.stringContaining('The last good version runs again.')]);
+    expect([status, output]).toEqual([1, expect.stringContaining('The last good version is running again.')]);
     expect(await service.succeed('scripts/status.sh --health')).toBe('healthy\n');
 
     // And a good new one is built anew and takes over.
@@ -89,7 +89,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('deploy.sh', () => {
     const file = join(service.root, 'config/production.env');
     await service.succeed(`rm ${file}`);
     const output = await service.succeed(DEPLOY);
-    expect(output).toContain('config/production.env was made from its example');
+    expect(output).toContain('config/production.env was created from its example');
     expect(existsSync(file)).toBe(true);
     expect(await service.succeed(`stat -c %a ${file}`)).toBe('600\n');
     const key = /^API_KEY=(.{40,})$/m.exec(readFileSync(file, 'utf8'))?.[1];
@@ -144,7 +144,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('deploy.sh', () => {
       1,
       expect.stringContaining('It runs under another supervisor (process)'),
     ]);
-    expect(output).not.toContain('Going back');
+    expect(output).not.toContain('Rolling back');
     expect(await service.succeed('scripts/status.sh --health')).toBe('healthy\n');
   });
 

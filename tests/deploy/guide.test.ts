@@ -69,7 +69,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('the deployment guide', (
     expect(await service.status()).toMatchObject(UP);
   };
   const stops = async (command: string): Promise<void> => {
-    await says(/Stopped\.|It does not run\./)(command);
+    await says(/Stopped\.|The service is not running\./)(command);
     expect((await service.status()).status).toBe('not running');
   };
   const startsAgain = () => succeed('./scripts/start.sh --pm2');

@@ -48,7 +48,10 @@ describe.skipIf(scratchMachineProblem() !== undefined)('under PM2', () => {
     expect(await service.succeed('tail -n 5 logs/message-push-service.log')).toContain('"message":"ready: ');
 
     const again = await service.run('scripts/start.sh --pm2');
-    expect([again.status, again.output]).toEqual([1, expect.stringContaining('It runs already (pm2, pid ')]);
+    expect([again.status, again.output]).toEqual([
+      1,
+      expect.stringContaining('The service is already running (pm2, pid '),
+    ]);
 
     expect(await service.succeed('scripts/stop.sh')).toContain('Stopping (pm2, pid');
     expect((await entries()).map((e) => e.pm2_env.status)).toEqual(['stopped']);
@@ -84,7 +87,9 @@ describe.skipIf(scratchMachineProblem() !== undefined)('under PM2', () => {
       "echo 'setInterval(() => undefined, 1000)' >../other.js; pm2 start ../other.js --name message-push-service";
     await service.succeed(other);
     expect((await service.status()).runner).toBeNull();
-    expect(await service.succeed('scripts/stop.sh --force --clean --yes')).toContain('It does not run.');
+    expect(await service.succeed('scripts/stop.sh --force --clean --yes')).toContain(
+      'The service is not running.',
+    );
     expect((await entries()).map((e) => e.pm2_env.status)).toEqual(['online']);
   });
 });

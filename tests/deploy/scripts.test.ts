@@ -64,7 +64,7 @@ describe.skipIf(problem !== undefined)('the operators’ scripts', () => {
     );
     expect(readFileSync(file('logs/message-push-service.log'), 'utf8')).toContain('"message":"stopped"');
     expect(existsSync(file(PID_FILE))).toBe(false);
-    expect(await service.succeed('scripts/stop.sh')).toContain('It does not run.');
+    expect(await service.succeed('scripts/stop.sh')).toContain('The service is not running.');
     expect((await service.status()).status).toBe('not running');
   });
 
@@ -94,7 +94,7 @@ describe.skipIf(problem !== undefined)('the operators’ scripts', () => {
     expect((await service.status()).next_steps.join()).toMatch(/Port 8089 is taken by .*createServer/);
     const stopped = await service.succeed('scripts/stop.sh --force');
     expect(stopped).toMatch(
-      /It does not run\.\nPort 8089 is taken by something that is not this service.*createServer/,
+      /The service is not running\.\nPort 8089 is taken by another program.*createServer/,
     );
     await service.succeed('exec 3<>/dev/tcp/127.0.0.1/8089');
   });
@@ -104,7 +104,7 @@ describe.skipIf(problem !== undefined)('the operators’ scripts', () => {
     const stranger = `setsid sleep 1000 </dev/null >/dev/null 2>&1 & mkdir -p run
       printf '%s\\n%s\\n' $! "$(sed 's/.*) //' /proc/$!/stat | cut -d ' ' -f 20)" >${PID_FILE}; echo $!`;
     const pid = (await service.succeed(stranger)).trim();
-    expect(await service.succeed('scripts/stop.sh --force')).toContain('It does not run.');
+    expect(await service.succeed('scripts/stop.sh --force')).toContain('The service is not running.');
     await service.succeed(`kill -0 ${pid}`);
 
     // Our own pid, on another port, noted with another start: a pid that was used again.
@@ -112,9 +112,13 @@ describe.skipIf(problem !== undefined)('the operators’ scripts', () => {
     const own = readFileSync(file(PID_FILE), 'utf8');
     writeFileSync(file(PID_FILE), own.replace(/\n\d+\n/, '\n1\n'));
     const elsewhere = { env: { SERVICE_PORT: '8090' } };
-    expect(await service.succeed('scripts/stop.sh --force', elsewhere)).toContain('It does not run.');
+    expect(await service.succeed('scripts/stop.sh --force', elsewhere)).toContain(
+      'The service is not running.',
+    );
     writeFileSync(file(PID_FILE), 'no pid\n');
-    expect(await service.succeed('scripts/stop.sh --force', elsewhere)).toContain('It does not run.');
+    expect(await service.succeed('scripts/stop.sh --force', elsewhere)).toContain(
+      'The service is not running.',
+    );
     await service.succeed('scripts/status.sh --health');
     writeFileSync(file(PID_FILE), own);
     expect(await service.succeed('scripts/stop.sh', elsewhere)).toContain('Stopped.');
