@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The service on the official Node.js image: built with everything, run with nothing but its own packages.
+# The service on the official Node.js image. The build stage has all packages, the image only those of the service.
 #
 #   docker build -t message-push-service .
 #   docker run --read-only -e ENVIRONMENT=production -v messages:/app/data -p 8089:8089 message-push-service
@@ -12,7 +12,7 @@ COPY packages/server/package.json packages/server/
 COPY packages/doctor/package.json packages/doctor/
 COPY bench/package.json bench/
 COPY tests/package.json tests/
-# The compiler is a package of the root.
+# The root has the compiler.
 RUN npm ci --no-audit --no-fund --workspace @message-push/server --include-workspace-root
 COPY tsconfig.base.json ./
 COPY packages/protocol packages/protocol
@@ -36,12 +36,12 @@ COPY --from=build /app/packages/server/package.json packages/server/
 COPY --from=build /app/packages/server/dist packages/server/dist
 COPY --from=build /app/packages/server/lua packages/server/lua
 COPY scripts/lib/check-health.mjs scripts/lib/
-# The one folder that is written to; mount a volume there on the embedded engine.
+# The only folder that the service writes to; mount a volume there for the embedded engine.
 RUN mkdir data && chown node:node data
 USER node
 VOLUME /app/data
 EXPOSE 8089 9090
-# Node.js is process 1: the service handles SIGTERM itself and starts no processes that nobody waits for.
+# Node.js runs as process 1: the service handles SIGTERM itself and leaves no zombie processes.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=6s --start-period=30s --retries=3 \
     CMD ["node", "scripts/lib/check-health.mjs", "--path", "/sse/health/live"]

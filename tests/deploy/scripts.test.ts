@@ -136,7 +136,7 @@ describe.skipIf(problem !== undefined)('the operators’ scripts', () => {
     expect(areThere()).toEqual([true, true]);
     // Another process reads the store, whatever it is: it stays.
     const held = await service.succeed('exec 9<data/messages.db; scripts/stop.sh --clean --yes');
-    expect(held).toContain('data/messages.db is in use by another process and stays.');
+    expect(held).toContain('data/messages.db is in use by another process and was kept.');
     expect(areThere()).toEqual([true, false]);
     expect(await service.succeed('scripts/stop.sh --clean', { input: 'y\n' })).toContain('data/messages.db');
     expect(areThere()).toEqual([false, false]);

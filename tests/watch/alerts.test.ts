@@ -64,7 +64,7 @@ it('Redis is stopped: it is away, publishes are refused, and both are over when 
   const { labels, annotations } = await prometheus.fires('MessagePushRedisAway');
   expect(labels).toMatchObject({ severity: 'critical', instance: `127.0.0.1:${server.metricsPort}` });
   expect(annotations['summary']).toBe(
-    `127.0.0.1:${server.metricsPort} reaches no Redis: nothing can be published`,
+    `127.0.0.1:${server.metricsPort} cannot reach Redis: nothing can be published`,
   );
   await waitFor('a publish to be refused', async () => {
     const { status, text } = await publisher.send({
@@ -111,7 +111,9 @@ it('history is trimmed before it is read: the gaps are counted and told', async 
   for (const client of clients) client.comeBack();
   await waitFor('the gaps', () => clients.every((c) => c.events.some((e) => e.type === 'gap')));
   const { annotations } = await prometheus.fires('MessagePushGapsTrimmed');
-  expect(annotations['description']).toMatch(/^\d+(\.\d+)? gaps in 15 minutes were told to streams/);
+  expect(annotations['description']).toMatch(
+    /^\d+(\.\d+)? gaps in 15 minutes: streams reconnected or fell behind/,
+  );
   expect(await prometheus.firing()).toEqual(['MessagePushGapsTrimmed']);
 });
 
