@@ -1,6 +1,5 @@
 /**
- * Tokens that nobody with the key has made, or that he should not have made, and how each tries to get in. Every one
- * must be refused.
+ * Forged tokens: made without the key, or with the key but with unacceptable claims. Every one must be refused.
  */
 import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import {
@@ -19,7 +18,7 @@ import {
 export interface Forgery {
   readonly name: string;
   readonly token: string;
-  /** It has a good signature: what is wrong is what it says. */
+  /** The signature is valid; the claims are not. */
   readonly isSigned?: true;
 }
 
@@ -44,13 +43,13 @@ function spliced(token: string, change: (parts: string[]) => void): string {
   return parts.join('.');
 }
 
-/** The last character's loose bits are set: decoders read the same bytes. */
+/** Sets the unused bits of the last character: decoders read the same bytes. */
 function looseEnd(text: string): string {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
   return text.slice(0, -1) + alphabet[alphabet.indexOf(text.at(-1) as string) + 1];
 }
 
-/** `toToken` signs with what the attacker hopes that the kid leads to. */
+/** `toToken` signs with the key that the attacker hopes the kid leads to. */
 function kidForgeries(header: object, toToken: (header: unknown, claims: unknown) => string): Forgery[] {
   const attempts: [string, string][] = [
     ['a path', '../../../../dev/null'],
@@ -65,7 +64,7 @@ function kidForgeries(header: object, toToken: (header: unknown, claims: unknown
   return attempts.map(([name, kid]) => forged(`a kid that is ${name}`, toToken({ ...header, kid }, VICTIM)));
 }
 
-/** `toToken` makes a token that is good but for what its header says. */
+/** `toToken` makes a token that is valid except for its header. */
 function headerForgeries(
   header: { alg: string },
   toToken: (header: unknown, claims: unknown) => string,
@@ -112,7 +111,7 @@ function headerForgeries(
     ]);
 }
 
-/** Of any key: parts that are no token, or not what was signed. */
+/** Forgeries for any key: malformed tokens, and parts that differ from what was signed. */
 function formForgeries(good: string): Forgery[] {
   const [header = '', payload = '', signature = ''] = good.split('.');
   const victim = part(VICTIM);
@@ -160,7 +159,7 @@ function formForgeries(good: string): Forgery[] {
   ];
 }
 
-/** Of any key: rightly signed tokens whose claims must be refused. */
+/** Forgeries for any key: correctly signed tokens whose claims must be refused. */
 function claimForgeries(toToken: (claims: unknown) => string): Forgery[] {
   const more = (change: object): string => toToken({ ...claims, ...change });
   const json = (from: string, to: string): string => toToken(JSON.stringify(claims).replace(from, to));
@@ -207,7 +206,7 @@ function claimForgeries(toToken: (claims: unknown) => string): Forgery[] {
   ];
 }
 
-/** Against a service that verifies with `SECRET` and HS256. */
+/** Forgeries against a service that verifies with `SECRET` and HS256. */
 export function forgeriesOfSecret(): Forgery[] {
   const good = hmacToken(HS, claims);
   const unsigned = (alg: string): string => `${part({ alg, typ: 'JWT' })}.${part(VICTIM)}.`;
@@ -235,7 +234,7 @@ export function forgeriesOfSecret(): Forgery[] {
   ];
 }
 
-/** Against a service that verifies with the public key of `rsa` and RS256. */
+/** Forgeries against a service that verifies with the public key of `rsa` and RS256. */
 export function forgeriesOfPublicKey(): Forgery[] {
   const asSecret = (secret: string | Buffer): string => hmacToken(HS, VICTIM, secret);
   const der = (key: KeyObject): Buffer => key.export({ type: 'spki', format: 'der' }) as Buffer;

@@ -1,4 +1,4 @@
-/** Makes JWTs for tests: good ones, and ones of any parts whatever. */
+/** Makes JWTs for tests: valid ones, and ones from arbitrary parts. */
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { type JWTPayload, SignJWT } from 'jose';
 
@@ -16,7 +16,7 @@ export function pemOf(key: KeyObject): string {
   return key.export({ type: 'spki', format: 'pem' }) as string;
 }
 
-/** Claims that are good at `NOW`, with what `more` changes. */
+/** Claims that are valid at `NOW`, with the changes of `more`. */
 export function goodClaims(more: object = {}): JWTPayload {
   return { sub: '7', iss: ISSUER, aud: AUDIENCE, iat: NOW_SECONDS, exp: NOW_SECONDS + 600, ...more };
 }
@@ -29,18 +29,18 @@ export function goodToken(
   return new SignJWT(claims).setProtectedHeader(header).sign(key);
 }
 
-/** Base64url of text, or of a value's JSON. */
+/** Encodes text, or the JSON of a value, as base64url. */
 export function part(value: unknown): string {
   return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
 }
 
-/** A token of these parts with a right HMAC, whatever its header says. */
+/** Makes a token from these parts with a correct HMAC, whatever its header says. */
 export function hmacToken(header: unknown, claims: unknown, secret: string | Buffer = SECRET): string {
   const input = `${part(header)}.${part(claims)}`;
   return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`;
 }
 
-/** A token of these parts with a right RSA signature. */
+/** Makes a token from these parts with a correct RSA signature. */
 export function rsaToken(header: unknown, claims: unknown, key = rsa.privateKey): string {
   const input = `${part(header)}.${part(claims)}`;
   return `${input}.${sign('sha256', Buffer.from(input), key).toString('base64url')}`;

@@ -1,6 +1,6 @@
 /**
- * The configuration as the service uses it: grouped by consumer, with units in the names and nothing left to interpret.
- * `app/` passes each part on; no other code reads variables.
+ * The configuration as the service uses it: grouped by who takes it, units in the names, nothing to interpret.
+ * `app.ts` hands each part on; no other code reads variables.
  */
 import path from 'node:path';
 import type { EventMode } from '@message-push/protocol';
@@ -13,11 +13,11 @@ import type { Values } from './settings/schema.ts';
 import type { TlsPaths } from './tls-files.ts';
 
 export interface TracingConfig {
-  /** URL of the collector's OTLP endpoint for traces. */
+  /** Where OTLP is posted to. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly serviceName: string;
-  /** Share of the publishes without a trace that begin one, 0 to 1. */
+  /** Of publishes that come without a trace, 0 to 1. */
   readonly sampleRatio: number;
 }
 
@@ -28,16 +28,16 @@ export interface Config {
     readonly environment: Environment;
     readonly host: string;
     readonly port: number;
-    /** Number of processes that share the port. */
+    /** Processes that share the port. */
     readonly workers: number;
     readonly listenBacklog: number;
     readonly drainMs: number;
     readonly servesDocs: boolean;
   };
   readonly engine: {
-    /** `undefined` with the embedded engine. */
+    /** undefined: the embedded engine. */
     readonly redis: RedisConfig | undefined;
-    /** Absolute path of the embedded engine's folder. */
+    /** Of the embedded engine. Absolute. */
     readonly dataDir: string;
     readonly isGroupCommit: boolean;
     readonly queueMaxBytes: number;
@@ -58,7 +58,7 @@ export interface Config {
     readonly maxBatchMessages: number;
     readonly maxBatchBytes: number;
     readonly maxJsonDepth: number;
-    /** Level of publishes that name none. */
+    /** Of publishes that name none. */
     readonly ackLevel: Values['ACK_LEVEL'];
   };
   readonly streams: {
@@ -68,7 +68,7 @@ export interface Config {
     /** undefined: no limit. */
     readonly maxConnectionsPerAddress: number | undefined;
     readonly maxChannels: number;
-    /** Time for which a peer may leave sent bytes unread. */
+    /** How long sent bytes may stay unread. */
     readonly stallMs: number;
     readonly heartbeatMs: number;
     /** Before jitter. */
@@ -88,19 +88,19 @@ export interface Config {
     readonly trustProxy: TrustProxy;
     readonly maxHeaderBytes: number;
     readonly requestTimeoutMs: number;
-    /** `undefined` with plain HTTP. */
+    /** undefined: plain HTTP. */
     readonly tls: TlsPaths | undefined;
-    /** `undefined` when no `Strict-Transport-Security` is sent. */
+    /** undefined: browsers are not told to stay with HTTPS. */
     readonly hstsSeconds: number | undefined;
   };
   readonly access: AccessConfig;
-  /** `undefined` when the service does not register at a gateway. */
+  /** undefined: the service registers nowhere. */
   readonly gateway:
     | {
         readonly url: string;
-        /** `undefined` when the URL is derived from host and port. */
+        /** undefined: made of host and port. */
         readonly publicUrl: string | undefined;
-        /** `undefined` when the service registers only once. */
+        /** undefined: once. */
         readonly intervalMs: number | undefined;
       }
     | undefined;
@@ -109,13 +109,13 @@ export interface Config {
     readonly host: string;
     readonly port: number;
   };
-  /** `undefined` when tracing is off. */
+  /** undefined: off. */
   readonly tracing: TracingConfig | undefined;
   readonly allowsProfiling: boolean;
   readonly log: {
     readonly level: Values['LOG_LEVEL'];
     readonly format: Values['LOG_FORMAT'];
-    /** Absolute path; `undefined` when lines go to standard output only. */
+    /** Absolute; undefined: standard output only. */
     readonly file: string | undefined;
     readonly isRotated: boolean;
     readonly maxBytes: number;
@@ -217,7 +217,7 @@ function toTracingConfig(values: Values): TracingConfig | undefined {
   if (!values.ENABLE_TRACING) return undefined;
   const base = values.OTEL_EXPORTER_OTLP_ENDPOINT ?? 'http://127.0.0.1:4318';
   return {
-    // [spec] OTLP exporter: the path is appended to the endpoint for all signals, but not to the one for traces.
+    // [spec] OTLP exporter: the path is added to the endpoint of all signals, and not to that of traces.
     url: values.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? `${base.replace(/\/+$/, '')}/v1/traces`,
     headers: values.OTEL_EXPORTER_OTLP_HEADERS ?? {},
     serviceName: values.OTEL_SERVICE_NAME ?? values.SERVICE_NAME,

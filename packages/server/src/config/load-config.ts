@@ -1,6 +1,6 @@
 /**
- * Builds the configuration from the process environment and an env file. The process environment wins. An empty value
- * counts as unset, so that a supervisor can pass a variable through. All problems are reported at once.
+ * From the process environment and an env file to the configuration. The process environment wins; an empty
+ * value counts as unset, so that a supervisor can pass a variable through. All problems are reported at once.
  */
 
 import { crossProblems, crossWarnings } from './checks/cross-checks.ts';
@@ -15,13 +15,13 @@ import { SETTINGS, VARIABLES, type Values, type Variable } from './settings/sche
 export interface ConfigInput {
   /** The process environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The folder of the installation. Env files and relative paths are resolved from here. */
+  /** The folder of the installation: env files and relative paths are found from here. */
   readonly rootDir: string;
   /** The default of SERVICE_VERSION. */
   readonly packageVersion: string;
 }
 
-/** The effective value of a variable; `shown` masks secrets. */
+/** One variable as it counts; secrets are masked in `shown`. */
 export interface EffectiveSetting {
   readonly variable: Variable;
   readonly shown: string;
@@ -30,14 +30,14 @@ export interface EffectiveSetting {
 
 export interface LoadedConfig {
   readonly config: Config;
-  /** Warnings for the log, such as about variables without effect. */
+  /** What was set and has no effect, for the log. */
   readonly warnings: readonly string[];
   readonly settings: readonly EffectiveSetting[];
-  /** The env file that was read; `undefined` when there is none. */
+  /** The env file that was read; undefined when there is none. */
   readonly file: string | undefined;
 }
 
-/** Returns `undefined` when ENVIRONMENT is unset or invalid; the latter is reported with all other variables. */
+/** undefined: not said, or wrongly; the latter is reported with all other variables. */
 function environmentOf(text: string | undefined): Environment | undefined {
   const environment = text === undefined ? undefined : SETTINGS.ENVIRONMENT.parse(text.trim());
   return environment instanceof InvalidValue ? undefined : environment;
@@ -57,7 +57,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   const inProcess = environmentOf(rawOf('ENVIRONMENT', env, {}).text);
   const file = readEnvFile(rootDir, inProcess ?? 'development', named);
   problems.push(...file.problems);
-  // A file chosen by CONFIG_FILE may set the environment; a file that the environment chose must not contradict it.
+  // A file that was named may say the environment; one that the environment chose must not say another.
   const inFile =
     named === undefined ? undefined : environmentOf(rawOf('ENVIRONMENT', {}, file.variables).text);
   const environment = inProcess ?? inFile ?? 'development';
@@ -98,7 +98,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     ...tlsProblems(values, rootDir),
   ];
   for (const { variable, other, problem } of findings) {
-    // Skip a rule between two variables when one of them is invalid and stands at its default.
+    // A rule between two says nothing while one of them stands at its default for want of a right value.
     if (other !== undefined && (refused.has(variable) || refused.has(other))) continue;
     const { text, source } = raws[variable];
     const setting: Setting<unknown> = SETTINGS[variable];
@@ -149,6 +149,6 @@ function rawOf(
 function masked(setting: Setting<unknown>, text: string | undefined): string | undefined {
   if (text === undefined || text === '') return text;
   if (setting.isSecret) return '***';
-  // Greedy up to the last @: a password may contain one.
+  // Greedy up to the last @: a password may hold one itself.
   return setting.type === 'URL' ? text.replace(/\/\/.*@/, '//***@') : text;
 }
