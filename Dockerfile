@@ -4,7 +4,7 @@
 #   docker build -t message-push-service .
 #   docker run --read-only -e ENVIRONMENT=production -v messages:/app/data -p 8089:8089 message-push-service
 
-FROM node:24-bookworm-slim AS build
+FROM node:26-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/protocol/package.json packages/protocol/
@@ -20,7 +20,7 @@ COPY packages/server packages/server
 RUN node_modules/.bin/tsc -b packages/server
 RUN npm ci --omit=dev --no-audit --no-fund --workspace @message-push/server
 
-FROM node:24-bookworm-slim
+FROM node:26-bookworm-slim
 ENV NODE_ENV=production \
     ENVIRONMENT=production \
     SERVICE_PORT=8089 \

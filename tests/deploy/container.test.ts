@@ -28,7 +28,7 @@ describe('the Dockerfile', () => {
     // DL3003: no cd. DL3000: whole paths. DL4006: no pipe without pipefail. DL3059: no needless layers in a row.
     const images = textsOf('FROM').map((text) => text.split(' ')[0] ?? '');
     expect(images.length).toBeGreaterThan(1);
-    for (const image of images) expect(image).toMatch(/^node:24-[a-z]+-slim$/);
+    for (const image of images) expect(image).toMatch(/^node:26-[a-z]+-slim$/);
     expect(textsOf('ADD')).toEqual([]);
     expect(textsOf('USER').at(-1)).toBe('node');
     for (const text of [...textsOf('CMD'), ...textsOf('ENTRYPOINT')])

@@ -34,7 +34,7 @@ export function converse(
       const parsed = parseAnswers(received);
       if (hasEnded || parsed.length >= answers) resolve({ answers: parsed, hasEnded });
     };
-    socket.on('data', (chunk) => {
+    socket.on('data', (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
       look(false);
     });

@@ -74,7 +74,7 @@ export function rawConversation(
       }
       resolve(found);
     };
-    socket.on('data', (chunk) => {
+    socket.on('data', (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
       take(false);
     });

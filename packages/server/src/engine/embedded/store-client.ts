@@ -36,7 +36,9 @@ export class StoreClient {
       onFault(this.#fault);
     };
     worker.on('message', (message: ThreadReply) => this.#settle(message));
-    worker.on('error', (error) => fail(`the store thread failed: ${error.message}`));
+    worker.on('error', (error) =>
+      fail(`the store thread failed: ${error instanceof Error ? error.message : String(error)}`),
+    );
     worker.on('exit', () => {
       if (!this.#isClosed) fail('the store thread ended');
     });

@@ -97,7 +97,8 @@ export class Http2Lane {
     };
     this.#server = createServer(serverOptions);
     this.#server.on('session', (session) => this.#add(session));
-    this.#server.on('stream', (stream, _headers, flags) => this.#watch(stream, flags));
+    // The types say Http2Stream, which is the client's too; a server makes ServerHttp2Stream.
+    this.#server.on('stream', (stream, _headers, flags) => this.#watch(stream as ServerHttp2Stream, flags));
     this.#server.on('request', (request, response) => {
       // [spec] RFC 9113, 8.3.1: it takes the place of Host, which all that follows reads.
       request.headers.host ??= request.authority;
