@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Functions that install what the other scripts need; sourced from the repository's root.
 
-# Installs the packages of the lockfile, unless these very ones are there.
+# install_packages [FOLDER] installs the packages of its lockfile, unless these very ones are there.
 install_packages() {
-  local stamp=node_modules/.installed-lockfile
-  if [ -f "$stamp" ] && cmp -s package-lock.json "$stamp"; then return; fi
+  local folder=${1:-.}
+  local stamp=$folder/node_modules/.installed-lockfile
+  if [ -f "$stamp" ] && cmp -s "$folder/package-lock.json" "$stamp"; then return; fi
   if ! command -v npm >/dev/null 2>&1; then
     echo 'npm is missing: install Node.js 20 or newer with npm (Debian: apt-get install nodejs npm).' >&2
     echo '缺少 npm：请安装 Node.js 20 或更高版本（含 npm）。' >&2
@@ -12,8 +13,8 @@ install_packages() {
   fi
   echo 'Installing packages …'
   # A Node older than some packages want only runs npm itself; everything else runs on node_modules/.bin/node.
-  npm ci --no-audit --no-fund --loglevel=error
-  cp package-lock.json "$stamp"
+  npm ci --prefix "$folder" --no-audit --no-fund --loglevel=error
+  cp "$folder/package-lock.json" "$stamp"
 }
 
 # What operators run; not what only tests need.

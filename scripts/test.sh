@@ -6,6 +6,8 @@ source scripts/install.sh
 
 if [ "${1:-}" != --no-install ]; then
   install_packages
+  # The other Node.js that the service is tested on; apart, so that nobody who only runs it downloads them.
+  install_packages tests/nodes
   install_system_packages \
     chromium=chromium nginx=nginx promtool=prometheus \
     redis-server=redis-server redis-cli=redis-tools openssl=openssl curl=curl ip=iproute2 \

@@ -23,6 +23,8 @@ export interface TestServerOptions {
   readonly dataDir?: string;
   /** A command that runs the server, as in `prlimit --fsize=… node …`. */
   readonly launcher?: readonly string[];
+  /** The Node.js that it runs on; by default that of the tests. */
+  readonly node?: string;
 }
 
 export interface Exit {
@@ -126,7 +128,8 @@ export class TestServer {
   /** Starts the process without waiting for anything. */
   spawn(): void {
     if (this.isRunning) throw new Error('the server runs already');
-    const [command, ...args] = [...(this.#options.launcher ?? []), process.execPath, SERVER_ENTRY];
+    const { launcher = [], node = process.execPath } = this.#options;
+    const [command, ...args] = [...launcher, node, SERVER_ENTRY];
     this.#output = '';
     const child = spawn(command, args, {
       env: serverEnv(this.folder, {
