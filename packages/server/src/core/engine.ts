@@ -1,5 +1,5 @@
 /**
- * The engine port: ordering, history and notification. `engine/contract.ts` is the suite that every engine
+ * The engine port: ordering, history and notification. `engine/engine-suite-fixture.ts` is the suite that every engine
  * passes; the rules here are what it tests.
  *
  * - A channel is a log. Its publications are numbered 1, 2, 3 … without holes within one epoch.

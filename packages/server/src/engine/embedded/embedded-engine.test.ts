@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Publication } from '../../core/message.ts';
-import { describeEngine } from '../contract.ts';
+import { describeEngine } from '../engine-suite-fixture.ts';
 import { EmbeddedEngine, type EmbeddedEngineOptions } from './embedded-engine.ts';
 import { GENEROUS_BOUNDS } from './generous-bounds-fixture.ts';
 

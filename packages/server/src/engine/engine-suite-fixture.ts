@@ -1,6 +1,6 @@
 /**
- * The contract suite: what `core/engine.ts` promises, as tests that every engine passes. An engine's test file
- * calls `describeEngine` with a way to make engines on one shared store.
+ * The engine suite: what `core/engine.ts` promises, as tests that every engine passes. An engine's test file calls
+ * `describeEngine` with a way to make engines on one shared store.
  */
 import { isUnborn } from '@message-push/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
