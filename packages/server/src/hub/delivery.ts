@@ -4,18 +4,18 @@
  */
 import type { Message } from '../core/message.ts';
 import type { DeliveryTrace } from '../observe/tracing/tracer.ts';
-import type { HubChannel } from './hub-channel.ts';
+import type { ChannelPosition } from './channel-position.ts';
 
 export class Delivery {
   readonly message: Message;
-  readonly channel: HubChannel;
+  readonly channel: ChannelPosition;
   /** undefined: nobody follows it. */
   readonly trace: DeliveryTrace | undefined;
   #style: object | undefined;
   #bytes: Uint8Array | undefined;
   #others: Map<object, Uint8Array> | undefined;
 
-  constructor(message: Message, channel: HubChannel, trace: DeliveryTrace | undefined) {
+  constructor(message: Message, channel: ChannelPosition, trace: DeliveryTrace | undefined) {
     this.message = message;
     this.channel = channel;
     this.trace = trace;

@@ -1,7 +1,10 @@
 /** A channel that streams of this process have joined: who they are and how far its log was announced. */
+import type { ChannelPosition } from './channel-position.ts';
 import type { Subscriber } from './subscriber.ts';
 
-export class HubChannel {
+export type Member = Subscriber<HubChannel>;
+
+export class HubChannel implements ChannelPosition {
   readonly name: string;
   /** The position of the last announcement. Every live subscriber has been handed everything up to it. */
   epoch = '';
@@ -12,7 +15,7 @@ export class HubChannel {
   isOpen = false;
   opening: Promise<void> | undefined;
   /** Unordered. A subscriber knows its place here, so that leaving is quick on a channel of 100,000. */
-  readonly subscribers: Subscriber[] = [];
+  readonly subscribers: Member[] = [];
 
   constructor(name: string) {
     this.name = name;
@@ -24,16 +27,16 @@ export class HubChannel {
     this.positionText = `${offset.toString(36)}.${epoch}`;
   }
 
-  add(subscriber: Subscriber, index: number): void {
-    subscriber.slots[index] = this.subscribers.length;
+  add(subscriber: Member, index: number): void {
+    subscriber.memberIndexes[index] = this.subscribers.length;
     this.subscribers.push(subscriber);
   }
 
-  remove(subscriber: Subscriber, index: number): void {
-    const slot = subscriber.slots[index] as number;
-    const last = this.subscribers.pop() as Subscriber;
+  remove(subscriber: Member, index: number): void {
+    const memberIndex = subscriber.memberIndexes[index] as number;
+    const last = this.subscribers.pop() as Member;
     if (last === subscriber) return;
-    this.subscribers[slot] = last;
-    last.slots[last.channels.indexOf(this)] = slot;
+    this.subscribers[memberIndex] = last;
+    last.memberIndexes[last.channels.indexOf(this)] = memberIndex;
   }
 }

@@ -11,7 +11,7 @@ const DAY_MS = 86_400_000;
 const NOW = Date.UTC(2026, 0, 20, 12);
 
 class Recorder implements Subscriber {
-  readonly slots: number[];
+  readonly memberIndexes: number[];
   readonly heard: string[] = [];
   readonly connectionId: string;
   readonly channels: readonly HubChannel[];
@@ -19,7 +19,7 @@ class Recorder implements Subscriber {
   constructor(connectionId: string, channels: readonly HubChannel[]) {
     this.connectionId = connectionId;
     this.channels = channels;
-    this.slots = channels.map(() => 0);
+    this.memberIndexes = channels.map(() => 0);
   }
 
   deliver({ message, channel }: Delivery): void {

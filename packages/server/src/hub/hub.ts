@@ -8,7 +8,7 @@ import type { Engine, EngineListener, LogState } from '../core/engine.ts';
 import type { Message, Place, Publication } from '../core/message.ts';
 import type { DeliveryTrace, Tracer } from '../observe/tracing/tracer.ts';
 import { Delivery } from './delivery.ts';
-import { HubChannel } from './hub-channel.ts';
+import { HubChannel, type Member } from './hub-channel.ts';
 import type { Subscriber } from './subscriber.ts';
 
 export interface HubOptions {
@@ -69,11 +69,11 @@ export class Hub implements EngineListener {
   }
 
   /** Joins the subscriber's channels. It hears of publications from now on, whether they are open yet or not. */
-  attach(subscriber: Subscriber): void {
+  attach(subscriber: Member): void {
     for (let i = 0; i < subscriber.channels.length; i++) subscriber.channels[i]?.add(subscriber, i);
   }
 
-  detach(subscriber: Subscriber, nowMs: number): void {
+  detach(subscriber: Member, nowMs: number): void {
     for (let i = 0; i < subscriber.channels.length; i++) {
       const channel = subscriber.channels[i] as HubChannel;
       channel.remove(subscriber, i);
@@ -193,7 +193,7 @@ export class Hub implements EngineListener {
     if (fresh === 1 && places.length === 1 && message.channels.length === 1) {
       const channel = this.#channels.get((places[0] as Place).channel) as HubChannel;
       channel.moveTo((places[0] as Place).epoch, (places[0] as Place).offset);
-      this.#fanOut(new Delivery(message, channel, trace));
+      this.#fanOut(new Delivery(message, channel, trace), channel);
       return;
     }
     if (fresh > 0) this.#receiveAtSeveral(message, places, trace);
@@ -224,15 +224,15 @@ export class Hub implements EngineListener {
       moved.push(channel);
     }
     for (const channel of moved) for (const subscriber of channel.subscribers) subscriber.pass(channel);
-    for (const channel of moved) this.#fanOut(new Delivery(message, channel, trace));
+    for (const channel of moved) this.#fanOut(new Delivery(message, channel, trace), channel);
   }
 
-  #fanOut(delivery: Delivery): void {
-    const { message, channel } = delivery;
+  #fanOut(delivery: Delivery, channel: HubChannel): void {
+    const { message } = delivery;
     const { subscribers } = channel;
     const before = message.channels.length > 1 ? message.channels.indexOf(channel.name) : 0;
     if (before === 0 && message.exclude === undefined) {
-      for (let i = 0; i < subscribers.length; i++) (subscribers[i] as Subscriber).deliver(delivery);
+      for (let i = 0; i < subscribers.length; i++) (subscribers[i] as Member).deliver(delivery);
       return;
     }
     const earlier = message.channels.slice(0, before);

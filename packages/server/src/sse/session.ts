@@ -10,6 +10,7 @@
 import type { Message } from '../core/message.ts';
 import type { StreamCredential } from '../core/stream-credential.ts';
 import type { StreamEnd } from '../core/stream-ends.ts';
+import type { ChannelPosition } from '../hub/channel-position.ts';
 import type { Delivery } from '../hub/delivery.ts';
 import type { HubChannel } from '../hub/hub-channel.ts';
 import type { Subscriber } from '../hub/subscriber.ts';
@@ -50,13 +51,13 @@ const encodeEvent = ({ message }: Delivery, style: FrameStyle): Uint8Array =>
 const encodeAfterPosition = ({ message, channel }: Delivery, { style }: { style: FrameStyle }): Uint8Array =>
   encodeFrame(message.type, message.json, style, `${channel.positionText}\n`);
 
-export class Session implements Subscriber {
+export class Session implements Subscriber<HubChannel> {
   readonly connectionId: string;
   readonly userId: string | undefined;
   readonly sessionId: string | undefined;
   readonly clientIp: string;
   readonly channels: readonly HubChannel[];
-  readonly slots: number[];
+  readonly memberIndexes: number[];
   readonly retryMs: number;
   readonly connectedAtMs: number;
   readonly socket: StreamSocket;
@@ -65,7 +66,7 @@ export class Session implements Subscriber {
   credential: StreamCredential | undefined;
   lastHeartbeatMs: number;
   /** Ordered by the wheel that sends heartbeats. */
-  heartbeatSlot = 0;
+  heartbeatBucket = 0;
   /** When the oldest bytes that are still unsent were written; 0 when there are none. */
   unsentSinceMs = 0;
   readonly #context: SessionContext;
@@ -89,7 +90,7 @@ export class Session implements Subscriber {
     this.clientIp = options.clientIp;
     this.credential = options.credential;
     this.channels = options.channels;
-    this.slots = Array.from(options.channels, () => 0);
+    this.memberIndexes = Array.from(options.channels, () => 0);
     this.retryMs = options.retryMs;
     this.connectedAtMs = options.connectedAtMs;
     this.lastHeartbeatMs = options.connectedAtMs;
@@ -154,7 +155,7 @@ export class Session implements Subscriber {
     this.#markDirty();
   }
 
-  pass(channel: HubChannel): void {
+  pass(channel: ChannelPosition): void {
     if (this.#state !== 'live') this.#catchUp?.onChannelMoved();
     else if (channel !== this.channels[this.channels.length - 1]) this.#idPrefix = undefined;
   }

@@ -1,6 +1,6 @@
 /**
  * The clock of all streams: heartbeats, deadlines and bounds run from one timer, so that a stream costs no timer
- * of its own. Heartbeats are spread: every tick serves one slot of streams.
+ * of its own. Heartbeats are spread: every tick serves one bucket of streams.
  */
 import type { StreamEnd } from '../core/stream-ends.ts';
 import { heartbeatFrame } from './frame.ts';
@@ -34,7 +34,7 @@ interface Watched {
 
 export class StreamWheel {
   readonly #options: StreamWheelOptions;
-  readonly #slots: Set<Session>[];
+  readonly #buckets: Set<Session>[];
   readonly #unsent = new Map<Session, Watched>();
   #postponed: Session[] = [];
   #tick = 0;
@@ -44,8 +44,8 @@ export class StreamWheel {
 
   constructor(options: StreamWheelOptions) {
     this.#options = options;
-    const slots = Math.max(1, Math.round(options.heartbeatMs / TICK_MS));
-    this.#slots = Array.from({ length: slots }, () => new Set<Session>());
+    const buckets = Math.max(1, Math.round(options.heartbeatMs / TICK_MS));
+    this.#buckets = Array.from({ length: buckets }, () => new Set<Session>());
   }
 
   start(): void {
@@ -57,13 +57,13 @@ export class StreamWheel {
   }
 
   add(session: Session): void {
-    // The slot just served: the first heartbeat comes a whole interval from now.
-    session.heartbeatSlot = this.#tick % this.#slots.length;
-    this.#slots[session.heartbeatSlot]?.add(session);
+    // The bucket just served: the first heartbeat comes a whole interval from now.
+    session.heartbeatBucket = this.#tick % this.#buckets.length;
+    this.#buckets[session.heartbeatBucket]?.add(session);
   }
 
   remove(session: Session): void {
-    this.#slots[session.heartbeatSlot]?.delete(session);
+    this.#buckets[session.heartbeatBucket]?.delete(session);
     this.#unsent.delete(session);
   }
 
@@ -84,7 +84,7 @@ export class StreamWheel {
   #turn(): void {
     const nowMs = this.#options.now();
     this.#tick++;
-    this.#beat(this.#slots[this.#tick % this.#slots.length] as Set<Session>, nowMs);
+    this.#beat(this.#buckets[this.#tick % this.#buckets.length] as Set<Session>, nowMs);
     this.#watchUnsent(nowMs);
     if (!this.isOutboxFull && this.#postponed.length > 0) {
       const sessions = this.#postponed;
