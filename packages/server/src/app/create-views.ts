@@ -40,7 +40,7 @@ export function createViews({ config, engine, local }: ViewsParts): Views {
     return new Fleet({
       engine,
       local,
-      maxConnectionsPerUser: config.streams.maxConnectionsPerUser ?? 0,
+      maxConnectionsPerUser: config.streams.maxConnectionsPerUser,
       callTimeoutMs: redis.socketTimeoutMs,
     });
   }

@@ -69,8 +69,6 @@ const DRAIN_SHARE = 0.8;
 const CLOSING_MS = 1000;
 /** For the spans that wait, at the end: a collector that is dead must not hold up a stop. */
 const TRACE_FLUSH_MS = 2000;
-/** Below this the socket itself does not say when it has drained. */
-const MIN_OUTBOX_BYTES = 16 * 1024;
 
 export async function startApp({ config, place, log, metrics, onFatal }: AppOptions): Promise<App> {
   const now = Date.now;
@@ -95,19 +93,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
     engine,
     counters: metrics.streams,
     tracer,
-    limits: {
-      maxConnections: config.streams.maxConnections,
-      maxConnectionsPerUser: config.streams.maxConnectionsPerUser ?? 0,
-      maxConnectionsPerAddress: config.streams.maxConnectionsPerAddress ?? 0,
-    },
-    heartbeatMs: config.streams.heartbeatMs,
-    stallMs: config.streams.stallMs,
-    maxAgeMs: config.streams.maxAgeMs ?? 0,
-    retryMs: config.streams.retryMs,
-    flushIntervalMs: config.streams.flushIntervalMs,
-    maxOutboxBytes: Math.max(MIN_OUTBOX_BYTES, config.streams.maxOutboxBytes),
-    maxTotalOutboxBytes: config.streams.maxTotalOutboxBytes,
-    catchUpPageBytes: config.streams.catchUpPageBytes,
+    settings: config.streams,
     retentionDays: config.history.retentionDays,
     now,
     random: Math.random,
@@ -121,7 +107,7 @@ export async function startApp({ config, place, log, metrics, onFatal }: AppOpti
       engine,
       audience: views.audience,
       serviceName: config.service.name,
-      messageTtlMs: config.history.messageTtlMs ?? 0,
+      messageTtlMs: config.history.messageTtlMs,
       maxJsonDepth: config.publishing.maxJsonDepth,
       maxMessageBytes: config.publishing.maxMessageBytes,
       maxBatchBytes: config.publishing.maxBatchBytes,

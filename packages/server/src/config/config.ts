@@ -46,8 +46,8 @@ export interface Config {
     readonly maxMessagesPerChannel: number;
     readonly maxBytesPerChannel: number;
     readonly maxBytes: number;
-    /** For messages without a ttl of their own; undefined: until trimmed. */
-    readonly messageTtlMs: number | undefined;
+    /** Of messages without a ttl of their own; 0 when they stay until they are trimmed. */
+    readonly messageTtlMs: number;
     readonly retentionDays: number;
     readonly maxChannels: number;
     readonly idempotencyTtlMs: number;
@@ -63,18 +63,18 @@ export interface Config {
   };
   readonly streams: {
     readonly maxConnections: number;
-    /** undefined: no limit. */
-    readonly maxConnectionsPerUser: number | undefined;
-    /** undefined: no limit. */
-    readonly maxConnectionsPerAddress: number | undefined;
+    /** 0 when there is no limit. */
+    readonly maxConnectionsPerUser: number;
+    /** 0 when there is no limit. */
+    readonly maxConnectionsPerAddress: number;
     readonly maxChannels: number;
     /** How long sent bytes may stay unread. */
     readonly stallMs: number;
     readonly heartbeatMs: number;
     /** Before jitter. */
     readonly retryMs: number;
-    /** Before jitter; undefined: no bound. */
-    readonly maxAgeMs: number | undefined;
+    /** Before jitter; 0 when streams may live for ever. */
+    readonly maxAgeMs: number;
     readonly maxOutboxBytes: number;
     readonly maxTotalOutboxBytes: number;
     readonly catchUpPageBytes: number;
@@ -124,6 +124,8 @@ export interface Config {
 }
 
 const SECOND_MS = 1000;
+/** Below this, Node's sockets do not report that they have drained. */
+const MIN_OUTBOX_BYTES = 16 * 1024;
 
 export function toConfig(values: Values, rootDir: string): Config {
   return {
@@ -148,7 +150,7 @@ export function toConfig(values: Values, rootDir: string): Config {
       maxMessagesPerChannel: values.MESSAGE_QUEUE_SIZE,
       maxBytesPerChannel: values.CHANNEL_HISTORY_MAX_BYTES,
       maxBytes: values.HISTORY_MAX_BYTES,
-      messageTtlMs: unlessZero(values.MESSAGE_TTL * SECOND_MS),
+      messageTtlMs: values.MESSAGE_TTL * SECOND_MS,
       retentionDays: values.CHANNEL_RETENTION_DAYS,
       maxChannels: values.MAX_CHANNELS,
       idempotencyTtlMs: values.IDEMPOTENCY_TTL * SECOND_MS,
@@ -163,14 +165,14 @@ export function toConfig(values: Values, rootDir: string): Config {
     },
     streams: {
       maxConnections: values.MAX_CONNECTIONS,
-      maxConnectionsPerUser: unlessZero(values.MAX_CONNECTIONS_PER_USER),
-      maxConnectionsPerAddress: unlessZero(values.MAX_CONNECTIONS_PER_ADDRESS),
+      maxConnectionsPerUser: values.MAX_CONNECTIONS_PER_USER,
+      maxConnectionsPerAddress: values.MAX_CONNECTIONS_PER_ADDRESS,
       maxChannels: values.MAX_CHANNELS_PER_STREAM,
       stallMs: values.CONNECTION_TIMEOUT * SECOND_MS,
       heartbeatMs: values.HEARTBEAT_INTERVAL * SECOND_MS,
       retryMs: values.STREAM_RETRY_MS,
-      maxAgeMs: unlessZero(values.STREAM_MAX_AGE * SECOND_MS),
-      maxOutboxBytes: values.MAX_OUTBOX_BYTES,
+      maxAgeMs: values.STREAM_MAX_AGE * SECOND_MS,
+      maxOutboxBytes: Math.max(MIN_OUTBOX_BYTES, values.MAX_OUTBOX_BYTES),
       maxTotalOutboxBytes: values.MAX_TOTAL_OUTBOX_BYTES,
       catchUpPageBytes: values.CATCH_UP_PAGE_BYTES,
       flushIntervalMs: values.FLUSH_INTERVAL_MS,

@@ -70,9 +70,9 @@ describe('defaults', () => {
 
   test('zero means no limit where the reference says so', () => {
     const { config } = load({ MAX_CONNECTIONS_PER_USER: '0', STREAM_MAX_AGE: '0', MESSAGE_TTL: '0' });
-    expect(config.streams.maxConnectionsPerUser).toBeUndefined();
-    expect(config.streams.maxAgeMs).toBeUndefined();
-    expect(config.history.messageTtlMs).toBeUndefined();
+    expect(config.streams.maxConnectionsPerUser).toBe(0);
+    expect(config.streams.maxAgeMs).toBe(0);
+    expect(config.history.messageTtlMs).toBe(0);
   });
 });
 

@@ -1,28 +1,21 @@
 /**
  * Catching up: feeds a session from history until it has reached the top, no faster than its socket drains. The
- * same code serves a stream that comes back with a cursor, one that starts in the past, one that reads too
- * slowly, and one whose channel had a hole.
+ * same code serves a stream that comes back with a cursor, one that starts in the past, one that reads too slowly,
+ * and one whose channel had a hole.
  *
  * The session is attached to the hub before this starts, and ignores what the hub hands it. At the top, every
  * position equals the channel's, and the session goes live in the same turn: nothing falls between.
  */
-import { randomUUID } from 'node:crypto';
-import {
-  type ChannelGap,
-  encodePosition,
-  type GapReason,
-  isUnborn,
-  type Position,
-  unbornAgeDays,
-} from '@message-push/protocol';
-import type { Engine, HistoryPage, LogState } from '../core/engine.ts';
-import type { Publication } from '../core/message.ts';
-import { decideRecovery } from '../core/recovery.ts';
+import type { Engine, HistoryPage } from '../core/engine.ts';
+import type { ChannelPosition } from '../hub/channel-position.ts';
 import type { StreamCounters } from '../observe/metrics/counters.ts';
-import { controlFrame, encodeFrame, type FrameStyles } from './frame.ts';
+import { CatchUpPositions, type StreamPosition } from './catch-up-positions.ts';
+import { encodeFrame, type FrameStyles } from './frame.ts';
+import { countGap, gapFrame, overflowGap } from './gaps.ts';
+import type { Outbox } from './outbox.ts';
 import type { ReadGate } from './read-gate.ts';
-import type { Session } from './session.ts';
 
+/** What all sessions that catch up share. */
 export interface CatchUpContext {
   readonly engine: Pick<Engine, 'read'>;
   readonly readGate: ReadGate;
@@ -32,61 +25,55 @@ export interface CatchUpContext {
   readonly counters: StreamCounters;
   /** True while the process holds as many unsent bytes as it may. */
   readonly isOutboxFull: () => boolean;
-  /** Calls `session.resumeCatchUp` when it no longer does. */
-  readonly postpone: (session: Session) => void;
   /** Compares what was announced of these channels with their logs. */
   readonly compareWithLogs: (channels: readonly string[]) => Promise<void>;
+}
+
+/** The port to the session that is fed. */
+export interface CatchUpStream {
+  readonly connectionId: string;
+  /** Joined channels, in the order of the cursor. */
+  readonly channels: readonly ChannelPosition[];
+  readonly cursorCheck: string;
+  readonly styles: FrameStyles;
+  readonly outbox: Outbox;
+  readonly isLive: boolean;
+  readonly isEnded: boolean;
+  writeNow(frame: string): void;
+  /** Writes the frames of a page, which are in the outbox. */
+  writePage(nowMs: number): void;
+  goLive(): void;
+  /** Has `advance` called when the process holds fewer unsent bytes. */
+  postponeCatchUp(): void;
   /** Ends the stream because history cannot be read; it comes back with its cursor. */
-  readonly onReadFailed: (session: Session, error: unknown) => void;
+  onReadFailed(error: unknown): void;
 }
 
 const RETRY_MS = 1000;
 
-export interface StreamPosition {
-  epoch: string;
-  offset: number;
-}
-
 export class CatchUp {
-  readonly #session: Session;
-  readonly #cursorCheck: string;
-  readonly #styles: FrameStyles;
-  readonly #positions: StreamPosition[];
-  /** Per channel: how far this page may be shown, where the log has lost something behind it. */
-  #limits: (number | undefined)[] = [];
+  readonly #stream: CatchUpStream;
+  readonly #positions: CatchUpPositions;
   readonly #context: CatchUpContext;
   #isReading = false;
   #isWaitingForSocket = false;
-  /** False while the positions are only what a client says. */
+  /** False while the positions are only what a client claims. */
   #hasRead = false;
-  /** Read to the top, which the bus has not brought yet. */
+  /** True when the top of the logs is reached, and the bus has not announced it yet. */
   #isAwaitingBus = false;
-  /** Pages in a row that reached the top of the logs, while what was announced is of another epoch. */
+  /** Pages in a row that reached the top of the logs while what was announced is of another epoch. */
   #pagesPastBus = 0;
   #lostDirectMessages = 0;
 
-  constructor(
-    session: Session,
-    cursorCheck: string,
-    styles: FrameStyles,
-    positions: StreamPosition[],
-    context: CatchUpContext,
-  ) {
-    this.#session = session;
-    this.#cursorCheck = cursorCheck;
-    this.#styles = styles;
-    this.#positions = positions;
+  constructor(stream: CatchUpStream, positions: StreamPosition[], context: CatchUpContext) {
+    this.#stream = stream;
+    this.#positions = new CatchUpPositions(stream.channels, positions, context.retentionDays);
     this.#context = context;
   }
 
-  /** Publications between the positions and the channels'. */
+  /** Publications that the session has still to be fed. */
   get backlog(): number {
-    let sum = 0;
-    this.#session.channels.forEach((channel, i) => {
-      const position = this.#positions[i];
-      if (position?.epoch === channel.epoch) sum += Math.max(0, channel.offset - position.offset);
-    });
-    return sum;
+    return this.#positions.backlog;
   }
 
   onChannelMoved(): void {
@@ -102,18 +89,18 @@ export class CatchUp {
 
   /** Takes the next step that the socket allows. Called again when it has drained. */
   advance(): void {
-    const session = this.#session;
-    if (this.#isReading || session.isEnded || session.isLive) return;
-    if (session.outbox.unsentBytes > 0) {
+    const stream = this.#stream;
+    if (this.#isReading || stream.isEnded || stream.isLive) return;
+    if (stream.outbox.unsentBytes > 0) {
       this.#waitUntilSent();
       return;
     }
-    const relation = this.#relationToHub();
+    const relation = this.#positions.relationToChannels(this.#context.now());
     if (relation === 'equal') {
       this.#finish();
       return;
     }
-    // Ahead of the bus is what history has shown; what a cursor claims is held against history first.
+    // Only what history has shown may be ahead of the bus; what a cursor claims is held against history first.
     if (relation === 'ahead' && this.#hasRead) {
       this.#isAwaitingBus = true;
       return;
@@ -123,7 +110,7 @@ export class CatchUp {
       return;
     }
     if (this.#context.isOutboxFull()) {
-      this.#context.postpone(session);
+      stream.postponeCatchUp();
       return;
     }
     this.#isReading = true;
@@ -133,29 +120,25 @@ export class CatchUp {
   #waitUntilSent(): void {
     if (this.#isWaitingForSocket) return;
     this.#isWaitingForSocket = true;
-    this.#session.outbox.onceSent(() => {
+    this.#stream.outbox.onceSent(() => {
       this.#isWaitingForSocket = false;
       this.advance();
     });
   }
 
   async #readPage(): Promise<void> {
-    const session = this.#session;
+    const stream = this.#stream;
     try {
-      if (session.isEnded) return;
-      const from = session.channels.map(({ name }, i) => ({
-        channel: name,
-        offset: this.#positionAt(i).offset,
-      }));
-      const page = await this.#context.engine.read(from, this.#context.pageBytes);
-      if (session.isEnded) return;
+      if (stream.isEnded) return;
+      const page = await this.#context.engine.read(this.#positions.readFrom(), this.#context.pageBytes);
+      if (stream.isEnded) return;
       this.#context.counters.catchUpPages++;
       this.#hasRead = true;
-      if (this.#announceGaps(page.channels.map((c) => c.state))) this.#writePage(page);
-      const isAtTop = page.isComplete && this.#limits.every((limit) => limit === undefined);
+      if (this.#recover(page)) this.#writePage(page);
+      const isAtTop = page.isComplete && !this.#positions.hasLimit;
       this.#pagesPastBus = isAtTop ? this.#pagesPastBus + 1 : 0;
     } catch (error) {
-      this.#context.onReadFailed(session, error);
+      stream.onReadFailed(error);
     } finally {
       this.#isReading = false;
     }
@@ -174,147 +157,48 @@ export class CatchUp {
       this.advance();
     };
     this.#context
-      .compareWithLogs(this.#session.channels.map(({ name }) => name))
+      .compareWithLogs(this.#stream.channels.map(({ name }) => name))
       .then(goOn, () => setTimeout(goOn, RETRY_MS));
   }
 
-  /**
-   * One event for all channels that have lost something. False when a position went back, so that what follows it
-   * must be read anew. A page that begins before the positions is as good: reading again would find that a busy
-   * channel has lost a little more meanwhile, and say so in a second event.
-   */
-  #announceGaps(states: readonly LogState[]): boolean {
-    const gaps: ChannelGap[] = [];
-    let followsPositions = true;
-    this.#limits = [];
-    for (let i = 0; i < states.length; i++) {
-      const state = states[i] as LogState;
-      const position = this.#positionAt(i);
-      const recovery = decideRecovery(position, state, this.#context.now(), this.#context.retentionDays);
-      if (recovery.kind === 'gap') {
-        gaps.push(channelGap(this.#session.channels[i]?.name ?? '', position, state, recovery));
-        countGap(this.#context.counters, recovery.reason, recovery.missed ?? 0);
-      }
-      const epoch = recovery.stage?.epoch ?? state.epoch;
-      this.#limits[i] = recovery.stage?.until;
-      if (recovery.after !== position.offset || position.epoch !== epoch) {
-        if (recovery.after < position.offset) followsPositions = false;
-        this.#positions[i] = { epoch, offset: recovery.after };
-      }
-    }
-    if (gaps.length > 0) this.#writeGaps(gaps);
-    return followsPositions;
-  }
-
-  #writeGaps(channels: readonly ChannelGap[]): void {
-    this.#session.writeNow(
-      controlFrame('gap', {
-        messageId: randomUUID(),
-        timeMs: this.#context.now(),
-        data: { channels },
-        cursor: this.#cursor(),
-      }),
-    );
+  /** Tells what the logs have lost behind the positions. False when the page must be read anew. */
+  #recover({ channels }: HistoryPage): boolean {
+    const { counters, now } = this.#context;
+    const logs = channels.map(({ state }) => state);
+    const { gaps, isPageUsable } = this.#positions.recover(logs, now());
+    for (const { reason, missed } of gaps) countGap(counters, reason, missed ?? 0);
+    if (gaps.length > 0) this.#stream.writeNow(gapFrame(gaps, this.#cursor(), now()));
+    return isPageUsable;
   }
 
   #writePage({ publications, channels }: HistoryPage): void {
-    const { outbox } = this.#session;
-    const indexOf = new Map(this.#session.channels.map((channel, i) => [channel.name, i]));
-    const { first, last } = this.#styles;
+    const { outbox, connectionId, styles } = this.#stream;
+    const { first, last } = styles;
     let shown = 0;
     for (const publication of publications) {
-      if (!this.#passTo(publication, indexOf)) continue;
-      const { type, json } = publication.message;
+      const { type, json, exclude } = publication.message;
+      if (!this.#positions.pass(publication) || exclude?.includes(connectionId) === true) continue;
       if (first !== undefined) outbox.push('', encodeFrame(type, json, first));
       outbox.push(`id: ${this.#cursor()}\n`, encodeFrame(type, json, last));
       shown++;
     }
-    // Entries at the page's end whose own ttl has run out move the cursor too.
-    channels.forEach(({ reachedOffset }, i) => {
-      const position = this.#positionAt(i);
-      position.offset = Math.max(position.offset, Math.min(reachedOffset, this.#limitAt(i)));
-    });
+    this.#positions.passPage(channels);
     this.#context.counters.catchUpPublications += shown;
-    this.#session.writePage(performance.now());
-  }
-
-  /** Moves the positions. True when it is to be shown, by the same rule as live: on the first of its channels that the session has joined. */
-  #passTo({ message, places }: Publication, indexOf: ReadonlyMap<string, number>): boolean {
-    const first = message.channels.find((channel) => indexOf.has(channel));
-    let isShown = false;
-    for (const { channel, offset } of places) {
-      const index = indexOf.get(channel) as number;
-      const position = this.#positionAt(index);
-      // A gap has passed over this one already, or is to be told before it.
-      if (offset <= position.offset || offset > this.#limitAt(index)) continue;
-      position.offset = offset;
-      isShown ||= channel === first;
-    }
-    return isShown && message.exclude?.includes(this.#session.connectionId) !== true;
-  }
-
-  #relationToHub(): 'equal' | 'ahead' | 'behind' {
-    let relation: 'equal' | 'ahead' = 'equal';
-    for (let i = 0; i < this.#positions.length; i++) {
-      const channel = this.#session.channels[i];
-      const position = this.#positions[i];
-      if (channel === undefined || position === undefined) continue;
-      // Two days' words for "never published to" mean the same.
-      if (channel.offset === 0 && isUnborn(channel) && this.#isStillUnborn(position)) continue;
-      if (channel.epoch !== position.epoch || position.offset < channel.offset) return 'behind';
-      if (position.offset > channel.offset) relation = 'ahead';
-    }
-    return relation;
+    this.#stream.writePage(performance.now());
   }
 
   #finish(): void {
-    if (this.#lostDirectMessages > 0) {
-      const missed = this.#lostDirectMessages;
-      countGap(this.#context.counters, 'overflow', missed);
-      const channel = `connection:${this.#session.connectionId}`;
-      this.#writeGaps([
-        { channel, reason: 'overflow', last_seen: null, missed, available: null, epoch: null },
-      ]);
+    const { counters, now } = this.#context;
+    const missed = this.#lostDirectMessages;
+    if (missed > 0) {
+      countGap(counters, 'overflow', missed);
+      const gap = overflowGap(this.#stream.connectionId, missed);
+      this.#stream.writeNow(gapFrame([gap], this.#cursor(), now()));
     }
-    this.#session.goLive();
-  }
-
-  #isStillUnborn(position: Position): boolean {
-    return isUnborn(position) && unbornAgeDays(position, this.#context.now()) < this.#context.retentionDays;
-  }
-
-  #limitAt(index: number): number {
-    return this.#limits[index] ?? Number.POSITIVE_INFINITY;
-  }
-
-  #positionAt(index: number): StreamPosition {
-    return this.#positions[index] as StreamPosition;
+    this.#stream.goLive();
   }
 
   #cursor(): string {
-    let cursor = this.#cursorCheck;
-    for (const position of this.#positions) cursor += `~${encodePosition(position)}`;
-    return cursor;
+    return this.#positions.cursor(this.#stream.cursorCheck);
   }
-}
-
-export function countGap(counters: StreamCounters, reason: GapReason, missed: number): void {
-  counters.gaps[reason]++;
-  counters.missedPublications += missed;
-}
-
-function channelGap(
-  channel: string,
-  position: Position,
-  state: LogState,
-  recovery: { reason: ChannelGap['reason']; after: number; missed: number | null },
-): ChannelGap {
-  return {
-    channel,
-    reason: recovery.reason,
-    last_seen: { ...position },
-    missed: recovery.missed,
-    available: recovery.after < state.offset ? { from: recovery.after + 1, to: state.offset } : null,
-    epoch: state.epoch,
-  };
 }

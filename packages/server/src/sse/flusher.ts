@@ -1,13 +1,18 @@
 /**
- * One flush for many sessions. Sessions with something to send stand on a dirty list; at the end of a turn those
- * that were quiet for the flush interval are written, the others when the interval is over. Idle load pays
- * nothing, heavy load joins many frames into one write.
+ * One flush for many sessions. Sessions with something to send stand on a dirty list. At the end of a turn those
+ * that were quiet for the flush interval are written; the others follow when the interval is over. Light load waits
+ * for nothing, heavy load joins many frames into one write.
  */
-import type { Session } from './session.ts';
+
+/** The flusher's port to a session. */
+export interface Flushable {
+  readonly outbox: { readonly lastFlushMs: number };
+  flush(nowMs: number): void;
+}
 
 export class Flusher {
   readonly #intervalMs: number;
-  #dirty: Session[] = [];
+  #dirty: Flushable[] = [];
   #isTimerSet = false;
   readonly #onTimer = (): void => {
     this.#isTimerSet = false;
@@ -18,7 +23,7 @@ export class Flusher {
     this.#intervalMs = intervalMs;
   }
 
-  add(session: Session): void {
+  add(session: Flushable): void {
     this.#dirty.push(session);
   }
 
@@ -29,7 +34,7 @@ export class Flusher {
     const dueBefore = nowMs - this.#intervalMs;
     let kept = 0;
     for (let i = 0; i < sessions.length; i++) {
-      const session = sessions[i] as Session;
+      const session = sessions[i] as Flushable;
       if (session.outbox.lastFlushMs <= dueBefore) session.flush(nowMs);
       else sessions[kept++] = session;
     }

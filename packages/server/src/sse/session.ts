@@ -7,6 +7,7 @@
  * Live, it is handed every publication of its channels and stands where they stand: it keeps no positions of its
  * own. Catching up, it ignores what it is handed and reads history from the positions that it keeps meanwhile.
  */
+import { cursorCheck } from '@message-push/protocol';
 import type { Message } from '../core/message.ts';
 import type { StreamCredential } from '../core/stream-credential.ts';
 import type { StreamEnd } from '../core/stream-ends.ts';
@@ -16,10 +17,12 @@ import type { HubChannel } from '../hub/hub-channel.ts';
 import type { Subscriber } from '../hub/subscriber.ts';
 import type { CatchUpCause } from '../observe/metrics/counters.ts';
 import type { DeliveryTrace } from '../observe/tracing/tracer.ts';
-import { CatchUp, type CatchUpContext, type StreamPosition } from './catch-up.ts';
+import { CatchUp, type CatchUpContext, type CatchUpStream } from './catch-up.ts';
+import type { StreamPosition } from './catch-up-positions.ts';
 import type { Flusher } from './flusher.ts';
 import { encodeFrame, type FrameStyle, type FrameStyles } from './frame.ts';
 import { Outbox } from './outbox.ts';
+import type { StreamPlan } from './stream-plan.ts';
 import type { StreamSocket } from './stream-socket.ts';
 
 /** What all sessions share. */
@@ -29,18 +32,16 @@ export interface SessionContext extends CatchUpContext {
   readonly onClosed: (session: Session, reason: StreamEnd) => void;
   /** The session has unsent bytes now, or no more. */
   readonly onUnsent: (session: Session, hasUnsent: boolean) => void;
+  /** Calls `session.resumeCatchUp` when the process holds fewer unsent bytes. */
+  readonly postpone: (session: Session) => void;
+  readonly onReadFailed: (session: Session, error: unknown) => void;
 }
 
 export interface SessionOptions {
+  readonly plan: StreamPlan;
   readonly connectionId: string;
-  readonly userId: string | undefined;
-  readonly sessionId: string | undefined;
-  readonly clientIp: string;
-  readonly credential: StreamCredential | undefined;
+  /** The plan's channels, opened. */
   readonly channels: readonly HubChannel[];
-  /** The check word of the cursor of these channels. */
-  readonly cursorCheck: string;
-  readonly styles: FrameStyles;
   readonly retryMs: number;
   readonly connectedAtMs: number;
 }
@@ -51,7 +52,7 @@ const encodeEvent = ({ message }: Delivery, style: FrameStyle): Uint8Array =>
 const encodeAfterPosition = ({ message, channel }: Delivery, { style }: { style: FrameStyle }): Uint8Array =>
   encodeFrame(message.type, message.json, style, `${channel.positionText}\n`);
 
-export class Session implements Subscriber<HubChannel> {
+export class Session implements Subscriber<HubChannel>, CatchUpStream {
   readonly connectionId: string;
   readonly userId: string | undefined;
   readonly sessionId: string | undefined;
@@ -62,40 +63,42 @@ export class Session implements Subscriber<HubChannel> {
   readonly connectedAtMs: number;
   readonly socket: StreamSocket;
   readonly outbox: Outbox;
-  /** undefined: it was opened without one. Another one once it is renewed. */
+  readonly styles: FrameStyles;
+  /** The check word of the cursor of these channels. */
+  readonly cursorCheck: string;
+  /** `undefined` when the stream was opened without one. Replaced when it is renewed. */
   credential: StreamCredential | undefined;
   lastHeartbeatMs: number;
-  /** Ordered by the wheel that sends heartbeats. */
+  /** Which bucket of the stream wheel serves it. */
   heartbeatBucket = 0;
   /** When the oldest bytes that are still unsent were written; 0 when there are none. */
   unsentSinceMs = 0;
   readonly #context: SessionContext;
-  readonly #styles: FrameStyles;
-  readonly #cursorCheck: string;
-  /** `id:` line up to the position of the last channel; undefined after another channel has moved. */
+  /** The `id:` line up to the position of the last channel; `undefined` after another channel has moved. */
   #idPrefix: string | undefined;
   #state: 'opening' | 'catching_up' | 'live' | 'ended' = 'opening';
   #isReleased = false;
   #catchUp: CatchUp | undefined;
   #endReason: StreamEnd | undefined;
-  /** Of what is pending; nearly always there are none. */
+  /** Traces of pending publications; nearly always there are none. */
   #traces: DeliveryTrace[] | undefined;
 
   constructor(socket: StreamSocket, options: SessionOptions, context: SessionContext) {
+    const { plan, channels, connectedAtMs } = options;
     this.socket = socket;
     this.outbox = new Outbox(socket);
     this.connectionId = options.connectionId;
-    this.userId = options.userId;
-    this.sessionId = options.sessionId;
-    this.clientIp = options.clientIp;
-    this.credential = options.credential;
-    this.channels = options.channels;
-    this.memberIndexes = Array.from(options.channels, () => 0);
+    this.userId = plan.userId;
+    this.sessionId = plan.sessionId;
+    this.clientIp = plan.clientIp;
+    this.credential = plan.credential;
+    this.channels = channels;
+    this.memberIndexes = Array.from(channels, () => 0);
     this.retryMs = options.retryMs;
-    this.connectedAtMs = options.connectedAtMs;
-    this.lastHeartbeatMs = options.connectedAtMs;
-    this.#styles = options.styles;
-    this.#cursorCheck = options.cursorCheck;
+    this.connectedAtMs = connectedAtMs;
+    this.lastHeartbeatMs = connectedAtMs;
+    this.styles = plan.styles;
+    this.cursorCheck = cursorCheck(plan.channels);
     this.#context = context;
   }
 
@@ -138,7 +141,7 @@ export class Session implements Subscriber<HubChannel> {
       this.#catchUp?.onChannelMoved();
       return;
     }
-    const { first, last } = this.#styles;
+    const { first, last } = this.styles;
     const { outbox } = this;
     if (first !== undefined) outbox.push('', delivery.shared(first, encodeEvent));
     if (delivery.channel === this.channels[this.channels.length - 1]) {
@@ -166,7 +169,7 @@ export class Session implements Subscriber<HubChannel> {
       this.#catchUp?.loseDirectMessage();
       return false;
     }
-    const { first, last } = this.#styles;
+    const { first, last } = this.styles;
     if (first !== undefined) this.outbox.push('', encodeFrame(type, json, first));
     this.outbox.push('', encodeFrame(type, json, last));
     if (trace !== undefined) this.#follow(trace);
@@ -202,14 +205,20 @@ export class Session implements Subscriber<HubChannel> {
     this.#noteUnsent();
   }
 
-  /** The process can take unsent bytes again. */
+  writePage(nowMs: number): void {
+    this.#writePending(nowMs);
+  }
+
+  postponeCatchUp(): void {
+    this.#context.postpone(this);
+  }
+
   resumeCatchUp(): void {
     this.#catchUp?.advance();
   }
 
-  /** Pages of history. */
-  writePage(nowMs: number): void {
-    this.#writePending(nowMs);
+  onReadFailed(error: unknown): void {
+    this.#context.onReadFailed(this, error);
   }
 
   onDrain(): void {
@@ -246,7 +255,7 @@ export class Session implements Subscriber<HubChannel> {
 
   #startCatchUp(positions: StreamPosition[], cause: CatchUpCause): void {
     this.#state = 'catching_up';
-    this.#catchUp = new CatchUp(this, this.#cursorCheck, this.#styles, positions, this.#context);
+    this.#catchUp = new CatchUp(this, positions, this.#context);
     this.#context.counters.catchUps[cause]++;
     if (cause === 'slow') this.#context.counters.slowSessions++;
   }
@@ -268,7 +277,7 @@ export class Session implements Subscriber<HubChannel> {
     const bytes = this.outbox.flush(nowMs);
     if (this.#traces !== undefined) this.#endTraces(this.#traces);
     const { counters } = this.#context;
-    counters.deliveries += this.#styles.first === undefined ? frames : frames / 2;
+    counters.deliveries += this.styles.first === undefined ? frames : frames / 2;
     counters.deliveryBytes += bytes;
     this.#noteUnsent();
   }
@@ -293,7 +302,7 @@ export class Session implements Subscriber<HubChannel> {
 
   #makeIdPrefix(): string {
     const { channels } = this;
-    let prefix = `id: ${this.#cursorCheck}~`;
+    let prefix = `id: ${this.cursorCheck}~`;
     for (let i = 0; i < channels.length - 1; i++) prefix += `${(channels[i] as HubChannel).positionText}~`;
     return prefix;
   }

@@ -6,7 +6,8 @@ import { frameStyles } from './frame.ts';
 import type { Session } from './session.ts';
 import { createStreamCore, type StreamCore, type StreamCoreOptions } from './stream-core.ts';
 import { FakeSocket, parseEventStream, type SeenEvent } from './stream-fixture.ts';
-import type { StreamPlan } from './streams.ts';
+import type { StreamPlan } from './stream-plan.ts';
+import type { StreamSettings } from './stream-settings.ts';
 
 export const HEAD = 'HTTP/1.1 200 OK\r\n\r\n';
 
@@ -18,22 +19,28 @@ export interface CoreUnderTest extends StreamCore {
 
 export function createTestCore(
   engine: StreamCoreOptions['engine'],
-  changes: Partial<StreamCoreOptions> = {},
+  { userQuota, ...settings }: Partial<StreamSettings> & Pick<StreamCoreOptions, 'userQuota'> = {},
 ): CoreUnderTest {
   const counters = new StreamCounters();
   const closed: string[] = [];
   const core = createStreamCore({
     engine,
     counters,
-    limits: { maxConnections: 100, maxConnectionsPerUser: 0, maxConnectionsPerAddress: 0 },
-    heartbeatMs: 600_000,
-    stallMs: 10_000,
-    maxAgeMs: 0,
-    retryMs: 1000,
-    flushIntervalMs: 0,
-    maxOutboxBytes: 4096,
-    maxTotalOutboxBytes: 1 << 30,
-    catchUpPageBytes: 1000,
+    settings: {
+      maxConnections: 100,
+      maxConnectionsPerUser: 0,
+      maxConnectionsPerAddress: 0,
+      heartbeatMs: 600_000,
+      stallMs: 10_000,
+      maxAgeMs: 0,
+      retryMs: 1000,
+      flushIntervalMs: 0,
+      maxOutboxBytes: 4096,
+      maxTotalOutboxBytes: 1 << 30,
+      catchUpPageBytes: 1000,
+      ...settings,
+    },
+    userQuota,
     retentionDays: 7,
     now: Date.now,
     random: () => 0.5,
@@ -43,7 +50,6 @@ export function createTestCore(
       refused: (reason) => closed.push(`refused ${reason}`),
       failed: () => {},
     },
-    ...changes,
   });
   return {
     ...core,

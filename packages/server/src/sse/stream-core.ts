@@ -7,28 +7,21 @@ import type { StreamEnd } from '../core/stream-ends.ts';
 import { Hub } from '../hub/hub.ts';
 import type { StreamCounters } from '../observe/metrics/counters.ts';
 import type { Tracer } from '../observe/tracing/tracer.ts';
+import { Admission } from './admission.ts';
 import { ExpiryClock } from './expiry-clock.ts';
 import { Flusher } from './flusher.ts';
 import { ReadGate } from './read-gate.ts';
 import type { Session, SessionContext } from './session.ts';
 import { StreamRegistry } from './stream-registry.ts';
+import type { StreamSettings } from './stream-settings.ts';
 import { StreamWheel } from './stream-wheel.ts';
-import { type StreamLimits, Streams, type StreamsObserver } from './streams.ts';
+import { Streams, type StreamsObserver } from './streams.ts';
 
 export interface StreamCoreOptions {
   readonly engine: Pick<Engine, 'watch' | 'unwatch' | 'states' | 'locate' | 'read' | 'newConnectionId'>;
   readonly counters: StreamCounters;
   readonly tracer?: Pick<Tracer, 'startDelivery'> | undefined;
-  readonly limits: StreamLimits;
-  readonly heartbeatMs: number;
-  readonly stallMs: number;
-  /** 0: no bound. */
-  readonly maxAgeMs: number;
-  readonly retryMs: number;
-  readonly flushIntervalMs: number;
-  readonly maxOutboxBytes: number;
-  readonly maxTotalOutboxBytes: number;
-  readonly catchUpPageBytes: number;
+  readonly settings: StreamSettings;
   readonly retentionDays: number;
   readonly now: () => number;
   readonly random: () => number;
@@ -55,8 +48,8 @@ const LINGER_MS = 10_000;
 const MAX_READS_AT_ONCE = 32;
 
 export function createStreamCore(options: StreamCoreOptions): StreamCore {
-  const { engine, counters, now, random } = options;
-  const flusher = new Flusher(options.flushIntervalMs);
+  const { engine, counters, settings, now, random } = options;
+  const flusher = new Flusher(settings.flushIntervalMs);
   const onTurnEnd = (publications: readonly Publication[]): void => {
     flusher.flush();
     const nowMs = now();
@@ -86,10 +79,7 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     onExpired: (expired) => streams.end(expired, 'expired'),
   });
   const wheel: StreamWheel = new StreamWheel({
-    heartbeatMs: options.heartbeatMs,
-    stallMs: options.stallMs,
-    maxAgeMs: options.maxAgeMs,
-    maxTotalOutboxBytes: options.maxTotalOutboxBytes,
+    settings,
     now,
     random,
     endStream: (session: Session, reason: StreamEnd) => streams.end(session, reason),
@@ -106,9 +96,9 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     now,
     flusher,
     readGate: new ReadGate(MAX_READS_AT_ONCE),
-    pageBytes: options.catchUpPageBytes,
+    pageBytes: settings.catchUpPageBytes,
     retentionDays: options.retentionDays,
-    maxOutboxBytes: options.maxOutboxBytes,
+    maxOutboxBytes: settings.maxOutboxBytes,
     onClosed: (closed, reason) => streams.release(closed, reason),
     onUnsent: (changed, hasUnsent) => wheel.setUnsent(changed, hasUnsent),
     isOutboxFull: () => wheel.isOutboxFull,
@@ -123,10 +113,13 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     wheel,
     expiry,
     session,
-    limits: options.limits,
-    userQuota: options.userQuota,
-    isRevoked: options.isRevoked,
-    retryMs: options.retryMs,
+    settings,
+    admission: new Admission({
+      settings,
+      registry,
+      userQuota: options.userQuota,
+      isRevoked: options.isRevoked,
+    }),
     now,
     random,
     observer: options.observer,

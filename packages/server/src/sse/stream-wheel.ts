@@ -5,16 +5,11 @@
 import type { StreamEnd } from '../core/stream-ends.ts';
 import { heartbeatFrame } from './frame.ts';
 import type { Session } from './session.ts';
+import type { StreamSettings } from './stream-settings.ts';
 import type { StreamSocket } from './stream-socket.ts';
 
 export interface StreamWheelOptions {
-  readonly heartbeatMs: number;
-  /** How long a peer may leave sent bytes unread. */
-  readonly stallMs: number;
-  /** 0: streams may grow as old as they like. */
-  readonly maxAgeMs: number;
-  /** Unsent bytes that the process may hold before streams are fed from history only. */
-  readonly maxTotalOutboxBytes: number;
+  readonly settings: Pick<StreamSettings, 'heartbeatMs' | 'stallMs' | 'maxAgeMs' | 'maxTotalOutboxBytes'>;
   readonly now: () => number;
   readonly random: () => number;
   readonly endStream: (session: Session, reason: StreamEnd) => void;
@@ -44,7 +39,7 @@ export class StreamWheel {
 
   constructor(options: StreamWheelOptions) {
     this.#options = options;
-    const buckets = Math.max(1, Math.round(options.heartbeatMs / TICK_MS));
+    const buckets = Math.max(1, Math.round(options.settings.heartbeatMs / TICK_MS));
     this.#buckets = Array.from({ length: buckets }, () => new Set<Session>());
   }
 
@@ -74,7 +69,7 @@ export class StreamWheel {
   }
 
   get isOutboxFull(): boolean {
-    return this.outboxBytes > this.#options.maxTotalOutboxBytes;
+    return this.outboxBytes > this.#options.settings.maxTotalOutboxBytes;
   }
 
   postpone(session: Session): void {
@@ -95,7 +90,8 @@ export class StreamWheel {
   }
 
   #beat(sessions: Set<Session>, nowMs: number): void {
-    const { maxAgeMs, random, endStream } = this.#options;
+    const { random, endStream } = this.#options;
+    const { maxAgeMs } = this.#options.settings;
     const frame = heartbeatFrame(nowMs);
     for (const session of sessions) {
       if (maxAgeMs > 0 && nowMs - session.connectedAtMs > maxAgeMs * (1 - AGE_JITTER * random())) {
@@ -123,7 +119,7 @@ export class StreamWheel {
       if (takenBytes > watched.takenBytes) {
         watched.takenBytes = takenBytes;
         watched.sinceMs = nowMs;
-      } else if (nowMs - watched.sinceMs > this.#options.stallMs) {
+      } else if (nowMs - watched.sinceMs > this.#options.settings.stallMs) {
         this.#unsent.delete(session);
         session.destroy('stalled');
       }

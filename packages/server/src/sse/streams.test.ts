@@ -279,7 +279,7 @@ describe('a stream', () => {
   });
 
   it('that is refused is told to come back, and lets go of its socket', async () => {
-    make({ limits: { maxConnections: 1, maxConnectionsPerUser: 0, maxConnectionsPerAddress: 0 } });
+    make({ maxConnections: 1 });
     core.open(['user:1']);
     const socket = core.open(['user:2']);
     await settle();
@@ -297,7 +297,7 @@ describe('a stream', () => {
       answers = [];
       released = [];
       make({
-        limits: { maxConnections: 3, maxConnectionsPerUser: 0, maxConnectionsPerAddress: 0 },
+        maxConnections: 3,
         userQuota: {
           reserve: () => {
             const answer = Promise.withResolvers<boolean>();
