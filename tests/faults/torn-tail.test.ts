@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openStore } from '@message-push/server/engine/embedded/store';
+import { openStore } from '@message-push/server/engine/embedded/open-store';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { holesOf, readHistory } from '../support/history.ts';
 import { type MessageBody, TestPublisher } from '../support/publisher.ts';
@@ -71,7 +71,7 @@ function readStore(directory: string): {
         maxBytes: 1 << 26,
         nowMs: Date.now(),
       } as const;
-      const page = store.read(request);
+      const page = store.reader.read(request);
       let end = 0;
       for (let row = 0; row * 5 < page.numbers.length; row++) {
         const size = page.numbers[row * 5 + 4] ?? 0;

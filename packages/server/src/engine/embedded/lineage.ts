@@ -7,21 +7,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Ancestor } from '../../core/engine.ts';
 import { newEpoch } from './epoch.ts';
-
-/**
- * A row leads from an epoch to the one before it. By epoch too, not by channel alone: ids of channels are used again,
- * and an older program that forgets a channel leaves its rows.
- */
-export const ANCESTOR_TABLE = `
-  CREATE TABLE IF NOT EXISTS ancestor (
-    channel INTEGER NOT NULL,
-    next_epoch TEXT NOT NULL,
-    epoch TEXT NOT NULL,
-    up_to INTEGER NOT NULL,
-    is_lossy INTEGER NOT NULL,
-    PRIMARY KEY (channel, next_epoch)
-  ) WITHOUT ROWID;
-`;
+import { ANCESTOR_TABLE } from './schema.ts';
 
 /** In the header of a copy, so that it is known for one however it came to its place. */
 const COPY_MARK = 0x6d707363;

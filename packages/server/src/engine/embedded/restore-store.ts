@@ -10,7 +10,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { syncFolder } from './backup-file.ts';
 import { beginNewEpochs, type NewestOffset, newestOffsets } from './lineage.ts';
-import { FILE_NAME, isBusy, isCorrupt, SCHEMA_VERSION, setStoreAside } from './store.ts';
+import { FILE_NAME, setStoreAside } from './open-store.ts';
+import { SCHEMA_VERSION } from './schema.ts';
+import { isBusy, isCorrupt } from './sqlite-errors.ts';
 
 /** A sentence for the operator. Nothing was changed. */
 export class RestoreError extends Error {

@@ -5,7 +5,8 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { makeBackupFile } from './backup-file.ts';
-import { isBusy, isCorrupt, isFull, openStore } from './store.ts';
+import { openStore } from './open-store.ts';
+import { isBusy, isCorrupt, isFull } from './sqlite-errors.ts';
 import type { StoreFailure, StoreRequest } from './store-protocol.ts';
 
 export interface StoreThreadData {
@@ -68,11 +69,11 @@ function serve(port: NonNullable<typeof parentPort>): void {
           return post({ id, reply: store.commit(request) });
         case 'read':
         case 'range': {
-          const page = request.op === 'read' ? store.read(request) : store.range(request);
+          const page = request.op === 'read' ? store.reader.read(request) : store.reader.range(request);
           return post({ id, reply: page }, [page.numbers.buffer, page.bodies.buffer]);
         }
         case 'locate':
-          return post({ id, reply: store.locate(request) });
+          return post({ id, reply: store.reader.locate(request) });
         case 'sweep':
           return post({ id, reply: store.sweep(request) });
         case 'backup':
