@@ -4,6 +4,7 @@
  * a crash could take back.
  */
 import { unbornPosition } from '@message-push/protocol';
+import { compareNames } from '../../core/compare-names.ts';
 import type { Ancestor, ChannelSummary, LogState } from '../../core/engine.ts';
 import { newEpoch } from './epoch.ts';
 import type { Deletion, OpenReply } from './store-protocol.ts';
@@ -98,13 +99,6 @@ export class ChannelLogs {
     this.#byId.delete(log.id);
   }
 
-  clear(): void {
-    this.#byName.clear();
-    this.#byId.clear();
-    this.rows = 0;
-    this.bytes = 0;
-  }
-
   appended(log: ChannelLog, bytes: number, timeMs: number): void {
     log.offset++;
     log.rows++;
@@ -114,14 +108,36 @@ export class ChannelLogs {
     this.bytes += bytes;
   }
 
-  deleted(deletion: Deletion): void {
-    const log = this.#byId.get(deletion.channel);
-    if (log === undefined) return;
-    log.rows -= deletion.rows;
-    log.bytes -= deletion.bytes;
-    log.floor = Math.max(log.floor, deletion.lostTo);
-    this.rows -= deletion.rows;
-    this.bytes -= deletion.bytes;
+  /** Returns the number of rows. */
+  deleted(deletions: readonly Deletion[]): number {
+    let rows = 0;
+    for (const deletion of deletions) {
+      rows += deletion.rows;
+      const log = this.#byId.get(deletion.channel);
+      if (log === undefined) continue;
+      log.rows -= deletion.rows;
+      log.bytes -= deletion.bytes;
+      log.floor = Math.max(log.floor, deletion.lostTo);
+      this.rows -= deletion.rows;
+      this.bytes -= deletion.bytes;
+    }
+    return rows;
+  }
+
+  /** Channels with history whose name starts with `prefix`, sorted by name, after `after`. */
+  list(
+    { prefix, after, limit }: { prefix: string; after: string; limit: number },
+    nowMs: number,
+  ): { total: number; channels: ChannelSummary[] } {
+    const found: ChannelLog[] = [];
+    let total = 0;
+    for (const log of this.#byName.values()) {
+      if (log.rows === 0 || !log.name.startsWith(prefix)) continue;
+      total++;
+      if (compareNames(log.name, after) > 0) found.push(log);
+    }
+    found.sort((a, b) => compareNames(a.name, b.name));
+    return { total, channels: found.slice(0, limit).map((log) => this.#summary(log, nowMs)) };
   }
 
   /** The bound by count holds for readers at once, whenever the rows are deleted. */
@@ -147,7 +163,7 @@ export class ChannelLogs {
     return upTo === 0 ? 0 : Math.min(upTo, log.first - 1 + MAX_TRIM_ROWS);
   }
 
-  summary(log: ChannelLog, nowMs: number): ChannelSummary {
+  #summary(log: ChannelLog, nowMs: number): ChannelSummary {
     return {
       channel: log.name,
       ...this.stateOf(log.name, nowMs),

@@ -130,12 +130,16 @@ function rowExtra({ message }: Draft): string {
 }
 
 /** The commit is on disk: its offsets are the logs' newest. */
-export function settleBatch({ placed }: Batch, logs: ChannelLogs): void {
+export function settleBatch({ placed, request }: Batch, logs: ChannelLogs): void {
   for (const { draft, logs: placeLogs } of placed) {
     for (const log of placeLogs) {
       log.pending--;
       logs.appended(log, draft.message.json.length, draft.message.timeMs);
     }
+  }
+  for (const { channel, upTo } of request.trims) {
+    const log = logs.byId(channel);
+    if (log !== undefined) log.first = Math.max(log.first, upTo + 1);
   }
 }
 

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Publication } from '../../core/message.ts';
 import { describeEngine } from '../engine-suite-fixture.ts';
-import { EmbeddedEngine, type EmbeddedEngineOptions } from './embedded-engine.ts';
+import { EmbeddedEngine } from './embedded-engine.ts';
+import type { EmbeddedEngineOptions } from './embedded-options.ts';
 import { GENEROUS_BOUNDS } from './generous-bounds-fixture.ts';
 
 describeEngine('embedded', async () => {

@@ -63,8 +63,4 @@ export class Receipts {
       this.#byId.delete(id);
     }
   }
-
-  clear(): void {
-    this.#byId.clear();
-  }
 }
