@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openStore } from '@message-push/server/engine/embedded/open-store';
+import { openStore } from '@message-push/server/engine/embedded/store/open-store';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { holesOf, readHistory } from '../support/history.ts';
 import { type MessageBody, TestPublisher } from '../support/publisher.ts';

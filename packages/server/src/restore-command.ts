@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ConfigError } from './config/config-error.ts';
 import { loadConfig } from './config/load-config.ts';
-import { RestoreError, restoreStore } from './engine/embedded/restore-store.ts';
+import { RestoreError, restoreStore } from './engine/embedded/store/restore-store.ts';
 
 const USAGE = `Usage: npm run restore -- FILE
 

@@ -6,8 +6,8 @@
 import { unbornPosition } from '@message-push/protocol';
 import { compareNames } from '../../core/compare-names.ts';
 import type { Ancestor, ChannelSummary, LogState } from '../../core/engine.ts';
-import { newEpoch } from './epoch.ts';
-import type { Deletion, OpenReply } from './store-protocol.ts';
+import { newEpoch } from './store/epoch.ts';
+import type { Deletion, OpenReply } from './store/store-protocol.ts';
 
 export interface ChannelLog {
   readonly id: number;

@@ -3,7 +3,12 @@
 import { isTransientChannel } from '@message-push/protocol';
 import type { Draft, Place } from '../../core/message.ts';
 import type { ChannelLog, ChannelLogs } from './channel-logs.ts';
-import { type CommitRequest, ROW_NUMBERS, type RowExtra, type StoredReceipt } from './store-protocol.ts';
+import {
+  type CommitRequest,
+  ROW_NUMBERS,
+  type RowExtra,
+  type StoredReceipt,
+} from './store/store-protocol.ts';
 
 /** A draft with the places that it has once the commit is on disk. */
 export interface PlacedDraft {

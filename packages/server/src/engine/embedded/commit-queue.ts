@@ -11,8 +11,9 @@ import type { ChannelLogs } from './channel-logs.ts';
 import { type Batch, buildBatch, settleBatch, undoBatch } from './commit-batch.ts';
 import type { EmbeddedEngineOptions } from './embedded-options.ts';
 import type { Receipts } from './receipts.ts';
-import { type StoreClient, type StoreError, storeRefusal } from './store-client.ts';
-import type { CommitReply } from './store-protocol.ts';
+import type { StoreClient, StoreError } from './store/store-client.ts';
+import type { CommitReply } from './store/store-protocol.ts';
+import { storeRefusal } from './store-refusals.ts';
 
 /** One commit stays below some 10 ms of the store thread and some MB of its memory. */
 const MAX_BATCH_DRAFTS = 1000;

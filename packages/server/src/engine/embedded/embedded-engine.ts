@@ -24,7 +24,8 @@ import { CommitQueue } from './commit-queue.ts';
 import type { EmbeddedEngineOptions } from './embedded-options.ts';
 import { HistoryReader } from './history-reader.ts';
 import { Receipts } from './receipts.ts';
-import { StoreClient, storeRefusal } from './store-client.ts';
+import { StoreClient } from './store/store-client.ts';
+import { storeRefusal } from './store-refusals.ts';
 import { Sweeper } from './sweeper.ts';
 
 /** What there is once the store is open. */

@@ -4,8 +4,9 @@ import type { HistoryPage, HistoryRange, LogState, ReadFrom, Start } from '../..
 import type { Publication } from '../../core/message.ts';
 import type { ChannelLogs } from './channel-logs.ts';
 import { publicationsOf } from './page.ts';
-import { type StoreClient, storeUnreadable } from './store-client.ts';
-import type { PageReply } from './store-protocol.ts';
+import type { StoreClient } from './store/store-client.ts';
+import type { PageReply } from './store/store-protocol.ts';
+import { storeUnreadable } from './store-refusals.ts';
 
 const RANGE_MAX_BYTES = 8 * 1024 * 1024;
 

@@ -1,6 +1,6 @@
 /** Turns a page of the store's rows into publications. */
 import type { Message, Place, Publication } from '../../core/message.ts';
-import { PAGE_NUMBERS, type PageReply, ROW_STRINGS, type RowExtra } from './store-protocol.ts';
+import { PAGE_NUMBERS, type PageReply, ROW_STRINGS, type RowExtra } from './store/store-protocol.ts';
 
 /** `channels[i]` is the asked channel with index i and its epoch. Rows of one message that follow each other become one publication. */
 export function publicationsOf(

@@ -3,7 +3,7 @@
  * by time and by count; the oldest go first.
  */
 import type { Place } from '../../core/message.ts';
-import type { StoredReceipt } from './store-protocol.ts';
+import type { StoredReceipt } from './store/store-protocol.ts';
 
 export interface RememberedReceipt {
   readonly fingerprint: string;

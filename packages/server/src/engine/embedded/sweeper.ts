@@ -6,8 +6,8 @@
 import type { ChannelLog, ChannelLogs } from './channel-logs.ts';
 import type { EmbeddedEngineOptions, TrimCause } from './embedded-options.ts';
 import type { Receipts } from './receipts.ts';
-import type { StoreClient } from './store-client.ts';
-import type { Deletion, SweepReply } from './store-protocol.ts';
+import type { StoreClient } from './store/store-client.ts';
+import type { Deletion, SweepReply } from './store/store-protocol.ts';
 
 const INTERVAL_MS = 1000;
 const MAX_ROWS = 500;

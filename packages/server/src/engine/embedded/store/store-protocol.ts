@@ -3,8 +3,8 @@
  * that changes hands: a structured clone of one object per row would cost more than storing the row.
  */
 
-import type { Backup } from '../../core/backups.ts';
-import type { Ancestor } from '../../core/engine.ts';
+import type { Backup } from '../../../core/backups.ts';
+import type { Ancestor } from '../../../core/engine.ts';
 
 /** Numbers per row in `CommitRequest.numbers`. */
 export const ROW_NUMBERS = 7;

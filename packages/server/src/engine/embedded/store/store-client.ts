@@ -1,8 +1,6 @@
 /** The engine's end of the store thread: requests out, promises back, replies handled in the order they come. */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { RequestError } from '../../core/errors.ts';
-import { engineUnavailable, storageFull } from '../refusals.ts';
 import type { OpenReply, StoreFailure, StoreReplies, StoreRequest } from './store-protocol.ts';
 import { CLOSE_ID, OPEN_ID, type StoreThreadData, type ThreadReply } from './store-thread.ts';
 
@@ -101,15 +99,4 @@ export class StoreClient {
     if ('failure' in message) waiting.onFailure(new StoreError(message.failure, message.message));
     else waiting.onReply(message.reply as never);
   }
-}
-
-/** What a publisher or an operator is answered when `what` failed. */
-export function storeRefusal(what: string, error: StoreError): RequestError {
-  return error.failure === 'full'
-    ? storageFull(`${what}: ${error.message}`, error)
-    : engineUnavailable(what, error);
-}
-
-export function storeUnreadable(error: StoreError): RequestError {
-  return engineUnavailable('history could not be read', error);
 }

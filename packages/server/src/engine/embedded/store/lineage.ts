@@ -5,7 +5,7 @@
  * again, and keeps the one before as an ancestor, by which `core/recovery.ts` judges the cursors that come back.
  */
 import type { DatabaseSync } from 'node:sqlite';
-import type { Ancestor } from '../../core/engine.ts';
+import type { Ancestor } from '../../../core/engine.ts';
 import { newEpoch } from './epoch.ts';
 import { ANCESTOR_TABLE } from './schema.ts';
 

@@ -13,7 +13,7 @@ import {
   statSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { Backup } from '../../core/backups.ts';
+import type { Backup } from '../../../core/backups.ts';
 
 const FOLDER = 'backups';
 const UNFINISHED = '.part';

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EmbeddedEngine } from './embedded-engine.ts';
-import type { EmbeddedEngineOptions } from './embedded-options.ts';
-import { GENEROUS_BOUNDS } from './generous-bounds-fixture.ts';
+import { EmbeddedEngine } from '../embedded-engine.ts';
+import type { EmbeddedEngineOptions } from '../embedded-options.ts';
+import { GENEROUS_BOUNDS } from '../generous-bounds-fixture.ts';
 import { restoreStore } from './restore-store.ts';
 
 let directory: string;
