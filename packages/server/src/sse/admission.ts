@@ -2,11 +2,11 @@
 import type { UserQuota } from '../core/directory.ts';
 import type { StreamCredential } from '../core/stream-credential.ts';
 import type { StreamEnd } from '../core/stream-ends.ts';
-import { holdSocket } from './socket-binding.ts';
 import type { StreamPlan } from './stream-plan.ts';
 import type { StreamRegistry } from './stream-registry.ts';
 import type { StreamSettings } from './stream-settings.ts';
-import type { StreamSocket } from './stream-socket.ts';
+import { holdSocket } from './wire/socket-binding.ts';
+import type { StreamSocket } from './wire/stream-socket.ts';
 
 export interface AdmissionOptions {
   readonly settings: Pick<

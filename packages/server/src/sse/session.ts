@@ -17,13 +17,13 @@ import type { HubChannel } from '../hub/hub-channel.ts';
 import type { Subscriber } from '../hub/subscriber.ts';
 import type { CatchUpCause } from '../observe/metrics/counters.ts';
 import type { DeliveryTrace } from '../observe/tracing/tracer.ts';
-import { CatchUp, type CatchUpContext, type CatchUpStream } from './catch-up.ts';
-import type { StreamPosition } from './catch-up-positions.ts';
-import type { Flusher } from './flusher.ts';
-import { encodeFrame, type FrameStyle, type FrameStyles } from './frame.ts';
-import { Outbox } from './outbox.ts';
+import { CatchUp, type CatchUpContext, type CatchUpStream } from './catch-up/catch-up.ts';
+import type { StreamPosition } from './catch-up/catch-up-positions.ts';
 import type { StreamPlan } from './stream-plan.ts';
-import type { StreamSocket } from './stream-socket.ts';
+import type { Flusher } from './wire/flusher.ts';
+import { encodeFrame, type FrameStyle, type FrameStyles } from './wire/frame.ts';
+import { Outbox } from './wire/outbox.ts';
+import type { StreamSocket } from './wire/stream-socket.ts';
 
 /** What all sessions share. */
 export interface SessionContext extends CatchUpContext {

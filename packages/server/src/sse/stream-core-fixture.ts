@@ -2,12 +2,12 @@
 import { BROADCAST_CHANNEL } from '@message-push/protocol';
 import type { Draft } from '../core/message.ts';
 import { StreamCounters } from '../observe/metrics/counters.ts';
-import { frameStyles } from './frame.ts';
 import type { Session } from './session.ts';
 import { createStreamCore, type StreamCore, type StreamCoreOptions } from './stream-core.ts';
 import { FakeSocket, parseEventStream, type SeenEvent } from './stream-fixture.ts';
 import type { StreamPlan } from './stream-plan.ts';
 import type { StreamSettings } from './stream-settings.ts';
+import { frameStyles } from './wire/frame.ts';
 
 export const HEAD = 'HTTP/1.1 200 OK\r\n\r\n';
 

@@ -8,14 +8,14 @@ import { Hub } from '../hub/hub.ts';
 import type { StreamCounters } from '../observe/metrics/counters.ts';
 import type { Tracer } from '../observe/tracing/tracer.ts';
 import { Admission } from './admission.ts';
+import { ReadGate } from './catch-up/read-gate.ts';
 import { ExpiryClock } from './expiry-clock.ts';
-import { Flusher } from './flusher.ts';
-import { ReadGate } from './read-gate.ts';
 import type { Session, SessionContext } from './session.ts';
 import { StreamRegistry } from './stream-registry.ts';
 import type { StreamSettings } from './stream-settings.ts';
 import { StreamWheel } from './stream-wheel.ts';
 import { Streams, type StreamsObserver } from './streams.ts';
+import { Flusher } from './wire/flusher.ts';
 
 export interface StreamCoreOptions {
   readonly engine: Pick<Engine, 'watch' | 'unwatch' | 'states' | 'locate' | 'read' | 'newConnectionId'>;

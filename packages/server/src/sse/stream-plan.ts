@@ -1,6 +1,6 @@
 import type { Start } from '../core/engine.ts';
 import type { StreamCredential } from '../core/stream-credential.ts';
-import type { FrameStyles } from './frame.ts';
+import type { FrameStyles } from './wire/frame.ts';
 
 /** What a request for a stream asks for, checked and in the service's own words. */
 export interface StreamPlan {

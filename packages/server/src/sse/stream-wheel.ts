@@ -3,10 +3,10 @@
  * of its own. Heartbeats are spread: every tick serves one bucket of streams.
  */
 import type { StreamEnd } from '../core/stream-ends.ts';
-import { heartbeatFrame } from './frame.ts';
 import type { Session } from './session.ts';
 import type { StreamSettings } from './stream-settings.ts';
-import type { StreamSocket } from './stream-socket.ts';
+import { heartbeatFrame } from './wire/frame.ts';
+import type { StreamSocket } from './wire/stream-socket.ts';
 
 export interface StreamWheelOptions {
   readonly settings: Pick<StreamSettings, 'heartbeatMs' | 'stallMs' | 'maxAgeMs' | 'maxTotalOutboxBytes'>;

@@ -10,17 +10,17 @@ import type { StreamCredential } from '../core/stream-credential.ts';
 import type { StreamEnd } from '../core/stream-ends.ts';
 import type { Hub } from '../hub/hub.ts';
 import type { Admission, Refusal } from './admission.ts';
+import { countGap, foreignCursorGap, gapFrame } from './catch-up/gaps.ts';
 import type { ExpiryClock } from './expiry-clock.ts';
-import { farewellFrame } from './farewell.ts';
-import { connectionFrame, controlFrame } from './frame.ts';
-import { countGap, foreignCursorGap, gapFrame } from './gaps.ts';
 import { Session, type SessionContext } from './session.ts';
-import { bindSocket, endSocket } from './socket-binding.ts';
 import type { StreamPlan } from './stream-plan.ts';
 import type { StreamRegistry } from './stream-registry.ts';
 import type { StreamSettings } from './stream-settings.ts';
-import type { StreamSocket } from './stream-socket.ts';
 import type { StreamWheel } from './stream-wheel.ts';
+import { farewellFrame } from './wire/farewell.ts';
+import { connectionFrame, controlFrame } from './wire/frame.ts';
+import { bindSocket, endSocket } from './wire/socket-binding.ts';
+import type { StreamSocket } from './wire/stream-socket.ts';
 
 export interface StreamsOptions {
   readonly hub: Hub;

@@ -15,10 +15,10 @@ import { type RateResult, rateHeaders } from '../../access/limits/rate-limiter.t
 import type { Principal } from '../../access/principal.ts';
 import { RequestError } from '../../core/errors.ts';
 import type { StreamEnd } from '../../core/stream-ends.ts';
-import { frameStyles } from '../../sse/frame.ts';
 import type { StreamPlan } from '../../sse/stream-plan.ts';
-import type { StreamSocket } from '../../sse/stream-socket.ts';
 import type { ResponseHead, Streams } from '../../sse/streams.ts';
+import { frameStyles } from '../../sse/wire/frame.ts';
+import type { StreamSocket } from '../../sse/wire/stream-socket.ts';
 import { type CorsRules, corsHeaders } from '../cors.ts';
 import { errorResponse } from '../error-response.ts';
 import { httpDate } from '../http-date.ts';

@@ -1,7 +1,7 @@
 /** A stream of an HTTP/2 connection as a session writes to it, and what a response begins with on either protocol. */
 import { STATUS_CODES } from 'node:http';
 import type { Http2ServerResponse, ServerHttp2Stream } from 'node:http2';
-import type { StreamSocket } from '../../sse/stream-socket.ts';
+import type { StreamSocket } from '../../sse/wire/stream-socket.ts';
 import { type ErrorResponse, rawErrorResponse } from '../error-response.ts';
 
 type Http2StreamSocket = ServerHttp2Stream & StreamSocket & { readonly isShared: true };

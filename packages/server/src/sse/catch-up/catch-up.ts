@@ -6,13 +6,13 @@
  * The session is attached to the hub before this starts, and ignores what the hub hands it. At the top, every
  * position equals the channel's, and the session goes live in the same turn: nothing falls between.
  */
-import type { Engine, HistoryPage } from '../core/engine.ts';
-import type { ChannelPosition } from '../hub/channel-position.ts';
-import type { StreamCounters } from '../observe/metrics/counters.ts';
+import type { Engine, HistoryPage } from '../../core/engine.ts';
+import type { ChannelPosition } from '../../hub/channel-position.ts';
+import type { StreamCounters } from '../../observe/metrics/counters.ts';
+import { encodeFrame, type FrameStyles } from '../wire/frame.ts';
+import type { Outbox } from '../wire/outbox.ts';
 import { CatchUpPositions, type StreamPosition } from './catch-up-positions.ts';
-import { encodeFrame, type FrameStyles } from './frame.ts';
 import { countGap, gapFrame, overflowGap } from './gaps.ts';
-import type { Outbox } from './outbox.ts';
 import type { ReadGate } from './read-gate.ts';
 
 /** What all sessions that catch up share. */

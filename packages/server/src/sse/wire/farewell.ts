@@ -1,6 +1,6 @@
 /** The last event of a stream: why it ends, and whether the client should come back. */
 import { randomUUID } from 'node:crypto';
-import { STREAM_ENDS, type StreamEnd } from '../core/stream-ends.ts';
+import { STREAM_ENDS, type StreamEnd } from '../../core/stream-ends.ts';
 import { controlFrame } from './frame.ts';
 
 /** Empty when no farewell can reach the peer. */

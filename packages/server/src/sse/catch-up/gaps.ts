@@ -1,10 +1,10 @@
 /** Gaps: how a stream is told, channel by channel, what can no longer be replayed to it. */
 import { randomUUID } from 'node:crypto';
 import type { ChannelGap, GapReason, Position } from '@message-push/protocol';
-import type { LogState } from '../core/engine.ts';
-import type { Recovery } from '../core/recovery.ts';
-import type { StreamCounters } from '../observe/metrics/counters.ts';
-import { controlFrame } from './frame.ts';
+import type { LogState } from '../../core/engine.ts';
+import type { Recovery } from '../../core/recovery.ts';
+import type { StreamCounters } from '../../observe/metrics/counters.ts';
+import { controlFrame } from '../wire/frame.ts';
 
 /** The gap that `recovery` found between a stream's position and the log of `channel`. */
 export function recoveryGap(

@@ -9,10 +9,10 @@ import {
   type Position,
   unbornAgeDays,
 } from '@message-push/protocol';
-import type { HistoryPage, LogState, ReadFrom } from '../core/engine.ts';
-import type { Publication } from '../core/message.ts';
-import { decideRecovery } from '../core/recovery.ts';
-import type { ChannelPosition } from '../hub/channel-position.ts';
+import type { HistoryPage, LogState, ReadFrom } from '../../core/engine.ts';
+import type { Publication } from '../../core/message.ts';
+import { decideRecovery } from '../../core/recovery.ts';
+import type { ChannelPosition } from '../../hub/channel-position.ts';
 import { recoveryGap } from './gaps.ts';
 
 export interface StreamPosition {
