@@ -1,6 +1,7 @@
 /**
- * The configuration as the service uses it: grouped by who takes it, units in the names, nothing to interpret.
- * `app.ts` hands each part on; no other code reads variables.
+ * The configuration as the service uses it: grouped by the part that takes it, with units in the names and nothing
+ * left to interpret. `app/` hands each group on; no other code reads variables. A limit, an age or a ttl of 0 means
+ * that there is none, as in the variable that it comes from.
  */
 import path from 'node:path';
 import type { EventMode } from '@message-push/protocol';
@@ -13,11 +14,11 @@ import type { Values } from './settings/schema.ts';
 import type { TlsPaths } from './tls-files.ts';
 
 export interface TracingConfig {
-  /** Where OTLP is posted to. */
+  /** The URL that OTLP is posted to. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly serviceName: string;
-  /** Of publishes that come without a trace, 0 to 1. */
+  /** Share of traced publishes among those that come without a trace, from 0 to 1. */
   readonly sampleRatio: number;
 }
 
@@ -28,16 +29,16 @@ export interface Config {
     readonly environment: Environment;
     readonly host: string;
     readonly port: number;
-    /** Processes that share the port. */
+    /** Number of processes that share the port. */
     readonly workers: number;
     readonly listenBacklog: number;
     readonly drainMs: number;
     readonly servesDocs: boolean;
   };
   readonly engine: {
-    /** undefined: the embedded engine. */
+    /** `undefined` for the embedded engine. */
     readonly redis: RedisConfig | undefined;
-    /** Of the embedded engine. Absolute. */
+    /** Absolute path of the embedded engine's folder. */
     readonly dataDir: string;
     readonly isGroupCommit: boolean;
     readonly queueMaxBytes: number;
@@ -46,7 +47,7 @@ export interface Config {
     readonly maxMessagesPerChannel: number;
     readonly maxBytesPerChannel: number;
     readonly maxBytes: number;
-    /** Of messages without a ttl of their own; 0 when they stay until they are trimmed. */
+    /** Ttl of messages that name none. */
     readonly messageTtlMs: number;
     readonly retentionDays: number;
     readonly maxChannels: number;
@@ -58,14 +59,12 @@ export interface Config {
     readonly maxBatchMessages: number;
     readonly maxBatchBytes: number;
     readonly maxJsonDepth: number;
-    /** Of publishes that name none. */
+    /** Level of publishes that name none. */
     readonly ackLevel: Values['ACK_LEVEL'];
   };
   readonly streams: {
     readonly maxConnections: number;
-    /** 0 when there is no limit. */
     readonly maxConnectionsPerUser: number;
-    /** 0 when there is no limit. */
     readonly maxConnectionsPerAddress: number;
     readonly maxChannels: number;
     /** How long sent bytes may stay unread. */
@@ -73,7 +72,7 @@ export interface Config {
     readonly heartbeatMs: number;
     /** Before jitter. */
     readonly retryMs: number;
-    /** Before jitter; 0 when streams may live for ever. */
+    /** Before jitter. */
     readonly maxAgeMs: number;
     readonly maxOutboxBytes: number;
     readonly maxTotalOutboxBytes: number;
@@ -88,19 +87,19 @@ export interface Config {
     readonly trustProxy: TrustProxy;
     readonly maxHeaderBytes: number;
     readonly requestTimeoutMs: number;
-    /** undefined: plain HTTP. */
+    /** `undefined` for plain HTTP. */
     readonly tls: TlsPaths | undefined;
-    /** undefined: browsers are not told to stay with HTTPS. */
+    /** `undefined` when browsers are not told to stay with HTTPS. */
     readonly hstsSeconds: number | undefined;
   };
   readonly access: AccessConfig;
-  /** undefined: the service registers nowhere. */
+  /** `undefined` when the service registers nowhere. */
   readonly gateway:
     | {
         readonly url: string;
-        /** undefined: made of host and port. */
+        /** `undefined` when it is derived from host and port. */
         readonly publicUrl: string | undefined;
-        /** undefined: once. */
+        /** `undefined` when one registration is enough. */
         readonly intervalMs: number | undefined;
       }
     | undefined;
@@ -109,13 +108,13 @@ export interface Config {
     readonly host: string;
     readonly port: number;
   };
-  /** undefined: off. */
+  /** `undefined` when tracing is off. */
   readonly tracing: TracingConfig | undefined;
   readonly allowsProfiling: boolean;
   readonly log: {
     readonly level: Values['LOG_LEVEL'];
     readonly format: Values['LOG_FORMAT'];
-    /** Absolute; undefined: standard output only. */
+    /** Absolute path; `undefined` for standard output only. */
     readonly file: string | undefined;
     readonly isRotated: boolean;
     readonly maxBytes: number;
@@ -146,16 +145,7 @@ export function toConfig(values: Values, rootDir: string): Config {
       isGroupCommit: values.ENABLE_ASYNC_PROCESSING,
       queueMaxBytes: values.PUBLISH_QUEUE_MAX_BYTES,
     },
-    history: {
-      maxMessagesPerChannel: values.MESSAGE_QUEUE_SIZE,
-      maxBytesPerChannel: values.CHANNEL_HISTORY_MAX_BYTES,
-      maxBytes: values.HISTORY_MAX_BYTES,
-      messageTtlMs: values.MESSAGE_TTL * SECOND_MS,
-      retentionDays: values.CHANNEL_RETENTION_DAYS,
-      maxChannels: values.MAX_CHANNELS,
-      idempotencyTtlMs: values.IDEMPOTENCY_TTL * SECOND_MS,
-      idempotencyMaxKeys: values.IDEMPOTENCY_MAX_KEYS,
-    },
+    history: toHistoryConfig(values),
     publishing: {
       maxMessageBytes: values.MAX_MESSAGE_SIZE,
       maxBatchMessages: values.MAX_BATCH_SIZE,
@@ -163,40 +153,10 @@ export function toConfig(values: Values, rootDir: string): Config {
       maxJsonDepth: values.MAX_JSON_DEPTH,
       ackLevel: values.ACK_LEVEL,
     },
-    streams: {
-      maxConnections: values.MAX_CONNECTIONS,
-      maxConnectionsPerUser: values.MAX_CONNECTIONS_PER_USER,
-      maxConnectionsPerAddress: values.MAX_CONNECTIONS_PER_ADDRESS,
-      maxChannels: values.MAX_CHANNELS_PER_STREAM,
-      stallMs: values.CONNECTION_TIMEOUT * SECOND_MS,
-      heartbeatMs: values.HEARTBEAT_INTERVAL * SECOND_MS,
-      retryMs: values.STREAM_RETRY_MS,
-      maxAgeMs: values.STREAM_MAX_AGE * SECOND_MS,
-      maxOutboxBytes: Math.max(MIN_OUTBOX_BYTES, values.MAX_OUTBOX_BYTES),
-      maxTotalOutboxBytes: values.MAX_TOTAL_OUTBOX_BYTES,
-      catchUpPageBytes: values.CATCH_UP_PAGE_BYTES,
-      flushIntervalMs: values.FLUSH_INTERVAL_MS,
-      eventMode: values.SSE_EVENT_MODE,
-      errorEvent: values.SSE_ERROR_EVENT,
-    },
-    http: {
-      allowedOrigins: values.ALLOWED_ORIGINS,
-      allowsCredentials: values.CORS_CREDENTIALS,
-      trustProxy: values.TRUST_PROXY,
-      maxHeaderBytes: values.MAX_HEADER_BYTES,
-      requestTimeoutMs: values.REQUEST_TIMEOUT * SECOND_MS,
-      tls: tlsPaths(values, rootDir),
-      hstsSeconds: values.ENABLE_SSL ? unlessZero(values.HSTS_MAX_AGE) : undefined,
-    },
+    streams: toStreamsConfig(values),
+    http: toHttpConfig(values, rootDir),
     access: toAccessConfig(values, rootDir),
-    gateway:
-      values.GATEWAY_SERVICE_URL === undefined
-        ? undefined
-        : {
-            url: values.GATEWAY_SERVICE_URL,
-            publicUrl: values.SERVICE_PUBLIC_URL,
-            intervalMs: unlessZero(values.GATEWAY_REGISTER_INTERVAL * SECOND_MS),
-          },
+    gateway: toGatewayConfig(values),
     metrics: {
       isEnabled: values.ENABLE_METRICS,
       host: values.METRICS_HOST,
@@ -215,18 +175,69 @@ export function toConfig(values: Values, rootDir: string): Config {
   };
 }
 
+function toHistoryConfig(values: Values): Config['history'] {
+  return {
+    maxMessagesPerChannel: values.MESSAGE_QUEUE_SIZE,
+    maxBytesPerChannel: values.CHANNEL_HISTORY_MAX_BYTES,
+    maxBytes: values.HISTORY_MAX_BYTES,
+    messageTtlMs: values.MESSAGE_TTL * SECOND_MS,
+    retentionDays: values.CHANNEL_RETENTION_DAYS,
+    maxChannels: values.MAX_CHANNELS,
+    idempotencyTtlMs: values.IDEMPOTENCY_TTL * SECOND_MS,
+    idempotencyMaxKeys: values.IDEMPOTENCY_MAX_KEYS,
+  };
+}
+
+function toStreamsConfig(values: Values): Config['streams'] {
+  return {
+    maxConnections: values.MAX_CONNECTIONS,
+    maxConnectionsPerUser: values.MAX_CONNECTIONS_PER_USER,
+    maxConnectionsPerAddress: values.MAX_CONNECTIONS_PER_ADDRESS,
+    maxChannels: values.MAX_CHANNELS_PER_STREAM,
+    stallMs: values.CONNECTION_TIMEOUT * SECOND_MS,
+    heartbeatMs: values.HEARTBEAT_INTERVAL * SECOND_MS,
+    retryMs: values.STREAM_RETRY_MS,
+    maxAgeMs: values.STREAM_MAX_AGE * SECOND_MS,
+    maxOutboxBytes: Math.max(MIN_OUTBOX_BYTES, values.MAX_OUTBOX_BYTES),
+    maxTotalOutboxBytes: values.MAX_TOTAL_OUTBOX_BYTES,
+    catchUpPageBytes: values.CATCH_UP_PAGE_BYTES,
+    flushIntervalMs: values.FLUSH_INTERVAL_MS,
+    eventMode: values.SSE_EVENT_MODE,
+    errorEvent: values.SSE_ERROR_EVENT,
+  };
+}
+
+function toHttpConfig(values: Values, rootDir: string): Config['http'] {
+  const hasHsts = values.ENABLE_SSL && values.HSTS_MAX_AGE > 0;
+  return {
+    allowedOrigins: values.ALLOWED_ORIGINS,
+    allowsCredentials: values.CORS_CREDENTIALS,
+    trustProxy: values.TRUST_PROXY,
+    maxHeaderBytes: values.MAX_HEADER_BYTES,
+    requestTimeoutMs: values.REQUEST_TIMEOUT * SECOND_MS,
+    tls: tlsPaths(values, rootDir),
+    hstsSeconds: hasHsts ? values.HSTS_MAX_AGE : undefined,
+  };
+}
+
+function toGatewayConfig(values: Values): Config['gateway'] {
+  if (values.GATEWAY_SERVICE_URL === undefined) return undefined;
+  const intervalMs = values.GATEWAY_REGISTER_INTERVAL * SECOND_MS;
+  return {
+    url: values.GATEWAY_SERVICE_URL,
+    publicUrl: values.SERVICE_PUBLIC_URL,
+    intervalMs: intervalMs > 0 ? intervalMs : undefined,
+  };
+}
+
 function toTracingConfig(values: Values): TracingConfig | undefined {
   if (!values.ENABLE_TRACING) return undefined;
   const base = values.OTEL_EXPORTER_OTLP_ENDPOINT ?? 'http://127.0.0.1:4318';
   return {
-    // [spec] OTLP exporter: the path is added to the endpoint of all signals, and not to that of traces.
+    // [spec] OTLP exporter: the path is appended to the endpoint of all signals, but not to the endpoint of traces.
     url: values.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? `${base.replace(/\/+$/, '')}/v1/traces`,
     headers: values.OTEL_EXPORTER_OTLP_HEADERS ?? {},
     serviceName: values.OTEL_SERVICE_NAME ?? values.SERVICE_NAME,
     sampleRatio: values.OTEL_TRACES_SAMPLER_ARG,
   };
-}
-
-function unlessZero(value: number): number | undefined {
-  return value === 0 ? undefined : value;
 }

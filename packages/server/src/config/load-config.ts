@@ -1,6 +1,6 @@
 /**
- * From the process environment and an env file to the configuration. The process environment wins; an empty
- * value counts as unset, so that a supervisor can pass a variable through. All problems are reported at once.
+ * Loads the configuration from the process environment and an env file. The process environment wins. An empty value
+ * counts as unset, so that a supervisor can pass a variable through. All problems are reported at once.
  */
 
 import { crossProblems, crossWarnings } from './checks/cross-checks.ts';
@@ -15,13 +15,13 @@ import { SETTINGS, VARIABLES, type Values, type Variable } from './settings/sche
 export interface ConfigInput {
   /** The process environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The folder of the installation: env files and relative paths are found from here. */
+  /** The folder of the installation. Env files and relative paths are looked up from here. */
   readonly rootDir: string;
   /** The default of SERVICE_VERSION. */
   readonly packageVersion: string;
 }
 
-/** One variable as it counts; secrets are masked in `shown`. */
+/** The value of a variable that is in effect. Secrets are masked in `shown`. */
 export interface EffectiveSetting {
   readonly variable: Variable;
   readonly shown: string;
@@ -30,17 +30,11 @@ export interface EffectiveSetting {
 
 export interface LoadedConfig {
   readonly config: Config;
-  /** What was set and has no effect, for the log. */
+  /** Sentences for the log about variables that are set and have no effect. */
   readonly warnings: readonly string[];
   readonly settings: readonly EffectiveSetting[];
-  /** The env file that was read; undefined when there is none. */
+  /** The env file that was read; `undefined` when there is none. */
   readonly file: string | undefined;
-}
-
-/** undefined: not said, or wrongly; the latter is reported with all other variables. */
-function environmentOf(text: string | undefined): Environment | undefined {
-  const environment = text === undefined ? undefined : SETTINGS.ENVIRONMENT.parse(text.trim());
-  return environment instanceof InvalidValue ? undefined : environment;
 }
 
 interface Raw {
@@ -48,69 +42,34 @@ interface Raw {
   readonly source: Source;
 }
 
+/** The variables before they are parsed. */
+interface Sources {
+  readonly environment: Environment;
+  readonly file: ReturnType<typeof readEnvFile>;
+  readonly raws: Readonly<Record<Variable, Raw>>;
+}
+
+interface Parsed {
+  /** The default stands in for a value that was refused. */
+  readonly values: Values;
+  readonly refused: ReadonlySet<Variable>;
+  readonly problems: readonly ConfigProblem[];
+}
+
 /** Throws `ConfigError` with everything that is wrong. */
 export function loadConfig(input: ConfigInput): LoadedConfig {
-  const { env, rootDir, packageVersion } = input;
-  const problems: ConfigProblem[] = [];
-
-  const named = rawOf('CONFIG_FILE', env, {}).text;
-  const inProcess = environmentOf(rawOf('ENVIRONMENT', env, {}).text);
-  const file = readEnvFile(rootDir, inProcess ?? 'development', named);
-  problems.push(...file.problems);
-  // A file that was named may say the environment; one that the environment chose must not say another.
-  const inFile =
-    named === undefined ? undefined : environmentOf(rawOf('ENVIRONMENT', {}, file.variables).text);
-  const environment = inProcess ?? inFile ?? 'development';
-
-  const raws = Object.fromEntries(VARIABLES.map((v) => [v, rawOf(v, env, file.variables)])) as Record<
-    Variable,
-    Raw
-  >;
-  const parsed: Partial<Record<Variable, unknown>> = {};
-  const refused = new Set<Variable>();
-  for (const variable of VARIABLES) {
-    const setting: Setting<unknown> = SETTINGS[variable];
-    const { text, source } = raws[variable];
-    const fallback = setting.defaultOf({ environment, packageVersion });
-    const value = text === undefined ? fallback : setting.parse(text);
-    if (value instanceof InvalidValue) {
-      const reason = value.problem === undefined ? '' : `${value.problem}; `;
-      const problem = `${reason}must be ${setting.allowed}`;
-      problems.push({ variable, value: masked(setting, text), source, problem });
-      refused.add(variable);
-    }
-    parsed[variable] = value instanceof InvalidValue ? fallback : value;
-  }
-  const values = parsed as Values;
-  if (values.ENVIRONMENT !== environment && !refused.has('ENVIRONMENT')) {
-    problems.push({
-      variable: 'ENVIRONMENT',
-      value: raws.ENVIRONMENT.text,
-      source: 'file',
-      problem: `must be ${environment}, as in the process environment or its default, which chose this file`,
-    });
-  }
-  const isSet = (variable: Variable): boolean => raws[variable].source !== 'default';
-  const needsOf = (variable: Variable): string | undefined => SETTINGS[variable].needs;
-  const findings = [
-    ...crossProblems(values, isSet, needsOf),
-    ...pathProblems(values, rootDir),
-    ...tlsProblems(values, rootDir),
+  const { rootDir, packageVersion } = input;
+  const sources = readSources(input);
+  const { file, raws } = sources;
+  const parsed = parseValues(sources, packageVersion);
+  const { values } = parsed;
+  const problems = [
+    ...file.problems,
+    ...parsed.problems,
+    ...environmentProblems(sources, parsed),
+    ...ruleProblems(sources, parsed, rootDir),
   ];
-  for (const { variable, other, problem } of findings) {
-    // A rule between two says nothing while one of them stands at its default for want of a right value.
-    if (other !== undefined && (refused.has(variable) || refused.has(other))) continue;
-    const { text, source } = raws[variable];
-    const setting: Setting<unknown> = SETTINGS[variable];
-    problems.push({
-      variable,
-      value: masked(setting, text ?? setting.show(values[variable])),
-      source,
-      problem,
-    });
-  }
   if (problems.length > 0) throw new ConfigError(problems);
-
   return {
     config: toConfig(values, rootDir),
     warnings: [
@@ -124,14 +83,85 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     ],
     settings: VARIABLES.map((variable) => {
       const setting: Setting<unknown> = SETTINGS[variable];
-      return {
-        variable,
-        shown: masked(setting, setting.show(values[variable])) ?? '',
-        source: raws[variable].source,
-      };
+      const shown = masked(setting, setting.show(values[variable])) ?? '';
+      return { variable, shown, source: raws[variable].source };
     }),
     file: file.exists ? file.path : undefined,
   };
+}
+
+function readSources({ env, rootDir }: ConfigInput): Sources {
+  const named = rawOf('CONFIG_FILE', env, {}).text;
+  const inProcess = environmentOf(rawOf('ENVIRONMENT', env, {}).text);
+  const file = readEnvFile(rootDir, inProcess ?? 'development', named);
+  // A file that was named may set the environment. One that the environment chose must not set another.
+  const inFile =
+    named === undefined ? undefined : environmentOf(rawOf('ENVIRONMENT', {}, file.variables).text);
+  const raws = Object.fromEntries(VARIABLES.map((v) => [v, rawOf(v, env, file.variables)]));
+  return {
+    environment: inProcess ?? inFile ?? 'development',
+    file,
+    raws: raws as Record<Variable, Raw>,
+  };
+}
+
+/** `undefined` when the text is absent or refused. The latter is reported together with all other variables. */
+function environmentOf(text: string | undefined): Environment | undefined {
+  const environment = text === undefined ? undefined : SETTINGS.ENVIRONMENT.parse(text.trim());
+  return environment instanceof Refused ? undefined : environment;
+}
+
+function parseValues({ environment, raws }: Sources, packageVersion: string): Parsed {
+  const values: Partial<Record<Variable, unknown>> = {};
+  const refused = new Set<Variable>();
+  const problems: ConfigProblem[] = [];
+  for (const variable of VARIABLES) {
+    const setting: Setting<unknown> = SETTINGS[variable];
+    const { text, source } = raws[variable];
+    const fallback = setting.defaultOf({ environment, packageVersion });
+    const value = text === undefined ? fallback : setting.parse(text);
+    if (value instanceof Refused) {
+      const reason = value.problem === undefined ? '' : `${value.problem}; `;
+      const problem = `${reason}must be ${setting.allowed}`;
+      problems.push({ variable, value: masked(setting, text), source, problem });
+      refused.add(variable);
+    }
+    values[variable] = value instanceof Refused ? fallback : value;
+  }
+  return { values: values as Values, refused, problems };
+}
+
+function environmentProblems({ environment, raws }: Sources, { values, refused }: Parsed): ConfigProblem[] {
+  if (values.ENVIRONMENT === environment || refused.has('ENVIRONMENT')) return [];
+  return [
+    {
+      variable: 'ENVIRONMENT',
+      value: raws.ENVIRONMENT.text,
+      source: 'file',
+      problem: `must be ${environment}, as in the process environment or its default, which chose this file`,
+    },
+  ];
+}
+
+/** Problems with values that are fine by themselves but not together, or not on this machine. */
+function ruleProblems({ raws }: Sources, { values, refused }: Parsed, rootDir: string): ConfigProblem[] {
+  const isSet = (variable: Variable): boolean => raws[variable].source !== 'default';
+  const findings = [
+    ...crossProblems(values, isSet, needsOf),
+    ...pathProblems(values, rootDir),
+    ...tlsProblems(values, rootDir),
+  ];
+  return findings.flatMap(({ variable, other, problem }) => {
+    // The default that stands in for a refused value says nothing about a rule between two variables.
+    if (other !== undefined && (refused.has(variable) || refused.has(other))) return [];
+    const { text, source } = raws[variable];
+    const setting: Setting<unknown> = SETTINGS[variable];
+    return [{ variable, value: masked(setting, text ?? setting.show(values[variable])), source, problem }];
+  });
+}
+
+function needsOf(variable: Variable): string | undefined {
+  return SETTINGS[variable].needs;
 }
 
 function rawOf(
@@ -149,6 +179,6 @@ function rawOf(
 function masked(setting: Setting<unknown>, text: string | undefined): string | undefined {
   if (text === undefined || text === '') return text;
   if (setting.isSecret) return '***';
-  // Greedy up to the last @: a password may hold one itself.
+  // Greedy up to the last @, because a password may contain one itself.
   return setting.type === 'URL' ? text.replace(/\/\/.*@/, '//***@') : text;
 }

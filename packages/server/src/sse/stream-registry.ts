@@ -40,8 +40,7 @@ class Tally {
 }
 
 export interface StreamRegistryOptions {
-  /** Asked for late, because the hub finds connections here. */
-  readonly hub: () => Hub;
+  readonly hub: Hub;
   readonly counters: StreamCounters;
   readonly kick: (session: Session) => void;
   /** The session goes on with another credential from now on. */
@@ -50,7 +49,7 @@ export interface StreamRegistryOptions {
 }
 
 export class StreamRegistry implements LocalDirectory {
-  readonly #hub: () => Hub;
+  readonly #hub: Hub;
   readonly #counters: StreamCounters;
   readonly #kick: (session: Session) => void;
   readonly #renew: StreamRegistryOptions['renew'];
@@ -113,7 +112,7 @@ export class StreamRegistry implements LocalDirectory {
   countStreams(channels: readonly string[], exclude: readonly string[] | undefined): number {
     const only = channels[0];
     if (channels.length === 1 && only !== undefined && exclude === undefined && !isTransientChannel(only)) {
-      return this.#hub().channel(only)?.subscribers.length ?? 0;
+      return this.#hub.channel(only)?.subscribers.length ?? 0;
     }
     const reached = new Set<string>();
     for (const name of channels) {
@@ -121,8 +120,7 @@ export class StreamRegistry implements LocalDirectory {
         const id = name.slice(name.indexOf(':') + 1);
         if (this.#sessions.has(id)) reached.add(id);
       } else {
-        for (const { connectionId } of this.#hub().channel(name)?.subscribers ?? [])
-          reached.add(connectionId);
+        for (const { connectionId } of this.#hub.channel(name)?.subscribers ?? []) reached.add(connectionId);
       }
     }
     for (const id of exclude ?? []) reached.delete(id);
@@ -156,14 +154,14 @@ export class StreamRegistry implements LocalDirectory {
 
   joinedChannels({ prefix, after, limit }: JoinedQuery): ReadonlyMap<string, number> {
     const found: [string, number][] = [];
-    for (const { name, subscribers } of this.#hub().joinedChannels()) {
+    for (const { name, subscribers } of this.#hub.joinedChannels()) {
       if (name.startsWith(prefix) && compareNames(name, after) > 0) found.push([name, subscribers.length]);
     }
     return new Map(found.sort(([a], [b]) => compareNames(a, b)).slice(0, limit));
   }
 
   *joinedNames(): Generator<string> {
-    for (const { name } of this.#hub().joinedChannels()) yield name;
+    for (const { name } of this.#hub.joinedChannels()) yield name;
   }
 
   totals(): StreamTotals {
@@ -181,7 +179,7 @@ export class StreamRegistry implements LocalDirectory {
       connectionsClosed: this.#closed,
       messagesSent: this.#counters.deliveries,
       messagesFailed: this.#counters.missedPublications,
-      channels: this.#hub().channelCount,
+      channels: this.#hub.channelCount,
       averageQueueSize: connections === 0 ? 0 : queued / connections,
       connectionsByUser: this.#byUser.toRecord(),
     };
@@ -209,7 +207,7 @@ export class StreamRegistry implements LocalDirectory {
       if (session !== undefined) yield session;
       return;
     }
-    for (const { connectionId } of this.#hub().channel(channel)?.subscribers ?? []) {
+    for (const { connectionId } of this.#hub.channel(channel)?.subscribers ?? []) {
       const session = this.#sessions.get(connectionId);
       if (session !== undefined) yield session;
     }

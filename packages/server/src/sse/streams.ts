@@ -161,6 +161,12 @@ export class Streams {
     return this.#options.registry.sessionOf(connectionId)?.credential;
   }
 
+  /** Carries a stream on with another credential. */
+  renew(session: Session, credential: StreamCredential): void {
+    session.credential = credential;
+    this.#options.expiry.add(session, this.#options.now());
+  }
+
   /** Tells a stream that its credential ends in `leftMs`. */
   warnOfExpiry(session: Session, leftMs: number): void {
     // A stream that is still opening must begin with its own first frame.
