@@ -98,9 +98,9 @@ export type Renewal = 'renewed' | 'refused' | 'not_found';
 /** Told when streams have joined or left channels. */
 export type OnMembership = (channels: readonly { readonly name: string }[]) => void;
 
-export const SCOPES = ['node', 'cluster'] as const;
+export const VIEW_SCOPES = ['node', 'cluster'] as const;
 /** Whose streams a view shows: of the node that is asked, or of all. */
-export type Scope = (typeof SCOPES)[number];
+export type ViewScope = (typeof VIEW_SCOPES)[number];
 
 /** How many nodes have answered of how many that are alive. */
 export interface NodeTally {
@@ -119,15 +119,15 @@ export interface Gathered<T> {
 export interface Directory {
   /** Nodes that are alive, as this one sees them. */
   readonly liveNodes: number;
-  connections(query: ConnectionQuery, scope: Scope): Promise<Gathered<ConnectionPage>>;
-  presence(channel: string, scope: Scope): Promise<Gathered<readonly PresenceEntry[]>>;
-  joinedChannels(query: JoinedQuery, scope: Scope): Promise<Gathered<ReadonlyMap<string, number>>>;
-  totals(scope: Scope): Promise<Gathered<StreamTotals>>;
+  connections(query: ConnectionQuery, scope: ViewScope): Promise<Gathered<ConnectionPage>>;
+  presence(channel: string, scope: ViewScope): Promise<Gathered<readonly PresenceEntry[]>>;
+  joinedChannels(query: JoinedQuery, scope: ViewScope): Promise<Gathered<ReadonlyMap<string, number>>>;
+  totals(scope: ViewScope): Promise<Gathered<StreamTotals>>;
   // The following reject with `engine_unavailable` when the stream's node cannot be asked.
   /** A stream, wherever it is. */
   find(connectionId: string): Promise<ConnectionView | undefined>;
   /** Ends a stream wherever it is. */
-  kick(connectionId: string, scope: Scope): Promise<boolean>;
+  kick(connectionId: string, scope: ViewScope): Promise<boolean>;
   /** See `LocalDirectory`. */
   renew(connectionId: string, credential: StreamCredential): Promise<Renewal>;
 }

@@ -9,8 +9,8 @@ import type {
   LocalDirectory,
   PresenceEntry,
   Renewal,
-  Scope,
   StreamTotals,
+  ViewScope,
 } from '../../../core/directory.ts';
 import { RequestError } from '../../../core/errors.ts';
 import { credentialToJson, type StreamCredential } from '../../../core/stream-credential.ts';
@@ -46,14 +46,14 @@ export class FleetDirectory implements Directory {
     return this.#options.nodes.alive.size;
   }
 
-  async connections(query: ConnectionQuery, scope: Scope): Promise<Gathered<ConnectionPage>> {
+  async connections(query: ConnectionQuery, scope: ViewScope): Promise<Gathered<ConnectionPage>> {
     const own = (): Cut<ConnectionPage> => whole(this.#local.connections(query));
     const question = { ...query, maxBytes: this.#maxBytes };
     const order = { limit: query.limit, isOrdered: query.channel === undefined };
     return this.#gather('connections', question, scope, own, (pages) => mergePages(pages, order));
   }
 
-  async presence(channel: string, scope: Scope): Promise<Gathered<readonly PresenceEntry[]>> {
+  async presence(channel: string, scope: ViewScope): Promise<Gathered<readonly PresenceEntry[]>> {
     const own = (): Cut<readonly PresenceEntry[]> => whole(this.#local.presence(channel));
     const question = { channel, maxBytes: this.#maxBytes };
     return this.#gather('presence', question, scope, own, (cuts) =>
@@ -61,7 +61,7 @@ export class FleetDirectory implements Directory {
     );
   }
 
-  async totals(scope: Scope): Promise<Gathered<StreamTotals>> {
+  async totals(scope: ViewScope): Promise<Gathered<StreamTotals>> {
     const own = (): Cut<StreamTotals> => whole(this.#local.totals());
     return this.#gather('totals', { maxBytes: this.#maxBytes }, scope, own, (cuts) =>
       mergeTotals(cuts.map(({ view }) => view)),
@@ -69,7 +69,7 @@ export class FleetDirectory implements Directory {
   }
 
   /** Not cut: names are short, and a page of them has to be complete for the next one to follow. */
-  async joinedChannels(query: JoinedQuery, scope: Scope): Promise<Gathered<ReadonlyMap<string, number>>> {
+  async joinedChannels(query: JoinedQuery, scope: ViewScope): Promise<Gathered<ReadonlyMap<string, number>>> {
     const own = (): ReadonlyMap<string, number> => this.#local.joinedChannels(query);
     if (scope === 'node') return { view: own(), nodes: { answered: 1, known: 1 }, isCut: false };
     const answers = await this.#options.bus.askAll('joinedChannels', query, TIMEOUT_MS);
@@ -80,7 +80,7 @@ export class FleetDirectory implements Directory {
     };
   }
 
-  async kick(connectionId: string, scope: Scope): Promise<boolean> {
+  async kick(connectionId: string, scope: ViewScope): Promise<boolean> {
     const node = scope === 'node' ? undefined : this.#otherNodeOf(connectionId);
     if (node === undefined) return this.#local.kick(connectionId);
     return (await this.#askOwner(node, 'kick', connectionId)) ?? false;
@@ -129,7 +129,7 @@ export class FleetDirectory implements Directory {
   async #gather<K extends 'connections' | 'presence' | 'totals', T>(
     about: K,
     question: NodeQuestions[K]['question'],
-    scope: Scope,
+    scope: ViewScope,
     own: () => Cut<T>,
     merge: (cuts: readonly Cut<T>[]) => T,
   ): Promise<Gathered<T>> {

@@ -1,7 +1,7 @@
 /** Parts of URLs that several routes read. */
 import { channelNameProblem, channelOfQueryName, nameProblem } from '@message-push/protocol';
 import Type from 'typebox';
-import { SCOPES } from '../../../core/directory.ts';
+import { VIEW_SCOPES } from '../../../core/directory.ts';
 import { shownValue, validationFailed } from '../../../core/errors.ts';
 
 export const channelParams = Type.Object({
@@ -16,7 +16,7 @@ export function limitSchema(defaultLimit: number, maxLimit: number): ReturnType<
   return Type.Integer({ minimum: 1, maximum: maxLimit, default: defaultLimit });
 }
 
-export const scopeSchema = Type.Enum([...SCOPES], {
+export const scopeSchema = Type.Enum([...VIEW_SCOPES], {
   type: 'string',
   default: 'cluster',
   description:

@@ -1,7 +1,7 @@
 /** Looking at open streams, and ending one. */
 import Type, { type Static } from 'typebox';
 import { demandManage, demandRead, demandReadAllOf } from '../../../access/decisions.ts';
-import type { ConnectionView, Gathered, NodeTally, Scope } from '../../../core/directory.ts';
+import type { ConnectionView, Gathered, NodeTally, ViewScope } from '../../../core/directory.ts';
 import { RequestError } from '../../../core/errors.ts';
 import type { Api, ApiOptions } from '../api-options.ts';
 import {
@@ -175,11 +175,11 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
   );
 }
 
-function nodesJson({ nodes }: Gathered<unknown>, scope: Scope): { nodes?: NodeTally } {
+function nodesJson({ nodes }: Gathered<unknown>, scope: ViewScope): { nodes?: NodeTally } {
   return scope === 'cluster' ? { nodes } : {};
 }
 
-function completenessJson({ nodes, isCut }: Gathered<unknown>, scope: Scope): { complete?: boolean } {
+function completenessJson({ nodes, isCut }: Gathered<unknown>, scope: ViewScope): { complete?: boolean } {
   return scope === 'cluster' ? { complete: !isCut && nodes.answered === nodes.known } : {};
 }
 
