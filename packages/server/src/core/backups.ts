@@ -1,7 +1,7 @@
-/** What an engine with a store of its own can do beside serving: copy that store while it goes on. */
+/** Backups: an engine with a store of its own can copy that store while it serves. */
 
 export interface Backup {
-  /** Of the finished copy, on the machine that the engine runs on. */
+  /** Path of the finished copy, on the machine that the engine runs on. */
   readonly path: string;
   readonly bytes: number;
   readonly seconds: number;
@@ -9,8 +9,8 @@ export interface Backup {
 
 export interface BackupMaker {
   /**
-   * Resolves when the copy is on disk: it holds everything that was acknowledged before the call. Rejects with a
-   * `RequestError`: `backup_under_way`, `storage_full`, `engine_unavailable`.
+   * Resolves when the copy is on disk. It holds everything that was acknowledged before the call. Rejects with a
+   * `RequestError`: `backup_under_way`, `storage_full` or `engine_unavailable`.
    */
   makeBackup(): Promise<Backup>;
 }

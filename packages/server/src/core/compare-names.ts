@@ -1,6 +1,9 @@
 /** The order of channel names, the same for every engine and listing. */
 
-/** By code points, which is the order of UTF-8 bytes that stores sort by; UTF-16 units sort otherwise. */
+/**
+ * Compares by code points, which is also the order of UTF-8 bytes that stores sort by. JavaScript's own order, by
+ * UTF-16 units, is another one.
+ */
 export function compareNames(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
@@ -11,7 +14,7 @@ export function compareNames(a: string, b: string): number {
   return a.length - b.length;
 }
 
-/** Surrogates stand for characters above all of the Basic Multilingual Plane. */
+/** Surrogates sort last, because they stand for characters above the Basic Multilingual Plane. */
 function rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }

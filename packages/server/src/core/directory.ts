@@ -1,16 +1,17 @@
 /**
- * Views of the open streams, for publishers' answers and for operators. A process knows its own streams
- * (`LocalDirectory`); an engine that connects nodes answers for all of them (`Directory`, `Audience`, `UserQuota`).
- * No message waits for any of these on its way to a stream.
+ * Views of the open streams, for the answers to publishers and for operators. A process knows its own streams
+ * (`LocalDirectory`); an engine that connects nodes answers for the streams of all nodes (`Directory`, `Audience`,
+ * `UserQuota`). No message waits for any of these on its way to a stream.
  */
 import type { Message, Receipt } from './message.ts';
 import type { StreamCredential } from './stream-credential.ts';
 
-/** How many streams a stored message reaches. */
+/** Counts the streams that a stored message reaches. */
 export interface Audience {
   /**
-   * Distinct streams, on all nodes, that have joined any of the message's channels and are not excluded. Exact while
-   * no stream comes or goes and every node answers; a node that does not answer in time counts at most too much.
+   * The number of distinct streams, on all nodes, that have joined any of the message's channels and are not excluded.
+   * It is exact as long as no stream comes or goes and every node answers. A node that does not answer in time may make
+   * it too high, never too low.
    */
   countStreams(receipt: Receipt, message: Message): number | Promise<number>;
 }
@@ -21,27 +22,27 @@ export interface ConnectionView {
   readonly sessionId: string | undefined;
   readonly channels: readonly string[];
   readonly connectedAtMs: number;
-  /** When the last heartbeat was sent; the time of connecting until then. */
+  /** When the last heartbeat was sent, or the time of connecting before the first. */
   readonly lastHeartbeatMs: number;
   readonly clientIp: string;
-  /** Publications that are not yet handed to the socket. */
+  /** Number of publications that are not yet handed to the socket. */
   readonly queueSize: number;
-  /** Bytes handed to the socket that the peer has not taken. */
+  /** Bytes that were handed to the socket and that the peer has not taken. */
   readonly unsentBytes: number;
   readonly state: 'live' | 'catching_up';
 }
 
 export interface StreamTotals {
   readonly connections: number;
-  /** Of these, live: not catching up. */
+  /** Connections that are live, which means not catching up. */
   readonly liveConnections: number;
   readonly connectionsCreated: number;
   readonly connectionsClosed: number;
-  /** Publications written to a stream, summed over streams. */
+  /** Publications written, summed over streams. */
   readonly messagesSent: number;
-  /** Publications that a stream could not be given: lost to a gap. */
+  /** Publications lost to a gap, summed over streams. */
   readonly messagesFailed: number;
-  /** Channels with at least one stream; of several nodes the sum, in which a channel counts once per node. */
+  /** Number of channels with at least one stream. In a sum over nodes a channel counts once per node. */
   readonly channels: number;
   readonly averageQueueSize: number;
   readonly connectionsByUser: Readonly<Record<string, number>>;
@@ -50,7 +51,7 @@ export interface StreamTotals {
 export interface PresenceEntry {
   readonly userId: string | undefined;
   readonly connections: number;
-  /** When the first of them joined, ms since 1970. */
+  /** When the first of these connections joined, in milliseconds since 1970. */
   readonly sinceMs: number;
 }
 
@@ -61,13 +62,13 @@ export interface ConnectionQuery {
 }
 
 export interface ConnectionPage {
-  /** How many match in all. */
+  /** Number of all matching connections. */
   readonly total: number;
-  /** The oldest matching ones, at most as many as asked. */
+  /** The oldest matching connections, at most `limit`. */
   readonly connections: readonly ConnectionView[];
 }
 
-/** Channels whose name starts with `prefix` and comes after `after`, in the order of `compareNames`. */
+/** Asks for channels whose name starts with `prefix` and comes after `after`, in the order of `compareNames`. */
 export interface JoinedQuery {
   readonly prefix: string;
   readonly after: string;
@@ -76,35 +77,37 @@ export interface JoinedQuery {
 
 /** The streams of this process. */
 export interface LocalDirectory {
-  /** Distinct streams that have joined any of `channels`, without those of `exclude`. */
+  /** The number of distinct streams that have joined any of `channels`, without the connections in `exclude`. */
   countStreams(channels: readonly string[], exclude: readonly string[] | undefined): number;
   connections(query: ConnectionQuery): ConnectionPage;
   presence(channel: string): readonly PresenceEntry[];
-  /** Channels with streams and how many: the first `limit`. */
+  /** The first `limit` channels with streams, and the number of their streams. */
   joinedChannels(query: JoinedQuery): ReadonlyMap<string, number>;
-  /** Names of all channels with streams, in no order. */
+  /** The names of all channels with streams, in no particular order. */
   joinedNames(): Iterable<string>;
   totals(): StreamTotals;
   find(connectionId: string): ConnectionView | undefined;
-  /** Ends a stream with reason `kicked`; false when there is none. */
+  /** Ends a stream with reason `kicked`. False when there is no such stream. */
   kick(connectionId: string): boolean;
-  /** Has a stream go on with another credential of the same user. */
+  /** Carries a stream on with another credential of the same user. */
   renew(connectionId: string, credential: StreamCredential): Renewal;
 }
 
-/** `refused`: the stream is of somebody else, or was opened without a credential. */
+/** `refused` when the stream belongs to another user, or was opened without a credential. */
 export type Renewal = 'renewed' | 'refused' | 'not_found';
 
-/** Told when streams have joined or left channels. */
+/** Called when streams have joined or left channels. */
 export type OnMembership = (channels: readonly { readonly name: string }[]) => void;
 
 export const VIEW_SCOPES = ['node', 'cluster'] as const;
-/** Whose streams a view shows: of the node that is asked, or of all. */
+/** Whose streams a view shows: those of the node that is asked, or those of all nodes. */
 export type ViewScope = (typeof VIEW_SCOPES)[number];
 
-/** How many nodes have answered of how many that are alive. */
+/** How complete a view is. */
 export interface NodeTally {
+  /** Number of nodes that have answered. */
   readonly answered: number;
+  /** Number of nodes that are alive. */
   readonly known: number;
 }
 
@@ -112,29 +115,33 @@ export interface NodeTally {
 export interface Gathered<T> {
   readonly view: T;
   readonly nodes: NodeTally;
-  /** A node has left something out, because an answer may only be so large. */
+  /** True when a node has left something out because its answer would have been too large. */
   readonly isCut: boolean;
 }
 
+/** The streams of all nodes. */
 export interface Directory {
-  /** Nodes that are alive, as this one sees them. */
+  /** Number of nodes that this node takes to be alive, itself included. */
   readonly liveNodes: number;
   connections(query: ConnectionQuery, scope: ViewScope): Promise<Gathered<ConnectionPage>>;
   presence(channel: string, scope: ViewScope): Promise<Gathered<readonly PresenceEntry[]>>;
   joinedChannels(query: JoinedQuery, scope: ViewScope): Promise<Gathered<ReadonlyMap<string, number>>>;
   totals(scope: ViewScope): Promise<Gathered<StreamTotals>>;
   // The following reject with `engine_unavailable` when the stream's node cannot be asked.
-  /** A stream, wherever it is. */
+  /** Finds a stream on any node. */
   find(connectionId: string): Promise<ConnectionView | undefined>;
-  /** Ends a stream wherever it is. */
+  /** Ends a stream on any node, or on this one only. */
   kick(connectionId: string, scope: ViewScope): Promise<boolean>;
   /** See `LocalDirectory`. */
   renew(connectionId: string, credential: StreamCredential): Promise<Renewal>;
 }
 
-/** How many streams a user may have open on all nodes together. */
+/** Limits how many streams a user may have open on all nodes together. */
 export interface UserQuota {
-  /** False when the user has as many as may be; rejects when that cannot be known. Who got `true` must `release`. */
+  /**
+   * Resolves to false when the user has as many streams as they may have. Rejects when that cannot be known. Every
+   * `true` must be followed by one `release`.
+   */
   reserve(userId: string): Promise<boolean>;
   release(userId: string): void;
 }

@@ -1,8 +1,8 @@
 /**
- * The catalogue of request errors: the only errors that cross a stage. `http/error-response.ts` is the one
- * place that turns them into an answer.
+ * The catalogue of request errors, which are the only errors that pass from one stage to another.
+ * `http/error-response.ts` alone turns them into answers.
  *
- * `code` is a stable word that clients may test for; `retry` says whether the same request may succeed later.
+ * The code is a stable word that clients may test for. `retry` says whether the same request may succeed later.
  */
 
 interface ErrorKind {
@@ -19,13 +19,13 @@ export const ERROR_KINDS = {
   connection_not_found: { status: 404, retry: false },
   method_not_allowed: { status: 405, retry: false },
   request_timeout: { status: 408, retry: true },
-  /** The same message id was used for another body. */
+  /** The message id was used before, for another body. */
   id_conflict: { status: 409, retry: false },
-  /** One profile of a process is taken at a time. */
+  /** A process takes one profile at a time. */
   profile_running: { status: 409, retry: true },
-  /** One backup of the store at a time. */
+  /** The store makes one backup at a time. */
   backup_under_way: { status: 409, retry: true },
-  /** The messages are kept elsewhere: there is no store here to look after. */
+  /** Messages are kept in Redis: there is no store here to look after. */
   no_embedded_store: { status: 409, retry: false },
   message_too_large: { status: 413, retry: false },
   expectation_failed: { status: 417, retry: false },
@@ -34,33 +34,33 @@ export const ERROR_KINDS = {
   too_many_requests: { status: 429, retry: true },
   headers_too_large: { status: 431, retry: false },
   internal_error: { status: 500, retry: true },
-  /** Whoever says what is allowed (an issuer's keys, the application) does not answer. */
+  /** What decides about access (an issuer's keys, the application) does not answer. */
   authorization_unavailable: { status: 503, retry: true },
   engine_unavailable: { status: 503, retry: true },
   storage_full: { status: 503, retry: true },
-  /** The message is stored, but too few replicas have confirmed it; a repeat with its id asks them again. */
+  /** The message is stored, but too few replicas have confirmed it. A repeat with its id asks them again. */
   not_replicated: { status: 503, retry: true },
-  /** More publishes wait for the engine than may. */
+  /** Too many publishes wait for the engine. */
   engine_overloaded: { status: 503, retry: true },
   draining: { status: 503, retry: true },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERROR_KINDS;
 
-/** One thing that is wrong with a request: which field, what is allowed, and the value where it is short. */
+/** One thing that is wrong with a request. */
 export interface FieldProblem {
-  /** Path of the field in the body or the URL: `target.user_id`, `query.since`, `[3].type`. */
+  /** Path of the field in the body or the URL, such as `target.user_id`, `query.since` or `[3].type`. */
   readonly field: string;
-  /** What is wrong and what is allowed, as the rest of a sentence: `must be one of …`. */
+  /** What is wrong and what is allowed, as the rest of a sentence, such as `must be one of …`. */
   readonly problem: string;
-  /** What was sent, shortened. */
+  /** The value that was sent, shortened. */
   readonly value?: unknown;
 }
 
 export class RequestError extends Error {
   readonly code: ErrorCode;
   readonly details: readonly FieldProblem[] | undefined;
-  /** Seconds after which a retry makes sense; sent as `Retry-After`. */
+  /** Seconds after which a retry makes sense. Sent as `Retry-After`. */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(
@@ -82,7 +82,7 @@ export class RequestError extends Error {
 
 const MAX_SHOWN_CHARS = 80;
 
-/** `value` as an error may show it: short, and never a whole object. */
+/** Shortens a value for an error message. Objects and arrays are never shown whole. */
 export function shownValue(value: unknown): unknown {
   if (typeof value === 'string') {
     const wellFormed = value.toWellFormed();
@@ -93,7 +93,7 @@ export function shownValue(value: unknown): unknown {
   return value;
 }
 
-/** A `validation_failed` whose message names every field, so that it is useful in a log without its details. */
+/** Makes a `validation_failed` whose message names every field, so that a log needs no details. */
 export function validationFailed(details: readonly FieldProblem[]): RequestError {
   const text = details.map((d) => `${d.field} ${d.problem}`).join('; ');
   return new RequestError('validation_failed', text, { details });

@@ -1,13 +1,13 @@
 /**
- * What a stream that comes back with a position gets: a pure decision between the position it has and the log
- * as it is. The rule is the same for a reconnect, for a slow reader and for a hole in the bus.
+ * Decides what a stream gets that comes back with a position: a pure function of that position and the log as it is
+ * now. The rule is the same for a reconnect, for a slow reader and for a hole in the bus.
  */
 import { type GapReason, isUnborn, type Position, unbornAgeDays } from '@message-push/protocol';
 import type { Ancestor, LogState } from './engine.ts';
 
 /**
- * A stream that is still before a place where the log lost something: it goes on in that epoch up to there, and is
- * told when it gets there.
+ * An earlier epoch that a stream reads on in. Its log has lost something further on: the stream goes on up to `until`,
+ * and is told there.
  */
 export interface Stage {
   readonly epoch: string;
@@ -15,9 +15,9 @@ export interface Stage {
 }
 
 export type Recovery =
-  /** Everything after `after` is still there. */
+  /** Nothing is lost: the stream goes on after `after`. */
   | { readonly kind: 'recover'; readonly after: number; readonly stage?: Stage }
-  /** Something is lost; the stream goes on after `after`. `missed` is unknown when another log was followed. */
+  /** Something is lost, and the stream goes on after `after`. `missed` is null when the position was in another log. */
   | {
       readonly kind: 'gap';
       readonly reason: GapReason;
@@ -27,8 +27,8 @@ export type Recovery =
     };
 
 /**
- * `retentionDays`: engines remember a channel at least this long after its last publication; an unborn position
- * that is older may have missed a whole life of the channel.
+ * `retentionDays` is how long engines remember a channel after its last publication. An unborn position that is older
+ * may have missed a whole life of the channel.
  */
 export function decideRecovery(
   position: Position,
@@ -38,7 +38,7 @@ export function decideRecovery(
 ): Recovery {
   if (position.epoch !== log.epoch) {
     if (isUnborn(position) && unbornAgeDays(position, nowMs) < retentionDays) {
-      // Before everything.
+      // The position is before everything that was ever published.
       position = { offset: 0, epoch: log.ancestors?.at(-1)?.epoch ?? log.epoch };
     }
     const index = log.ancestors?.findIndex(({ epoch }) => epoch === position.epoch) ?? -1;
@@ -59,7 +59,7 @@ function fromFloor(offset: number, floor: number): Recovery {
     : { kind: 'recover', after: offset };
 }
 
-/** From an offset in the epoch of ancestor `index` through the newer ones to the log. */
+/** Follows an offset in the epoch of ancestor `index` through the newer ancestors to the log. */
 function followAncestors(offset: number, index: number, { floor, ancestors = [] }: LogState): Recovery {
   const newestLossy = ancestors.findIndex((ancestor) => ancestor.isLossy);
   let isLossy = false;

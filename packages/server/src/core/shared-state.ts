@@ -1,13 +1,13 @@
-/** What the nodes on one store share beside channels. */
+/** The state that the nodes on one store share beside channels. */
 
 /**
- * Facts that every node has to know soon, and to know again after it was away or started anew. Told in any order, and
- * repeatedly.
+ * Facts that every node has to learn soon, and to learn again after a restart or a time without the store. They may
+ * arrive in any order and more than once.
  */
 export interface SharedNotes {
-  /** Stores a note for all nodes, this one too; rejects when that is not certain. */
+  /** Stores a note for all nodes, this one included. Rejects when that is not certain. */
   add(note: string): Promise<void>;
-  /** Reads all notes before it resolves; from then on new ones are told within two seconds, while the store is there. */
+  /** Reads all notes before it resolves. New ones arrive within two seconds, as long as the store can be reached. */
   open(listener: SharedNotesListener): Promise<void>;
   close(): void;
 }
@@ -16,11 +16,11 @@ export interface SharedNotesListener {
   /** How long a note has to be kept. */
   readonly keepMs: number;
   onNote(note: string): void;
-  /** The store has lost its notes: what this node knows, to be written again. */
+  /** The notes that this node knows. Called when the store has lost them, to write them again. */
   known(): readonly string[];
 }
 
-/** Counters of limits; see `access/rate-window.ts` for the arithmetic. */
+/** Counters of limits. `access/rate-window.ts` has the arithmetic. */
 export interface SharedCounters {
   take(
     key: string,

@@ -1,22 +1,22 @@
 /**
- * What an open stream keeps of the credential that it was opened with: enough to end it when that ends or is revoked,
- * and to know who may carry it on. Plain data, so that it travels between nodes.
+ * What an open stream keeps of the credential that it was opened with: enough to end the stream when the credential
+ * expires or is revoked, and to know who may carry it on. Plain data, so that it can be sent to other nodes.
  */
 export interface StreamCredential {
-  /** For the log; no secret. */
+  /** Name for the log. It is no secret. */
   readonly name: string;
   readonly userId: string | undefined;
-  /** By which it can be revoked; undefined: it cannot. */
+  /** The id by which it can be revoked; `undefined` when it cannot. */
   readonly tokenId: string | undefined;
-  /** Credentials that it was made from, by which it is revoked too. */
+  /** Ids of the credentials that it was made from. Revoking one of these revokes it too. */
   readonly parentTokenIds: readonly string[];
-  /** ms since 1970; -Infinity where nothing says it. */
+  /** Milliseconds since 1970; -Infinity when it is unknown. */
   readonly issuedAtMs: number;
-  /** undefined: it does not end by itself. */
+  /** `undefined` when it does not expire. */
   readonly expiresAtMs: number | undefined;
 }
 
-/** JSON has no -Infinity and no undefined. */
+/** The same as JSON, which has neither -Infinity nor undefined. */
 export type StreamCredentialJson = Omit<StreamCredential, 'issuedAtMs' | 'expiresAtMs'> & {
   readonly issuedAtMs: number | null;
   readonly expiresAtMs: number | null;

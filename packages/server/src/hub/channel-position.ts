@@ -1,4 +1,4 @@
-/** A channel and how far its log was announced, as sessions and deliveries see it. */
+/** A channel and the position of its last announcement, as sessions and deliveries see it. */
 export interface ChannelPosition {
   readonly name: string;
   readonly epoch: string;

@@ -1,6 +1,6 @@
 /**
- * One publication on one channel on its way to many subscribers. What they share is encoded once, by the first
- * that needs it; nearly always there is one style, which costs no Map.
+ * One publication on one channel, on its way to many subscribers. The bytes that they share are encoded once, by the
+ * first that needs them. Nearly always there is one style, which costs no Map.
  */
 import type { Message } from '../core/message.ts';
 import type { DeliveryTrace } from '../observe/tracing/tracer.ts';
@@ -9,7 +9,7 @@ import type { ChannelPosition } from './channel-position.ts';
 export class Delivery {
   readonly message: Message;
   readonly channel: ChannelPosition;
-  /** undefined: nobody follows it. */
+  /** `undefined` when the publication is not traced. */
   readonly trace: DeliveryTrace | undefined;
   #style: object | undefined;
   #bytes: Uint8Array | undefined;
@@ -21,7 +21,10 @@ export class Delivery {
     this.trace = trace;
   }
 
-  /** The bytes for `style`, which must not be changed. `encode` depends on the message, the position and the style alone. */
+  /**
+   * The bytes for `style`, which must not be changed. `encode` may depend on the message, the position and the style
+   * only.
+   */
   shared<S extends object>(style: S, encode: (delivery: Delivery, style: S) => Uint8Array): Uint8Array {
     if (this.#style === style) return this.#bytes as Uint8Array;
     if (this.#style === undefined) {

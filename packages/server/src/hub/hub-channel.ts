@@ -1,20 +1,20 @@
-/** A channel that streams of this process have joined: who they are and how far its log was announced. */
+/** A channel that streams of this process have joined: its subscribers, and the position of its last announcement. */
 import type { ChannelPosition } from './channel-position.ts';
 import type { Subscriber } from './subscriber.ts';
 
+/** A subscriber whose channels are those of the hub. */
 export type Member = Subscriber<HubChannel>;
 
 export class HubChannel implements ChannelPosition {
   readonly name: string;
-  /** The position of the last announcement. Every live subscriber has been handed everything up to it. */
+  /** Every live subscriber has been handed everything up to this position. */
   epoch = '';
   offset = 0;
-  /** That position as cursors hold it. */
   positionText = '';
-  /** False until the engine has said where the log stands. */
+  /** False until the engine has told the position of the log. */
   isOpen = false;
   opening: Promise<void> | undefined;
-  /** Unordered. A subscriber knows its place here, so that leaving is quick on a channel of 100,000. */
+  /** Unordered. A subscriber knows its index here, so that leaving is quick on a channel of 100,000. */
   readonly subscribers: Member[] = [];
 
   constructor(name: string) {

@@ -1,7 +1,7 @@
 /**
- * The hub: the local index from channels to sessions, and the keeper of order. It hands a publication on only
- * when its offset follows the one before; anything else sends the sessions concerned to history. It knows no
- * frames, no sockets and no publishers.
+ * The hub: the local index from channels to sessions, and the keeper of order. It hands a publication on only when its
+ * offset follows the one before; anything else sends the sessions concerned to history. It knows nothing of frames,
+ * sockets or publishers.
  */
 import { isUnborn, unbornPosition } from '@message-push/protocol';
 import type { Engine, EngineListener, LogState } from '../core/engine.ts';
@@ -14,18 +14,18 @@ import type { Subscriber } from './subscriber.ts';
 export interface HubOptions {
   readonly engine: Pick<Engine, 'watch' | 'unwatch' | 'states'>;
   readonly findConnection: (connectionId: string) => Subscriber | undefined;
-  /** A channel that the last session has left is watched this much longer: reloads come back to it. */
+  /** How long a channel is watched after its last session has left, because pages that reload come back to it. */
   readonly lingerMs: number;
-  /** undefined: tracing is off. */
+  /** `undefined` when tracing is off. */
   readonly tracer?: Pick<Tracer, 'startDelivery'> | undefined;
-  /** Called after every turn's publications, when all sessions have been handed theirs. */
+  /** Called after the publications of each turn, when all sessions have been handed theirs. */
   readonly onTurnEnd: (publications: readonly Publication[]) => void;
 }
 
 export class Hub implements EngineListener {
   readonly #options: HubOptions;
   readonly #channels = new Map<string, HubChannel>();
-  /** Channels without subscribers, in the order in which they were left, with the time to let go of them. */
+  /** Channels without subscribers, in the order in which they were left, and the time when they are unwatched. */
   readonly #lingering = new Map<HubChannel, number>();
   #unbornEpoch = '';
 
@@ -48,7 +48,7 @@ export class Hub implements EngineListener {
     }
   }
 
-  /** The channels to join, made and watched where they are new. */
+  /** The channels to join. Those that are new here are created and watched. */
   open(names: readonly string[], nowMs: number): HubChannel[] {
     const fresh: HubChannel[] = [];
     const channels = names.map((name) => {
@@ -58,7 +58,7 @@ export class Hub implements EngineListener {
         this.#channels.set(name, channel);
         fresh.push(channel);
       } else if (channel.isOpen && channel.offset === 0) {
-        // A position in an unborn epoch names the day, and this one may have been watched for many.
+        // A position in an unborn epoch names the day, and this channel may have been watched for many days.
         channel.moveTo(unbornPosition(nowMs).epoch, 0);
       }
       this.#lingering.delete(channel);
@@ -68,7 +68,7 @@ export class Hub implements EngineListener {
     return channels;
   }
 
-  /** Joins the subscriber's channels. It hears of publications from now on, whether they are open yet or not. */
+  /** Joins the subscriber's channels, which need not be open yet. It is told of publications from now on. */
   attach(subscriber: Member): void {
     for (let i = 0; i < subscriber.channels.length; i++) subscriber.channels[i]?.add(subscriber, i);
   }
@@ -81,12 +81,12 @@ export class Hub implements EngineListener {
     }
   }
 
-  /** Resolves when the log positions of all these channels are known; rejects when the engine cannot say. */
+  /** Resolves when the positions of all these channels are known. Rejects when the engine cannot tell them. */
   async opened(channels: readonly HubChannel[]): Promise<void> {
     for (const channel of channels) if (!channel.isOpen) await channel.opening;
   }
 
-  /** Lets go of channels that nobody has come back to, and keeps unborn epochs of today. */
+  /** Unwatches channels that nobody has come back to, and moves unborn epochs on to today. */
   sweep(nowMs: number): void {
     const { epoch } = unbornPosition(nowMs);
     if (epoch !== this.#unbornEpoch) this.#renewUnborn(epoch);
@@ -94,7 +94,7 @@ export class Hub implements EngineListener {
     for (const [channel, untilMs] of this.#lingering) {
       if (untilMs > nowMs) break;
       this.#lingering.delete(channel);
-      // A channel whose watch failed has made room for another of its name.
+      // A channel whose watch failed may have been replaced by another one of its name.
       if (this.#channels.get(channel.name) !== channel) continue;
       this.#channels.delete(channel.name);
       left.push(channel.name);
@@ -113,11 +113,14 @@ export class Hub implements EngineListener {
   }
 
   onSuspect(names: readonly string[]): void {
-    // The engine says again that they are suspect when it can be asked.
+    // The engine calls again once it can be reached.
     this.compare(names).catch(() => undefined);
   }
 
-  /** Compares channels with their logs; what was not announced is read from history. Rejects when the engine cannot say. */
+  /**
+   * Compares channels with their logs, and sends sessions to history for what was not announced. Rejects when the
+   * engine cannot tell the positions.
+   */
   async compare(names: readonly string[]): Promise<void> {
     const open = names.filter((name) => this.#channels.get(name)?.isOpen);
     if (open.length === 0) return;
@@ -125,12 +128,12 @@ export class Hub implements EngineListener {
     const states = await this.#options.engine.states(open);
     for (let i = 0; i < open.length; i++) {
       const channel = this.#channels.get(open[i] as string);
-      // Another epoch was announced meanwhile: it may be newer than what was asked for.
+      // If another epoch was announced meanwhile, it may be newer than what was asked for.
       if (channel?.isOpen && channel.epoch === epochs[i]) this.#compare(channel, states[i] as LogState);
     }
   }
 
-  /** A stream may stay for weeks: its cursor must not look as if it had been away for as long. */
+  /** A stream may stay open for weeks. Its cursor must not look as if the stream had been away for as long. */
   #renewUnborn(epoch: string): void {
     this.#unbornEpoch = epoch;
     for (const channel of this.#channels.values()) {
@@ -152,7 +155,7 @@ export class Hub implements EngineListener {
         for (let i = 0; i < fresh.length; i++) {
           const channel = fresh[i] as HubChannel;
           const state = states[i] as LogState;
-          // An announcement may have come first; it is the newer word then.
+          // An announcement may have come first. It is newer then.
           if (channel.offset > 0 && isUnborn(state)) continue;
           if (channel.epoch !== state.epoch || channel.offset < state.offset) {
             channel.moveTo(state.epoch, state.offset);
@@ -164,7 +167,7 @@ export class Hub implements EngineListener {
         }
       },
       (error: unknown) => {
-        // Whoever comes next tries again with a new channel object.
+        // The next stream tries again with a new channel object.
         for (const channel of fresh) {
           if (this.#channels.get(channel.name) === channel) this.#channels.delete(channel.name);
           this.#lingering.delete(channel);
@@ -172,13 +175,13 @@ export class Hub implements EngineListener {
         throw error;
       },
     );
-    // Each stream that waits for it sees the failure; without one, nobody needs to.
+    // Streams that wait for it see the failure. When none waits, nobody needs to.
     opening.catch(() => undefined);
     for (const channel of fresh) channel.opening = opening;
   }
 
   #receive({ message, places }: Publication, trace: DeliveryTrace | undefined): void {
-    // First those that cannot follow: their positions are the channels' as they are before this publication.
+    // Sessions that cannot follow come first: their positions are those of the channels before this publication.
     let fresh = 0;
     for (const place of places) {
       const relation = this.#relationOf(place);
@@ -214,7 +217,7 @@ export class Hub implements EngineListener {
     return channel.offset === 0 && channel.epoch.startsWith('-') && offset === 1 ? 'next' : 'hole';
   }
 
-  /** All places move before anything is shown, so that the frame's cursor already has passed its other channels. */
+  /** Moves all channels before anything is shown, so that the cursor of the frame has passed the others already. */
   #receiveAtSeveral(message: Message, places: readonly Place[], trace: DeliveryTrace | undefined): void {
     const moved: HubChannel[] = [];
     for (const place of places) {
@@ -249,7 +252,7 @@ export class Hub implements EngineListener {
   }
 }
 
-/** The rule of once across channels: shown on the first of the message's channels that the session has joined. */
+/** Once across channels: a message is shown on the first of its channels that the session has joined. */
 function isShown(subscriber: Subscriber, earlier: readonly string[], message: Message): boolean {
   if (message.exclude?.includes(subscriber.connectionId)) return false;
   for (const channel of subscriber.channels) if (earlier.includes(channel.name)) return false;

@@ -1,4 +1,4 @@
-/** The hub's port to a session. */
+/** The port from the hub to a session. */
 import type { Message } from '../core/message.ts';
 import type { CatchUpCause } from '../observe/metrics/counters.ts';
 import type { DeliveryTrace } from '../observe/tracing/tracer.ts';
@@ -9,15 +9,15 @@ export interface Subscriber<Channel extends ChannelPosition = ChannelPosition> {
   readonly connectionId: string;
   /** Joined channels with history, in the order of the stream's cursor. */
   readonly channels: readonly Channel[];
-  /** Index of this subscriber in the list of each of `channels`; kept by the channels. */
+  /** Index of this subscriber in the `subscribers` of each of its channels. Kept by the channels. */
   readonly memberIndexes: number[];
 
-  /** The channel has moved to a publication that this subscriber shows. */
+  /** Called when a channel has moved to a publication that this subscriber shows. */
   deliver(delivery: Delivery): void;
-  /** The channel has moved to a publication that this subscriber does not show. */
+  /** Called when a channel has moved to a publication that this subscriber does not show. */
   pass(channel: ChannelPosition): void;
-  /** A message for this connection alone. False when it could not be taken. */
+  /** Shows a message for this connection alone. False when it could not be taken. */
   deliverDirectly(message: Message, trace: DeliveryTrace | undefined): boolean;
-  /** What comes next is not to be relied on: read history from the channels' positions as they are now. */
+  /** Sends the subscriber to history, from the channels' positions as they are now: what comes next has a hole. */
   fallBehind(cause: CatchUpCause): void;
 }

@@ -1,22 +1,22 @@
 /**
- * Which streams are to be told that their credential ends, and which are to be ended: by the second, without a timer
- * of their own. Streams without a credential, or with one that does not end, cost nothing here.
+ * Tells streams that their credential is about to expire, and ends them when it has. It works by the second, without a
+ * timer for each stream. Streams without a credential, or with one that does not expire, cost nothing here.
  */
 import type { Session } from './session.ts';
 
 export interface ExpiryClockOptions {
-  /** The credential ends in `leftMs`; it can still be renewed. */
+  /** Called while the credential can still be renewed. It expires in `leftMs`. */
   readonly onExpiring: (session: Session, leftMs: number) => void;
   readonly onExpired: (session: Session) => void;
 }
 
-/** How long before the end a stream is told of it; with a shorter life, half of what is left. */
+/** How long before the end a stream is told; half of what is left when that is less than twice as much. */
 const LEAD_MS = 60_000;
 const SECOND_MS = 1000;
 
 export class ExpiryClock {
   readonly #options: ExpiryClockOptions;
-  /** By the second in which something is due. */
+  /** Sessions by the second in which something is due. */
   readonly #due = new Map<number, Set<Session>>();
   readonly #secondOf = new Map<Session, number>();
   #lastSecond = 0;
@@ -25,7 +25,7 @@ export class ExpiryClock {
     this.#options = options;
   }
 
-  /** Again for a session whose credential was renewed. */
+  /** Called again for a session whose credential was renewed. */
   add(session: Session, nowMs: number): void {
     this.remove(session);
     const { credential } = session;
@@ -43,7 +43,7 @@ export class ExpiryClock {
     if (sessions?.size === 0) this.#due.delete(second);
   }
 
-  /** Does what is due. */
+  /** Serves the sessions for which something is due. */
   turn(nowMs: number): void {
     const second = Math.floor(nowMs / SECOND_MS);
     if (second === this.#lastSecond) return;
@@ -59,14 +59,14 @@ export class ExpiryClock {
     this.remove(session);
     if (expiresAtMs <= nowMs) this.#options.onExpired(session);
     else {
-      // Scheduled first: what is told may end it.
+      // Scheduled first, because the callback may end the session.
       this.#schedule(session, expiresAtMs);
       this.#options.onExpiring(session, expiresAtMs - nowMs);
     }
   }
 
   #schedule(session: Session, atMs: number): void {
-    // Rounded up: what is due in a second has its time when that begins.
+    // Rounded up: a session is served at the beginning of its second.
     const second = Math.max(this.#lastSecond + 1, Math.ceil(atMs / SECOND_MS));
     this.#secondOf.set(session, second);
     const sessions = this.#due.get(second);

@@ -1,6 +1,6 @@
 /**
- * For tests: an engine in memory whose bus may lose, double and split what it announces, as one between nodes
- * does, and whose answers come when the test says so.
+ * An engine in memory whose bus may lose, double and split what it announces, as one between nodes does. Its answers
+ * come when the test says so.
  */
 import { randomUUID } from 'node:crypto';
 import { unbornPosition } from '@message-push/protocol';
@@ -32,7 +32,7 @@ export class LossyEngine
   #listener: EngineListener | undefined;
   #answers: (() => void)[] = [];
   isManual = false;
-  /** Called once a page has been made, before anybody has it. */
+  /** Called when a page has been made, before the reader has it. */
   afterRead: (() => void) | undefined;
   failure: Error | undefined;
 
@@ -85,7 +85,7 @@ export class LossyEngine
     log.entries = log.entries.filter((e) => e.place.offset > log.floor);
   }
 
-  /** A new life of a log, as after the loss of its past. */
+  /** Begins a new life of a log, as after the loss of its past. */
   forget(channel: string): void {
     this.#logs.delete(channel);
   }
@@ -94,7 +94,7 @@ export class LossyEngine
     this.#listener?.onSuspect([...this.#logs.keys()]);
   }
 
-  /** Gives the answers that wait, in order. */
+  /** Gives the waiting answers, in order. */
   answer(): void {
     const answers = this.#answers;
     this.#answers = [];

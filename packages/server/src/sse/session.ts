@@ -4,8 +4,9 @@
  *     opening ──► catching up ◄──► live ──► ended (its socket may still be sending)
  *          └────────────────────────┘
  *
- * Live, it is handed every publication of its channels and stands where they stand: it keeps no positions of its
- * own. Catching up, it ignores what it is handed and reads history from the positions that it keeps meanwhile.
+ * A live session is handed every publication of its channels and stands where they stand: it keeps no positions of its
+ * own. A session that catches up ignores what it is handed, and reads history from the positions that it keeps
+ * meanwhile.
  */
 import { cursorCheck } from '@message-push/protocol';
 import type { Message } from '../core/message.ts';
@@ -30,7 +31,7 @@ export interface SessionContext extends CatchUpContext {
   readonly flusher: Flusher;
   readonly maxOutboxBytes: number;
   readonly onClosed: (session: Session, reason: StreamEnd) => void;
-  /** The session has unsent bytes now, or no more. */
+  /** Called when a session begins to have unsent bytes, and when it has none any more. */
   readonly onUnsent: (session: Session, hasUnsent: boolean) => void;
   /** Calls `session.resumeCatchUp` when the process holds fewer unsent bytes. */
   readonly postpone: (session: Session) => void;
@@ -64,12 +65,12 @@ export class Session implements Subscriber<HubChannel>, CatchUpStream {
   readonly socket: StreamSocket;
   readonly outbox: Outbox;
   readonly styles: FrameStyles;
-  /** The check word of the cursor of these channels. */
+  /** The check word in the cursors of this stream. */
   readonly cursorCheck: string;
   /** `undefined` when the stream was opened without one. Replaced when it is renewed. */
   credential: StreamCredential | undefined;
   lastHeartbeatMs: number;
-  /** Which bucket of the stream wheel serves it. */
+  /** The bucket of the stream wheel that serves it. */
   heartbeatBucket = 0;
   /** When the oldest bytes that are still unsent were written; 0 when there are none. */
   unsentSinceMs = 0;
@@ -106,12 +107,12 @@ export class Session implements Subscriber<HubChannel>, CatchUpStream {
     return this.#state === 'live';
   }
 
-  /** Nothing is written any more. */
+  /** True when nothing will be written any more. */
   get isEnded(): boolean {
     return this.#state === 'ended';
   }
 
-  /** Publications that are not yet handed to the socket. */
+  /** Number of publications that are not yet handed to the socket. */
   get queueSize(): number {
     return this.outbox.pendingFrames + (this.#catchUp?.backlog ?? 0);
   }
@@ -121,7 +122,7 @@ export class Session implements Subscriber<HubChannel>, CatchUpStream {
     return this.#idLine().slice('id: '.length, -1);
   }
 
-  /** From here on publications are written as they come; everything before them has been handed over. */
+  /** Writes publications as they come from now on. Everything before them must have been handed over. */
   goLive(): void {
     if (this.#state === 'ended') return;
     this.#state = 'live';
@@ -129,7 +130,7 @@ export class Session implements Subscriber<HubChannel>, CatchUpStream {
     this.#idPrefix = undefined;
   }
 
-  /** Reads history from `positions`, which are in the order of the channels. */
+  /** Feeds the session from history. `positions` are in the order of the channels. */
   catchUp(positions: StreamPosition[], cause: CatchUpCause): void {
     if (this.#state === 'ended') return;
     this.#startCatchUp(positions, cause);
@@ -180,11 +181,11 @@ export class Session implements Subscriber<HubChannel>, CatchUpStream {
   fallBehind(cause: CatchUpCause): void {
     if (this.#state === 'catching_up') this.#catchUp?.onChannelMoved();
     if (this.#state !== 'live') return;
-    // What is pending goes out first, for the positions are behind it.
+    // What is pending goes out first, because the positions are behind it.
     this.#writePending(performance.now());
     const positions = this.channels.map(({ epoch, offset }) => ({ epoch, offset }));
     this.#startCatchUp(positions, cause);
-    // The channels are about to move on from these positions; equal to them, the session would go live again.
+    // The channels are about to move on from these positions. Before they do, the session would go live again at once.
     queueMicrotask(() => this.#catchUp?.advance());
   }
 
@@ -197,7 +198,7 @@ export class Session implements Subscriber<HubChannel>, CatchUpStream {
     if (this.outbox.unsentBytes > limit) this.fallBehind('slow');
   }
 
-  /** Control events: at once, with no regard to the outbox's bound, which they do not reach. */
+  /** Writes a control event at once. These are too small and too few to count against the outbox's bound. */
   writeNow(frame: string | Uint8Array): void {
     if (this.#state === 'ended') return;
     this.#writePending(performance.now());
@@ -229,14 +230,14 @@ export class Session implements Subscriber<HubChannel>, CatchUpStream {
     this.#catchUp?.advance();
   }
 
-  /** Says farewell and ends the stream; the peer reads what was written before. */
+  /** Says farewell and ends the stream. The peer still gets what was written before. */
   end(reason: StreamEnd, farewell: string): void {
     if (this.#state === 'ended') return;
     this.#endReason ??= reason;
     this.writeNow(farewell);
     this.#state = 'ended';
     this.#catchUp = undefined;
-    // Not `end`: a peer that never closes its side would keep the stream counted for ever.
+    // Not `end`: a peer that never closes its side would keep the stream open for ever.
     this.socket.destroySoon();
   }
 
@@ -263,7 +264,7 @@ export class Session implements Subscriber<HubChannel>, CatchUpStream {
   #markDirty(): void {
     const { outbox } = this;
     if (outbox.pendingBytes > this.#context.maxOutboxBytes) {
-      // One turn's publications may be more than an outbox may hold.
+      // The publications of one turn may be more than an outbox may hold.
       this.flush(performance.now());
     } else if (!outbox.isDirty) {
       outbox.isDirty = true;

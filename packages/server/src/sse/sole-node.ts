@@ -1,4 +1,4 @@
-/** Views where one process is everything: what it knows is what there is. */
+/** The views of the open streams when one process has all of them. */
 import type {
   Audience,
   ConnectionPage,
@@ -19,7 +19,7 @@ export class SoleNode implements Directory, Audience {
   readonly liveNodes = 1;
   readonly #find: () => LocalDirectory;
 
-  /** `local` is asked for late. */
+  /** `local` is called late, because the streams are made with this object. */
   constructor(local: () => LocalDirectory) {
     this.#find = local;
   }

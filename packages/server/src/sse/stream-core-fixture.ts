@@ -1,4 +1,4 @@
-/** For tests: hub, sessions and wheel over a given engine, with fake sockets for peers. */
+/** Hub, sessions and wheel over a given engine, with fake sockets for peers. */
 import { BROADCAST_CHANNEL } from '@message-push/protocol';
 import type { Draft } from '../core/message.ts';
 import { StreamCounters } from '../observe/metrics/counters.ts';
@@ -97,7 +97,7 @@ export const shownOn = (socket: FakeSocket): string[] =>
     .map((e) => e.data.id);
 export const cursorOf = (socket: FakeSocket): string => parseEventStream(socket.received).lastEventId;
 
-/** Lets everything that waits for a turn of the event loop happen. */
+/** Waits until everything that waits for a turn of the event loop has happened. */
 export async function settle(turns = 20): Promise<void> {
   for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
 }

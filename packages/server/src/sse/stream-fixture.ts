@@ -1,9 +1,9 @@
-/** For tests: a socket whose peer reads as much as the test says, and what an EventSource makes of it. */
+/** A socket whose peer reads as much as the test says, and what an EventSource makes of the bytes. */
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
 export class FakeSocket extends Duplex {
-  /** Bytes that the peer still takes; the rest waits, as behind a full kernel buffer. */
+  /** Bytes that the peer still takes. The rest waits, as behind a full kernel buffer. */
   #room = Number.POSITIVE_INFINITY;
   #waiting: { chunk: Buffer; done: () => void } | undefined;
   #received: Buffer[] = [];
@@ -53,7 +53,7 @@ export class FakeSocket extends Duplex {
     const { chunk, done } = this.#waiting;
     const count = Math.min(this.#room, chunk.length);
     if (count === 0 && chunk.length > 0) return;
-    // As the kernel does: the writer may use its buffer again.
+    // A copy, because after a write the caller may use its buffer again.
     this.#received.push(Buffer.from(chunk.subarray(0, count)));
     this.#taken += count;
     this.#room -= count;

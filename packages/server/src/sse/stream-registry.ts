@@ -1,6 +1,6 @@
 /**
- * The open streams of this process: found by connection id, counted by user and address, shown to operators. It
- * answers for one node; nothing here is on a message's way but counting its audience.
+ * The open streams of this process: found by connection id, counted by user and address, shown to operators. On the way
+ * of a message only its audience is counted here.
  */
 
 import { isTransientChannel } from '@message-push/protocol';
@@ -43,7 +43,7 @@ export interface StreamRegistryOptions {
   readonly hub: Hub;
   readonly counters: StreamCounters;
   readonly kick: (session: Session) => void;
-  /** The session goes on with another credential from now on. */
+  /** Carries a session on with another credential. */
   readonly renew: (session: Session, credential: StreamCredential) => void;
   readonly onMembership?: OnMembership | undefined;
 }
@@ -195,7 +195,7 @@ export class StreamRegistry implements LocalDirectory {
   renew(connectionId: string, credential: StreamCredential): Renewal {
     const session = this.#sessions.get(connectionId);
     if (session === undefined || session.isEnded) return 'not_found';
-    // Guests of one kind cannot be told apart; what they may join is the caller's to check.
+    // Guests cannot be told apart. The caller checks what the credential may join.
     if (session.credential === undefined || session.credential.userId !== credential.userId) return 'refused';
     this.#renew(session, credential);
     return 'renewed';

@@ -1,6 +1,6 @@
 /**
- * The clock of all streams: heartbeats, deadlines and bounds run from one timer, so that a stream costs no timer
- * of its own. Heartbeats are spread: every tick serves one bucket of streams.
+ * The clock of all streams: heartbeats, deadlines and bounds run from one timer, so that a stream costs no timer of its
+ * own. Heartbeats are spread over the interval: every tick serves one bucket of streams.
  */
 import type { StreamEnd } from '../core/stream-ends.ts';
 import type { Session } from './session.ts';
@@ -13,14 +13,15 @@ export interface StreamWheelOptions {
   readonly now: () => number;
   readonly random: () => number;
   readonly endStream: (session: Session, reason: StreamEnd) => void;
-  /** Called at every tick, for whatever else goes by this clock. */
+  /** Called at every tick, for other things that go by this clock. */
   readonly onTick: (nowMs: number) => void;
 }
 
 const TICK_MS = 100;
-/** Streams may end up to this share before their maximum age, so that those that came together do not leave together. */
+/** Streams end up to this share before their maximum age, so that those that came together do not leave together. */
 const AGE_JITTER = 0.1;
 
+/** The progress of a socket with unsent bytes. */
 interface Watched {
   /** Bytes that the kernel had taken when it last took some. */
   takenBytes: number;
@@ -34,7 +35,7 @@ export class StreamWheel {
   #postponed: Session[] = [];
   #tick = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** Bytes that sockets have taken and the kernel has not, at the last tick. */
+  /** Unsent bytes of all streams at the last tick. */
   outboxBytes = 0;
 
   constructor(options: StreamWheelOptions) {
@@ -98,7 +99,7 @@ export class StreamWheel {
         endStream(session, 'max_age');
         continue;
       }
-      // Bytes are on their way already; one more heartbeat in a full pipe tells the peer nothing.
+      // Bytes are on their way already. A heartbeat behind them would tell the peer nothing more.
       if (session.outbox.unsentBytes > 0) continue;
       session.lastHeartbeatMs = nowMs;
       session.writeNow(frame);
@@ -129,13 +130,13 @@ export class StreamWheel {
 }
 
 /**
- * Bytes that the kernel has taken so far. `writableLength` counts a whole write until its last byte is gone, which
- * would make a peer that reads slowly look like one that does not read at all. Node's own socket timeout looks at
- * the handle too. undefined: nobody knows, as of a stream that shares its connection; its coarser figures serve.
+ * Bytes that the kernel has taken so far. `writableLength` counts a whole write until its last byte is gone, which would
+ * make a peer that reads slowly look like one that does not read at all. Node's own socket timeout looks at the handle,
+ * too. `undefined` when the handle does not tell, as for a stream that shares its connection.
  */
 function bytesTaken(socket: StreamSocket): number | undefined {
   const { _handle: handle } = socket as unknown as { _handle?: Handle | null };
-  // [Node] Under TLS lies the handle that the kernel knows.
+  // [Node] Under TLS, the handle of the TCP socket lies beneath this one.
   const { bytesWritten, writeQueueSize } = handle?._parent ?? handle ?? {};
   if (typeof bytesWritten !== 'number' || typeof writeQueueSize !== 'number') return undefined;
   return bytesWritten - writeQueueSize;

@@ -29,7 +29,7 @@ export interface CatchUpContext {
   readonly compareWithLogs: (channels: readonly string[]) => Promise<void>;
 }
 
-/** The port to the session that is fed. */
+/** The port from here to the session that is fed. */
 export interface CatchUpStream {
   readonly connectionId: string;
   /** Joined channels, in the order of the cursor. */

@@ -1,4 +1,4 @@
-/** Lets so many reads of history go on at once, in the order in which they were asked for; the rest wait. */
+/** Lets a limited number of reads of history go on at once. The others wait, and start in the order they came. */
 export class ReadGate {
   readonly #limit: number;
   #running = 0;

@@ -4,7 +4,7 @@
  * for nothing, heavy load joins many frames into one write.
  */
 
-/** The flusher's port to a session. */
+/** The port from the flusher to a session. */
 export interface Flushable {
   readonly outbox: { readonly lastFlushMs: number };
   flush(nowMs: number): void;

@@ -1,18 +1,18 @@
 /**
  * Frames: publications and control events as the bytes of an event stream. Pure functions.
  *
- * [spec] HTML, 9.2.6: CR, LF and CRLF each end a line; a block without data dispatches nothing but does set the
- * last event id; an unfinished block at the end of a stream is thrown away. A publication's JSON is one line, for
+ * [spec] HTML, 9.2.6: CR, LF and CRLF each end a line. A block without data dispatches nothing, but does set the last
+ * event id. An unfinished block at the end of a stream is thrown away. A publication's JSON is one line, because
  * JSON.stringify escapes control characters.
  */
 import type { EventMode } from '@message-push/protocol';
 
-/** How one event of a publication looks. An object of its own per style: what is encoded is shared by identity. */
+/** How one event of a publication looks. There is one object for each style, because encoded bytes are shared by identity. */
 export class FrameStyle {
   readonly isNamed: boolean;
-  /** The event name of messages of type `error`, which is also the name of EventSource's own failure event. */
+  /** The event name of messages of type `error`. EventSource uses `error` for its own failures. */
   readonly errorEvent: string;
-  /** Stands for the same style with the end of an id line before it. */
+  /** Key of the same style with the end of an id line before it. */
   readonly afterPosition: object = { style: this };
 
   constructor(isNamed: boolean, errorEvent: string) {
@@ -22,8 +22,8 @@ export class FrameStyle {
 }
 
 /**
- * The events that a publication becomes. In mode `both` the unnamed one follows the named one and carries the id,
- * so that a cut between the two repeats an event rather than losing one.
+ * The events that a publication becomes. In mode `both` the unnamed event follows the named one and carries the id, so
+ * that a cut between the two repeats an event rather than losing one.
  */
 export interface FrameStyles {
   readonly first: FrameStyle | undefined;
@@ -50,14 +50,14 @@ const DEFAULT_STYLES: Readonly<Record<EventMode, FrameStyles>> = {
   both: makeStyles('both', DEFAULT_ERROR_EVENT),
 };
 
-/** Streams with the same usual choice share one object; a name of a client's own making is not kept. */
+/** Streams with the default error event share one object per mode. Other names come from clients, and are not kept. */
 export function frameStyles(mode: EventMode, errorEvent: string): FrameStyles {
   return errorEvent === DEFAULT_ERROR_EVENT ? DEFAULT_STYLES[mode] : makeStyles(mode, errorEvent);
 }
 
 const encoder = new TextEncoder();
 
-/** An event without its `id:` line, which differs per stream. `before` is the end of that line, when it is shared. */
+/** An event without its `id:` line, which differs per stream. `before` is the end of that line when streams share it. */
 export function encodeFrame(type: string, json: Uint8Array, style: FrameStyle, before = ''): Uint8Array {
   const name = type === 'error' ? style.errorEvent : type;
   const head = style.isNamed ? `${before}event: ${name}\ndata: ` : `${before}data: `;
@@ -74,7 +74,7 @@ function block(lines: readonly string[]): string {
   return `${lines.join('\n')}\n\n`;
 }
 
-/** The first frame: how to come back, from where, and who this is. */
+/** The first frame tells the client when to come back, from where, and who it is. */
 export function connectionFrame(options: {
   retryMs: number;
   cursor: string;
@@ -93,8 +93,8 @@ export function connectionFrame(options: {
       channels: options.channels,
     },
   };
-  // The id-only block reaches a client that is cut before its first event; the event repeats the id for parsers
-  // that hand an id on only together with data.
+  // The block with an id alone serves clients that are cut before their first event. The event repeats the id for
+  // parsers that hand an id on only together with data.
   return (
     block([`retry: ${options.retryMs}`, `id: ${options.cursor}`]) +
     block([`id: ${options.cursor}`, `data: ${JSON.stringify(event)}`])
@@ -106,7 +106,7 @@ export function heartbeatFrame(timeMs: number): Uint8Array {
   return encoder.encode(block(['event: heartbeat', `data: ${JSON.stringify({ timestamp })}`]));
 }
 
-/** A control event with a body. With a cursor, the client's moves there. */
+/** A control event with a body. With `cursor`, it moves the client's cursor there. */
 export function controlFrame(
   name: 'gap' | 'expiring' | 'reconnect' | 'end',
   options: { messageId: string; timeMs: number; data: object; cursor?: string; retryMs?: number },

@@ -1,7 +1,7 @@
 /**
- * What a session has still to send. Frames are gathered and written in one piece: a quiet stream at once, a busy
- * one at most once per flush interval. Shared bytes are copied when they are small, because one write of one
- * buffer is the cheapest; large ones are handed to the socket as they are, so that they exist once in memory.
+ * The frames that a session has still to send. They are gathered and written in one piece: for a quiet stream at once,
+ * for a busy one at most once per flush interval. Small shared bytes are copied, because one write of one buffer is the
+ * cheapest. Large ones are handed to the socket as they are, so that they exist once in memory.
  */
 import type { StreamSocket } from './stream-socket.ts';
 
@@ -10,7 +10,7 @@ const COPY_LIMIT_BYTES = 16 * 1024;
 
 export class Outbox {
   readonly #socket: StreamSocket;
-  /** Pairs: the end of an id line or '', then shared bytes. */
+  /** Pairs of the end of an id line, or '', and shared bytes. */
   #pending: (string | Uint8Array)[] | undefined;
   pendingBytes = 0;
   #writtenBytes = 0;
@@ -26,7 +26,7 @@ export class Outbox {
     return this.#socket.writableLength;
   }
 
-  /** Bytes that the socket is rid of, whole writes at a time. */
+  /** Bytes that the kernel has taken. Grows by whole writes. */
   get sentBytes(): number {
     return this.#writtenBytes - this.#socket.writableLength;
   }
@@ -35,14 +35,14 @@ export class Outbox {
     return this.#pending === undefined ? 0 : this.#pending.length / 2;
   }
 
-  /** `head` is ASCII. */
+  /** Adds a frame. `head` must be ASCII. */
   push(head: string, bytes: Uint8Array): void {
     if (this.#pending === undefined) this.#pending = [head, bytes];
     else this.#pending.push(head, bytes);
     this.pendingBytes += head.length + bytes.length;
   }
 
-  /** Writes what is pending and returns how many bytes that were. */
+  /** Writes what is pending, and returns its size in bytes. */
   flush(nowMs: number): number {
     const pending = this.#pending;
     if (pending === undefined) return 0;
@@ -61,7 +61,9 @@ export class Outbox {
     this.#socket.write(bytes);
   }
 
-  /** Calls back once what is unsent now has been sent, also where that is too little for a 'drain'; or never will be. */
+  /**
+   * Calls back when what is unsent now has been sent, or never will be. Unlike 'drain', it also comes for a few bytes.
+   */
   onceSent(callback: () => void): void {
     this.#socket.write('', callback);
   }
@@ -103,7 +105,7 @@ export class Outbox {
     }
     if (scratchView.length !== length) scratchView = target.subarray(scratchStart, end);
     this.#socket.write(scratchView);
-    // On a bare socket the kernel nearly always has it all by now. Where it has not, and always under TLS, the socket
+    // On a bare socket the kernel nearly always has everything by now. When it has not, and always under TLS, the socket
     // keeps the bytes until they are sent, and the next write is put together behind them.
     if (this.#socket.writableLength > 0) {
       scratchStart = end;
@@ -113,8 +115,8 @@ export class Outbox {
 }
 
 /**
- * What the next write is put together in, and the part of it that was written last: most writes in a row have the
- * same length, and a view of its own for each would cost as much as the copy.
+ * The buffer in which the next write is put together, and the view of it that was written last. Most writes in a row
+ * have the same length, and a new view for each would cost as much as the copy.
  */
 let scratch = Buffer.allocUnsafeSlow(COPY_LIMIT_BYTES);
 let scratchStart = 0;

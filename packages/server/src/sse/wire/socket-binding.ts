@@ -4,7 +4,7 @@
  */
 import type { StreamSocket } from './stream-socket.ts';
 
-/** The port to the session of a socket. */
+/** The port from a socket to its session. */
 export interface SocketOwner {
   onDrain(): void;
   onSocketClosed(): void;
