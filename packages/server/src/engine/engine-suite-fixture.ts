@@ -13,9 +13,9 @@ export interface EngineBounds {
 }
 
 export interface EngineUnderTest {
-  /** A new engine on this test's store; bounds beside these are generous. */
+  /** Makes a new engine on this test's store. All other bounds are generous. */
   create(bounds?: Partial<EngineBounds>): Engine;
-  /** Lets time pass for engines of this test. */
+  /** Lets time pass for the engines of this test. */
   advanceClock(ms: number): Promise<void>;
   nowMs(): number;
   dispose(): Promise<void>;
@@ -154,7 +154,7 @@ export function describeEngine(name: string, setUp: () => Promise<EngineUnderTes
 
     it('merges several channels in the order of publishing and keeps a message whole', async () => {
       const engine = await open();
-      const pauseMs = 5; // Masters of a cluster have clocks of their own, which are a little apart.
+      const pauseMs = 5; // The masters of a cluster have clocks of their own, which are a little apart.
       await publish(engine, 'user:1', { text: 'u1' });
       await under.advanceClock(pauseMs);
       await publish(engine, 'task:1', { text: 't1' });
@@ -171,7 +171,7 @@ export function describeEngine(name: string, setUp: () => Promise<EngineUnderTes
       );
       const texts = page.publications.map(textOf);
       expect(texts.filter((text, i) => text !== texts[i - 1])).toEqual(['u1', 't1', 'both', 'u2']);
-      // Whole, or in parts that have its places between them.
+      // The message comes whole, or in parts that have all of its places together.
       const parts = page.publications.filter((p) => textOf(p) === 'both');
       expect(parts.flatMap((p) => p.places)).toHaveLength(2);
       for (const { message } of parts) expect(message.channels).toEqual(['user:1', 'task:1']);
@@ -259,7 +259,7 @@ export function describeEngine(name: string, setUp: () => Promise<EngineUnderTes
       const engine = await open({ maxMessagesPerChannel: 40 }, recorder);
       await engine.watch(['user:a']);
       const texts = Array.from({ length: 100 }, (_, i) => String(i + 1));
-      // Stretches of one channel, of both, and of messages that have a ttl of their own; some ids come twice.
+      // Stretches of one channel, of both channels, and of messages with a ttl of their own. Some ids come twice.
       const receipts = await Promise.all(
         texts.map((text, i) => {
           const own = i % 20 > 12 ? { ttlMs: 60_000, hasOwnTtl: true } : {};

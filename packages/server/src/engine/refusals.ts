@@ -5,7 +5,7 @@ export function engineClosed(): RequestError {
   return new RequestError('engine_unavailable', 'the engine is closed', { retryAfterSeconds: 1 });
 }
 
-/** More bytes wait to be stored than `PUBLISH_QUEUE_MAX_BYTES` allows. */
+/** Refuses a publish because more bytes wait to be stored than `PUBLISH_QUEUE_MAX_BYTES` allows. */
 export function engineOverloaded(queuedBytes: number, maxBytes: number): RequestError {
   return new RequestError(
     'engine_overloaded',
@@ -21,14 +21,14 @@ export function idConflict(id: string): RequestError {
   });
 }
 
-/** `what` failed because the store did not answer as it should. An error that is a refusal already stays as it is. */
+/** Refuses because the store did not answer as it should. A cause that is a refusal already is returned as it is. */
 export function engineUnavailable(what: string, cause: unknown): RequestError {
   if (cause instanceof RequestError) return cause;
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new RequestError('engine_unavailable', `${what}: ${reason}`, { retryAfterSeconds: 1, cause });
 }
 
-/** `what` failed because the store has no room left. */
+/** Refuses because the store has no room left. */
 export function storageFull(what: string, cause?: unknown): RequestError {
   return new RequestError('storage_full', what, { retryAfterSeconds: 5, cause });
 }

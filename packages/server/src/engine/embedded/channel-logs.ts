@@ -1,7 +1,7 @@
 /**
- * What the engine knows of every channel without asking the store: the newest offset, what was lost, how much is
- * there. It changes only when the store has said that a change is on disk, so a reader never sees an offset that
- * a crash could take back.
+ * What the engine knows about every channel without asking the store: the newest offset, what was lost, how much is
+ * there. It changes only when the store has said that a change is on disk, so no reader sees an offset that a crash
+ * could take back.
  */
 import { unbornPosition } from '@message-push/protocol';
 import { compareNames } from '../../core/compare-names.ts';
@@ -17,14 +17,14 @@ export interface ChannelLog {
   offset: number;
   /** Offsets given out in the commit that is under way. */
   pending: number;
-  /** Newest offset that was deleted, but for those whose own ttl had run out. */
+  /** Newest offset that was deleted, except for entries that had outlived a ttl of their own. */
   floor: number;
-  /** A row below this offset is not in the store. */
+  /** The store has no row below this offset. */
   first: number;
   rows: number;
   bytes: number;
   lastPublishedMs: number;
-  /** Of a store that was put back. */
+  /** Earlier epochs. Absent unless the store was restored from a copy. */
   readonly ancestors?: readonly Ancestor[];
 }
 
@@ -33,7 +33,7 @@ export interface ChannelBounds {
   readonly maxBytes: number;
 }
 
-/** Deleting a row at a time would cost a transaction's work per publish; a few more rows than the bound may stay. */
+/** Rows are trimmed in batches, because deleting one for each publish would double the work. Some stay above the bound. */
 const MIN_TRIM_ROWS = 64;
 const MAX_TRIM_ROWS = 1024;
 
@@ -140,7 +140,7 @@ export class ChannelLogs {
     return { total, channels: found.slice(0, limit).map((log) => this.#summary(log, nowMs)) };
   }
 
-  /** The bound by count holds for readers at once, whenever the rows are deleted. */
+  /** The log as readers see it. The bound by count holds for them at once, whenever the rows are deleted. */
   stateOf(name: string, nowMs: number): LogState {
     const log = this.#byName.get(name);
     if (log === undefined || log.offset === 0) return { ...unbornPosition(nowMs), floor: 0 };
@@ -149,14 +149,14 @@ export class ChannelLogs {
     return ancestors === undefined ? { epoch, offset, floor } : { epoch, offset, floor, ancestors };
   }
 
-  /** The offset up to which rows are to be deleted now, or 0: bounded, so that one commit does not stall. */
+  /** The offset up to which rows should be deleted now, or 0. The number of rows is bounded, so that no commit stalls. */
   dueTrim(log: ChannelLog): number {
     const { maxMessages, maxBytes } = this.#bounds;
     const slack = Math.max(MIN_TRIM_ROWS, Math.floor(maxMessages / 64));
     const excess = log.offset - maxMessages - log.first + 1;
     let upTo = excess > slack ? log.offset - maxMessages : 0;
     if (log.bytes > maxBytes && log.rows > 1) {
-      // Rows are taken to be of equal size; what is still too much is found at the next commit.
+      // Rows are taken to be of equal size. The next commit finds what is still too much.
       const tooMany = Math.ceil((log.rows * (log.bytes - maxBytes)) / log.bytes);
       upTo = Math.max(upTo, Math.min(log.first - 1 + tooMany, log.offset - 1));
     }

@@ -1,4 +1,4 @@
-/** The drafts of one group commit in the columns that the store thread takes. */
+/** Builds one group commit: gives out offsets, and puts the drafts into the columns that the store thread takes. */
 
 import { isTransientChannel } from '@message-push/protocol';
 import type { Draft, Place } from '../../core/message.ts';
@@ -10,11 +10,11 @@ import {
   type StoredReceipt,
 } from './store/store-protocol.ts';
 
-/** A draft with the places that it has once the commit is on disk. */
+/** A draft with the places that it will have when the commit is on disk. */
 export interface PlacedDraft {
   readonly draft: Draft;
   readonly places: readonly Place[];
-  /** Logs of the places that are stored, in their order. */
+  /** The logs of those places that are stored, in the same order. */
   readonly logs: readonly ChannelLog[];
   readonly order: number;
 }
@@ -26,7 +26,7 @@ export interface Batch {
   readonly rows: number;
 }
 
-/** Gives out offsets as `pending`, to be made true by `settle` or taken back by `undo`. */
+/** Gives out offsets as `pending`. `settleBatch` makes them final, `undoBatch` takes them back. */
 export function buildBatch(
   drafts: readonly Draft[],
   logs: ChannelLogs,
@@ -60,7 +60,7 @@ export function buildBatch(
       rows++;
       bytes += message.json.length;
     }
-    // A message without rows has no seq of its own to keep a receipt by, and its connection ends with the process.
+    // A message without rows has no seq to keep a receipt by. Its connection ends with the process anyway.
     if (draft.fingerprint !== undefined && placeLogs.length > 0) {
       receipts.push({
         seq: order,
@@ -134,7 +134,7 @@ function rowExtra({ message }: Draft): string {
   return JSON.stringify(extra);
 }
 
-/** The commit is on disk: its offsets are the logs' newest. */
+/** Called when the commit is on disk. Its offsets become the newest of their logs. */
 export function settleBatch({ placed, request }: Batch, logs: ChannelLogs): void {
   for (const { draft, logs: placeLogs } of placed) {
     for (const log of placeLogs) {
@@ -148,7 +148,7 @@ export function settleBatch({ placed, request }: Batch, logs: ChannelLogs): void
   }
 }
 
-/** Nothing of it is on disk: its offsets go to the next commit. */
+/** Called when nothing of the commit is on disk. Its offsets are free for the next one. */
 export function undoBatch({ placed, created }: Batch, logs: ChannelLogs): void {
   for (const { logs: placeLogs } of placed) for (const log of placeLogs) log.pending--;
   for (const log of created) logs.remove(log);

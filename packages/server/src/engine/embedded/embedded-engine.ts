@@ -1,6 +1,6 @@
 /**
  * The embedded engine: one process, durable on disk, nothing beside it. Publishes go through `commit-queue.ts`,
- * reads through `history-reader.ts`, deletions through `sweeper.ts`; all three ask the store thread.
+ * reads through `history-reader.ts`, deletions through `sweeper.ts`. All three send requests to the store thread.
  */
 import { randomUUID } from 'node:crypto';
 import type { Position } from '@message-push/protocol';
@@ -137,7 +137,7 @@ export class EmbeddedEngine implements Engine, BackupMaker {
 
   async makeBackup(): Promise<Backup> {
     if (this.#isBackingUp) {
-      throw new RequestError('backup_under_way', 'a backup is being made; one at a time');
+      throw new RequestError('backup_under_way', 'a backup is already being made');
     }
     const { store } = this.#parts();
     this.#isBackingUp = true;

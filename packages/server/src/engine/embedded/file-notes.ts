@@ -1,7 +1,7 @@
 /**
- * Notes that outlive the process, where one process is everything: a file with one note a line, each on disk before
- * it is answered for. What has had its time leaves when the file is written anew: at the start, and when most of it
- * is over.
+ * Notes that outlive the process, for a service of one process: a file with one note a line, each on disk before its
+ * sender is answered. The file is written anew, without notes that have expired, at the start and when most of its
+ * lines have.
  */
 
 import type { FileHandle } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { dirname } from 'node:path';
 import { RequestError } from '../../core/errors.ts';
 import type { SharedNotes, SharedNotesListener } from '../../core/shared-state.ts';
 
-/** Of a file that is not worth writing anew. */
+/** A file with no more lines than this is not worth writing anew. */
 const FEW_LINES = 1000;
 
 export class FileNotes implements SharedNotes {
@@ -18,7 +18,7 @@ export class FileNotes implements SharedNotes {
   #listener: SharedNotesListener | undefined;
   #file: FileHandle | undefined;
   #lines = 0;
-  /** Writes come one after the other. */
+  /** The write that is under way. Writes come one after the other. */
   #last: Promise<void> = Promise.resolve();
 
   constructor(path: string) {
@@ -41,7 +41,7 @@ export class FileNotes implements SharedNotes {
     const file = this.#file;
     this.#file = undefined;
     this.#listener = undefined;
-    // What is being written gets to its end first.
+    // A write that is under way is finished first.
     void this.#last.then(() => file?.close()).catch(() => undefined);
   }
 
@@ -60,7 +60,7 @@ export class FileNotes implements SharedNotes {
       const code = (cause as NodeJS.ErrnoException).code === 'ENOSPC' ? 'storage_full' : 'engine_unavailable';
       throw new RequestError(
         code,
-        'it counts now, but could not be written and would not outlive a restart',
+        'it is in effect, but could not be written to disk and would be lost by a restart',
         {
           cause,
           retryAfterSeconds: 1,
@@ -72,7 +72,7 @@ export class FileNotes implements SharedNotes {
     if (known !== undefined && this.#lines > 2 * known.length) await this.#rewrite(known);
   }
 
-  /** Either the old file or the new one is there, whole, at every moment. */
+  /** Writes the file anew. At every moment either the old file or the new one is there, whole. */
   async #rewrite(notes: readonly string[]): Promise<void> {
     await mkdir(dirname(this.#path), { recursive: true });
     const temporary = `${this.#path}.new`;

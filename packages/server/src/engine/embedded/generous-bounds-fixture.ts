@@ -1,4 +1,4 @@
-/** Options of an embedded engine that no test reaches unless it sets a bound of its own. */
+/** Options of an embedded engine, with bounds that no test reaches. */
 
 export const GENEROUS_BOUNDS = {
   maxMessagesPerChannel: 1000,

@@ -1,8 +1,11 @@
-/** Turns a page of the store's rows into publications. */
+/** Turns the rows of a page from the store into publications. */
 import type { Message, Place, Publication } from '../../core/message.ts';
 import { PAGE_NUMBERS, type PageReply, ROW_STRINGS, type RowExtra } from './store/store-protocol.ts';
 
-/** `channels[i]` is the asked channel with index i and its epoch. Rows of one message that follow each other become one publication. */
+/**
+ * Rows of one message that follow each other become one publication. `channels[i]` is the requested channel with index
+ * i, and its epoch.
+ */
 export function publicationsOf(
   page: PageReply,
   channels: readonly { channel: string; epoch: string }[],
@@ -19,7 +22,7 @@ export function publicationsOf(
     const id = strings[s] as string;
     const extraText = strings[s + 2] as string;
     const extra: RowExtra = extraText === '' ? {} : (JSON.parse(extraText) as RowExtra);
-    // A message's rows stand next to each other; rows between them belong to channels that were not asked for.
+    // The rows of a message have consecutive seqs. Those that are missing here are of channels that were not requested.
     const isSame =
       last !== undefined &&
       last.message.id === id &&

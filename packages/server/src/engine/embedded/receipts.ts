@@ -1,6 +1,6 @@
 /**
- * Answers to publishes whose id the publisher chose, so that a repeat is answered with the first result. Bounded
- * by time and by count; the oldest go first.
+ * Remembers the answers to publishes whose id the publisher chose, so that a repeat is answered with the first result.
+ * They are bounded by time and by count, and the oldest go first.
  */
 import type { Place } from '../../core/message.ts';
 import type { StoredReceipt } from './store/store-protocol.ts';
@@ -14,9 +14,9 @@ export interface RememberedReceipt {
 export class Receipts {
   readonly #ttlMs: number;
   readonly #maxKeys: number;
-  /** In order of time, as a Map keeps the order of insertion. */
+  /** In order of time, because a Map keeps the order of insertion. */
   readonly #byId = new Map<string, RememberedReceipt>();
-  /** Receipts that had to go before their time because there were more than `maxKeys`. */
+  /** Number of receipts that were evicted before their time, because there were more than `maxKeys`. */
   evicted = 0;
 
   constructor(options: { ttlMs: number; maxKeys: number }) {
@@ -55,7 +55,7 @@ export class Receipts {
     }
   }
 
-  /** Forgets what is too old, at most `limit` at a time. */
+  /** Forgets receipts that are too old, at most `limit` of them. */
   sweep(nowMs: number, limit: number): void {
     let looked = 0;
     for (const [id, receipt] of this.#byId) {

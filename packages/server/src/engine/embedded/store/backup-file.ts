@@ -1,6 +1,6 @@
 /**
- * A copy of the store under its final name only once it is whole and on disk. What a process that was killed left
- * half done is removed by the next.
+ * Makes a backup file. It gets its final name only when it is whole and on disk. The next backup removes what a killed
+ * process has left unfinished.
  */
 import {
   closeSync,
@@ -18,7 +18,7 @@ import type { Backup } from '../../../core/backups.ts';
 const FOLDER = 'backups';
 const UNFINISHED = '.part';
 
-/** `copyTo` writes the store into an empty file, and resolves when it is on disk. */
+/** `copyTo` copies the store into an empty file, and resolves when the copy is on disk. */
 export async function makeBackupFile(
   directory: string,
   nowMs: number,
@@ -26,7 +26,7 @@ export async function makeBackupFile(
 ): Promise<Backup> {
   const started = performance.now();
   const folder = join(directory, FOLDER);
-  // Messages are nobody else's to read.
+  // Nobody else may read the messages.
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   removeUnfinished(folder);
   const path = join(folder, `${new Date(nowMs).toISOString().replaceAll(':', '-')}.db`);

@@ -1,15 +1,15 @@
 /**
- * What a store that was put back knows of its past. A copy is older than what streams have seen, and goes on with
- * other messages under the same offsets: under the same epochs, a cursor of the time after the copy would be
- * honoured once a channel had grown past it. So every channel of a copy begins a new epoch before it is served
- * again, and keeps the one before as an ancestor, by which `core/recovery.ts` judges the cursors that come back.
+ * The past of a restored store. A copy is older than what streams have seen, and goes on with other messages under the
+ * same offsets. If it kept its epochs, a cursor from the time after the copy would be honoured as soon as the channel
+ * had grown past it. So every channel of a copy begins a new epoch before it is served, and keeps the one before as an
+ * ancestor, by which `core/recovery.ts` judges the cursors that come back.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import type { Ancestor } from '../../../core/engine.ts';
 import { newEpoch } from './epoch.ts';
 import { ANCESTOR_TABLE } from './schema.ts';
 
-/** In the header of a copy, so that it is known for one however it came to its place. */
+/** `application_id` of a copy, by which it is recognised however it came to its place. */
 const COPY_MARK = 0x6d707363;
 
 export interface NewestOffset {
@@ -37,12 +37,15 @@ export function newestOffsets(db: DatabaseSync): NewestOffset[] {
     .all() as unknown as NewestOffset[];
 }
 
-/** All or nothing; the file is no copy any more then. Returns the number of channels. */
+/**
+ * Begins a new epoch on every channel, all or nothing. The file is no longer marked as a copy then. Returns the number
+ * of channels.
+ */
 export function beginNewEpochs(db: DatabaseSync, hasLost: (log: NewestOffset) => boolean): number {
-  // One for all: an epoch tells the lives of one channel apart, not channels.
+  // One epoch serves all channels: it tells apart the lives of a channel, not channels.
   const next = newEpoch();
   db.exec(`BEGIN IMMEDIATE; ${ANCESTOR_TABLE}`);
-  // Of channels that were forgotten while the copy was made, and whose ids are free again.
+  // Rows of channels that were forgotten while the copy was made. Their ids may be used again.
   db.exec('DELETE FROM publication WHERE channel NOT IN (SELECT id FROM channel)');
   const logs = newestOffsets(db);
   const insert = db.prepare(
@@ -54,7 +57,7 @@ export function beginNewEpochs(db: DatabaseSync, hasLost: (log: NewestOffset) =>
   return logs.length;
 }
 
-/** Of the channels that have any: newest first. */
+/** Ancestors by channel id, newest first. Channels without any are left out. */
 export function readAncestors(
   db: DatabaseSync,
   channels: readonly { readonly id: number; readonly epoch: string }[],

@@ -237,9 +237,9 @@ describe('restoring', () => {
     truncateSync(cut, Math.floor(statSync(path).size / 2));
     const names = readdirSync(directory).toSorted();
     const refusals: [string, RegExp][] = [
-      [foreign, /is no store of this service/],
+      [foreign, /is not a store of this service/],
       [newer, /has schema version 2/],
-      [text, /is damaged, or no store of this service: file is not a database/],
+      [text, /is damaged, or not a store of this service: file is not a database/],
       [cut, /is damaged/],
       [join(directory, 'none.db'), /there is no file/],
       [store(), /is the store itself/],

@@ -1,9 +1,9 @@
 /**
- * Puts a copy of the store in the place of the store, while no service has it open. Nothing is changed before the
- * copy has been found whole; the store that was there is renamed, never deleted.
+ * Puts a copy in the place of the store, while no service has it open. Nothing is changed before the copy has been
+ * checked. The store that was there is renamed, never deleted.
  *
- * Streams that come back are told the truth: what the store had and the copy has not is known channel by channel
- * where the store can still be read, and taken to be something wherever it cannot.
+ * Streams that come back are told what is lost. If the store can still be read, it shows for each channel whether it had
+ * messages that the copy lacks. If it cannot, every channel is taken to have lost some.
  */
 import { chownSync, copyFileSync, existsSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,16 +14,16 @@ import { FILE_NAME, setStoreAside } from './open-store.ts';
 import { SCHEMA_VERSION } from './schema.ts';
 import { isBusy, isCorrupt } from './sqlite-errors.ts';
 
-/** A sentence for the operator. Nothing was changed. */
+/** A refusal, in a sentence for the operator. Nothing was changed. */
 export class RestoreError extends Error {
   override readonly name = 'RestoreError';
 }
 
 export interface Restored {
   readonly channels: number;
-  /** Those of which messages are missing that the store before had, or may have had. */
+  /** Channels that lack messages which the store before had, or may have had. */
   readonly lossyChannels: number;
-  /** The new name of the store that was there; undefined when there was none. */
+  /** New name of the store that was there; `undefined` when there was none. */
   readonly setAside: string | undefined;
 }
 
@@ -46,7 +46,7 @@ export function restoreStore(directory: string, copy: string): Restored {
   try {
     const before = present === undefined ? undefined : logsOf(present);
     const { channels, lossyChannels } = stage(copy, staged, before);
-    // As the owner of the folder runs the service, whoever restores.
+    // The service runs as the owner of the folder, whoever runs this command.
     const { uid, gid } = statSync(directory);
     if (process.getuid?.() === 0) chownSync(staged, uid, gid);
     present?.close();
@@ -60,7 +60,7 @@ export function restoreStore(directory: string, copy: string): Restored {
   }
 }
 
-/** Holds the lock until it is closed; undefined when it cannot be read, so that no service can have it open. */
+/** Takes the lock, until it is closed. `undefined` when the file cannot be read; no service can have it open then. */
 function openPresent(file: string): DatabaseSync | undefined {
   const db = new DatabaseSync(file);
   try {
@@ -78,7 +78,7 @@ function logsOf(present: DatabaseSync): Map<string, NewestOffset> | undefined {
   try {
     return new Map(newestOffsets(present).map((log) => [log.name, log]));
   } catch {
-    // Damaged, or of a version that has no such table: what it had is not known.
+    // Damaged, or of a version without such a table: it is unknown what it had.
     return undefined;
   }
 }
@@ -90,7 +90,7 @@ function stage(
 ): Pick<Restored, 'channels' | 'lossyChannels'> {
   removeStaged(staged);
   copyFileSync(copy, staged);
-  // Of a store that was copied while its service was stopped.
+  // There is a write-ahead log if the files of a stopped service were copied by hand.
   if (existsSync(`${copy}-wal`)) copyFileSync(`${copy}-wal`, `${staged}-wal`);
   const db = new DatabaseSync(staged);
   try {
@@ -105,9 +105,9 @@ function stage(
     db.exec('PRAGMA journal_mode = DELETE');
     return { channels, lossyChannels };
   } catch (error) {
-    if (isCorrupt(error))
-      throw new RestoreError(`${copy} is damaged, or no store of this service: ${(error as Error).message}`);
-    throw error;
+    if (!isCorrupt(error)) throw error;
+    const { message } = error as Error;
+    throw new RestoreError(`${copy} is damaged, or not a store of this service: ${message}`);
   } finally {
     db.close();
   }
@@ -121,7 +121,7 @@ function checkStore(db: DatabaseSync, copy: string): void {
     }
   } catch (error) {
     if (isCorrupt(error)) throw error;
-    throw new RestoreError(`${copy} is no store of this service: ${(error as Error).message}`);
+    throw new RestoreError(`${copy} is not a store of this service: ${(error as Error).message}`);
   }
   if (version !== SCHEMA_VERSION) {
     throw new RestoreError(

@@ -1,4 +1,4 @@
-/** The engine's end of the store thread: requests out, promises back, replies handled in the order they come. */
+/** The engine's end of the store thread: sends requests, and hands on replies in the order in which they come. */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { OpenReply, StoreFailure, StoreReplies, StoreRequest } from './store-protocol.ts';
@@ -15,7 +15,7 @@ export class StoreError extends Error {
 }
 
 interface Waiting {
-  /** Called before any later reply is looked at, so that state that it reads is that of the store's moment. */
+  /** Called before any later reply is handled, so that the state that it sees is that of the reply. */
   readonly onReply: (reply: never) => void;
   readonly onFailure: (error: StoreError) => void;
 }
@@ -46,12 +46,12 @@ export class StoreClient {
 
   #isClosed = false;
 
-  /** Resolves with the client and what the store holds; rejects with a sentence for the operator. */
+  /** Resolves with the client and what the store holds. Rejects with a sentence for the operator. */
   static async open(
     data: StoreThreadData,
     onFault: (error: StoreError) => void,
   ): Promise<{ client: StoreClient; opened: OpenReply }> {
-    // The thread runs the same kind of file as this one: TypeScript in tests, JavaScript once built.
+    // The thread runs the same kind of file as this one: TypeScript in tests, JavaScript after the build.
     const entry = new URL(`./store-thread${extname(import.meta.url)}`, import.meta.url);
     const worker = new Worker(entry, { workerData: data, execArgv: [], name: 'store' });
     const client = new StoreClient(worker, onFault);

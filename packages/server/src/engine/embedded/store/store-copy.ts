@@ -3,25 +3,25 @@
  * reads have their turn. (SQLite's own backup would run beside the thread: it fails when it meets a transaction, and
  * holds transactions up.)
  *
- * Rows are copied in the order of `seq`, in which they are appended. At the end, in one step, come the last of them
- * and all that is known of the channels: the copy is the store as of that moment, but for rows that were deleted after
- * they had been copied, which lie below a floor or have expired.
+ * Rows are copied in the order of `seq`, in which they are appended. The last step copies the newest rows together with
+ * all channels. So the copy is the store as of that moment, except that it may have rows that were deleted after they
+ * had been copied; these lie below a floor or have expired.
  */
 
 import { type FileHandle, open } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** And as long a rest after each. */
+/** Time that a slice takes, and the pause after it. */
 const SLICE_MS = 5;
 const SLICES_PER_SYNC = 16;
-/** Few enough to stay near a slice when they are as large as messages may be. */
+/** Few enough to take about the time of a slice when they are as large as messages may be. */
 const ROWS_AT_ONCE = 16;
-/** Appended to and deleted from, never changed. */
+/** Tables whose rows are appended and deleted, but never changed. */
 const LOGS = ['publication', 'receipt'] as const;
 const REST = ['channel', 'ancestor'] as const;
 
-/** `createTables` gives the new file the store's tables. Resolves when it is on disk; rejects soon after `isStopped` says so. */
+/** `createTables` creates the tables in the new file. Resolves when the copy is on disk; rejects soon after `isStopped`. */
 export async function copyStore(
   db: DatabaseSync,
   file: string,
@@ -50,7 +50,7 @@ async function copyInSlices(
 ): Promise<void> {
   db.prepare('ATTACH ? AS copy').run(file);
   try {
-    // A copy that is not finished is worth nothing: there is nothing to protect before that.
+    // An unfinished copy is worth nothing, so that nothing has to be protected before the end.
     db.exec('PRAGMA copy.journal_mode = OFF; PRAGMA copy.synchronous = OFF; PRAGMA copy.cache_size = -16384');
     const logs = LOGS.map((table) =>
       db.prepare(
@@ -58,7 +58,7 @@ async function copyInSlices(
            WHERE seq > coalesce((SELECT max(seq) FROM copy.${table}), 0) ORDER BY seq LIMIT ${ROWS_AT_ONCE}`,
       ),
     );
-    // All of them, or those after the first that has more would wait for it.
+    // Every table has its turn, even when the first one has more rows.
     const copyRows = (): boolean => logs.map((log) => log.run().changes === 0).every(Boolean);
     const newest = (schema: string): number => {
       const row = db.prepare(`SELECT coalesce(max(seq), 0) AS seq FROM ${schema}.publication`).get();
@@ -68,9 +68,9 @@ async function copyInSlices(
     let sliceMs = SLICE_MS;
     for (let slices = 1; !copySlice(db, copyRows, sliceMs); slices++) {
       if (isStopped()) throw new Error('the service is stopping');
-      // What has come meanwhile is caught up with in longer and longer slices, or much that comes would never end.
+      // Rows that came meanwhile are copied in longer and longer slices. Otherwise a busy store would never be caught up with.
       if (newest('copy') >= newestAtStart) sliceMs *= 2;
-      // All at the end, what waits to be written would hold up the commits' own writing.
+      // Written all at the end, the copy would hold up the writes of commits.
       if (slices % SLICES_PER_SYNC === 0) await handle.sync();
       await delay(SLICE_MS);
     }
@@ -79,7 +79,7 @@ async function copyInSlices(
   }
 }
 
-/** True when all is copied: the rest is then copied in the same transaction. */
+/** True when all rows are copied. The other tables are then copied in the same transaction. */
 function copySlice(db: DatabaseSync, copyRows: () => boolean, sliceMs: number): boolean {
   const untilMs = performance.now() + sliceMs;
   db.exec('BEGIN');

@@ -1,6 +1,6 @@
 /**
- * What the engine and its store thread say to each other. Rows travel in columns, with all bodies in one buffer
- * that changes hands: a structured clone of one object per row would cost more than storing the row.
+ * The requests and replies between the engine and its store thread. Rows travel in columns, with all bodies in one
+ * transferred buffer: a structured clone of one object per row would cost more than storing the row.
  */
 
 import type { Backup } from '../../../core/backups.ts';
@@ -8,12 +8,12 @@ import type { Ancestor } from '../../../core/engine.ts';
 
 /** Numbers per row in `CommitRequest.numbers`. */
 export const ROW_NUMBERS = 7;
-/** seq · channel id · offset · time ms · expires ms (0: never) · own ttl (1 or 0) · bytes of body */
+/** seq · channel id · offset · time ms · expires ms (0 for never) · own ttl (1 or 0) · bytes of body */
 export type RowNumbers = Float64Array<ArrayBuffer>;
 /** Strings per row: message id · type · extra (JSON of `RowExtra`, or empty). */
 export const ROW_STRINGS = 3;
 
-/** What few rows have: more channels than their own, excluded connections. */
+/** What few rows have: more channels than their own, and excluded connections. */
 export interface RowExtra {
   readonly channels?: readonly string[];
   readonly exclude?: readonly string[];
@@ -35,16 +35,17 @@ export interface CommitRequest {
   readonly strings: readonly string[];
   readonly bodies: Uint8Array<ArrayBuffer>;
   readonly receipts: readonly StoredReceipt[];
-  /** Channels to trim in the same transaction: delete up to this offset. */
+  /** Channels to trim in the same transaction, each up to an offset. */
   readonly trims: readonly { channel: number; upTo: number }[];
   readonly nowMs: number;
 }
 
-/** What a deletion did to one channel. `lostTo`: newest deleted offset, but for those whose own ttl had run out. */
+/** What was deleted from one channel. */
 export interface Deletion {
   readonly channel: number;
   readonly rows: number;
   readonly bytes: number;
+  /** Newest deleted offset, except for rows that had outlived a ttl of their own; 0 when there is none. */
   readonly lostTo: number;
 }
 
@@ -60,7 +61,7 @@ export interface ReadRequest {
   readonly nowMs: number;
 }
 
-/** Numbers per row in a page: index of the asked channel · seq · offset · time ms · bytes of body. */
+/** Numbers per row in a page: index of the requested channel · seq · offset · time ms · bytes of body. */
 export const PAGE_NUMBERS = 5;
 
 export interface PageReply {
@@ -68,8 +69,9 @@ export interface PageReply {
   /** As in a commit. */
   readonly strings: readonly string[];
   readonly bodies: Uint8Array<ArrayBuffer>;
-  /** Per asked channel: how far the page reaches, or -1 for "to the newest"; and what is found to have expired. */
+  /** For each requested channel, the offset that the page reaches; -1 when that is the newest. */
   readonly reached: readonly number[];
+  /** For each requested channel, the newest offset that was found to be lost because it has expired; 0 when none is. */
   readonly lostTo: readonly number[];
 }
 
@@ -93,7 +95,7 @@ export interface LocateRequest {
 export interface SweepRequest {
   readonly op: 'sweep';
   readonly nowMs: number;
-  /** Delete expired rows, and the oldest rows whatever their age while more than this many bytes are wanted. */
+  /** Bytes to free by deleting the oldest rows, beside those that have expired. */
   readonly evictBytes: number;
   readonly receiptsBeforeMs: number;
   readonly forgetChannels: readonly number[];
@@ -103,7 +105,7 @@ export interface SweepRequest {
 export interface SweepReply {
   readonly expired: readonly Deletion[];
   readonly evicted: readonly Deletion[];
-  /** More is due than `maxRows`. */
+  /** True when more than `maxRows` have to go. */
   readonly hasMore: boolean;
 }
 
@@ -117,7 +119,7 @@ export interface OpenReply {
     id: number;
     name: string;
     epoch: string;
-    /** Newest offset ever given. */
+    /** Newest offset that was ever given out. */
     offset: number;
     floor: number;
     rows: number;
@@ -129,7 +131,7 @@ export interface OpenReply {
   }[];
   readonly lastSeq: number;
   readonly receipts: readonly StoredReceipt[];
-  /** The name under which an unreadable store was set aside. */
+  /** New name of a store that could not be read; `undefined` when it could. */
   readonly setAside: string | undefined;
 }
 
@@ -150,5 +152,5 @@ export interface StoreReplies {
   backup: Backup;
 }
 
-/** Failures that the engine treats differently; anything else is `failed`. */
+/** Kinds of failure that the engine tells apart. */
 export type StoreFailure = 'full' | 'corrupt' | 'failed';

@@ -1,7 +1,7 @@
 /**
- * The thread that owns the store. SQLite stalls for some 20 ms at a checkpoint, which sockets must not feel.
- * Requests are served in the order in which they were posted, so a reply to a read reflects exactly the commits
- * whose replies came before it.
+ * The thread that owns the store. At a checkpoint SQLite stalls for some 20 ms, which must not hold up sockets. Requests
+ * are served in the order in which they were posted, so the reply to a read reflects exactly the commits whose replies
+ * came before it.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { makeBackupFile } from './backup-file.ts';
@@ -23,7 +23,7 @@ export type ThreadReply =
   | { readonly id: number; readonly reply: unknown }
   | { readonly id: number; readonly failure: StoreFailure; readonly message: string };
 
-/** Reply to the opening, and to `'close'`. */
+/** Ids of the replies to the opening and to `'close'`. */
 export const OPEN_ID = 0;
 export const CLOSE_ID = -1;
 
@@ -77,7 +77,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
         case 'sweep':
           return post({ id, reply: store.sweep(request) });
         case 'backup':
-          // The one that takes its time: other requests have their turn meanwhile.
+          // A backup takes its time. Other requests are served meanwhile.
           copying = makeBackupFile(directory, request.nowMs, (file) =>
             store.copyTo(file, () => isStopping),
           ).then((reply) => post({ id, reply }), fail);
