@@ -11,7 +11,7 @@ import { ReadGate } from './catch-up/read-gate.ts';
 import { ExpiryClock } from './expiry-clock.ts';
 import { StreamRegistry } from './stream-registry.ts';
 import type { StreamSettings } from './stream-settings.ts';
-import { StreamWheel } from './stream-wheel.ts';
+import { StreamWheel, type StreamWheelOptions } from './stream-wheel.ts';
 import { Streams, type StreamsObserver } from './streams.ts';
 import { Flusher } from './wire/flusher.ts';
 
@@ -46,6 +46,8 @@ const LINGER_MS = 10_000;
 /** Bounds the pages of history in memory, however many streams catch up. */
 const MAX_READS_AT_ONCE = 32;
 
+type EndStream = StreamWheelOptions['endStream'];
+
 export function createStreamCore(options: StreamCoreOptions): StreamCore {
   const { engine, counters, settings, userQuota, isRevoked, now, random } = options;
   const flusher = new Flusher(settings.flushIntervalMs);
@@ -70,18 +72,8 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     onExpiring: (session, leftMs) => streams.warnOfExpiry(session, leftMs),
     onExpired: (session) => streams.end(session, 'expired'),
   });
-  const wheel: StreamWheel = new StreamWheel({
-    settings,
-    now,
-    random,
-    endStream: (session, reason) => streams.end(session, reason),
-    onTick: (nowMs) => {
-      hub.sweep(nowMs);
-      expiry.turn(nowMs);
-      counters.outboxBytes = wheel.outboxBytes;
-      counters.channelsJoined = hub.channelCount;
-    },
-  });
+  const endStream: EndStream = (session, reason) => streams.end(session, reason);
+  const wheel = createWheel(options, { hub, expiry, endStream });
   const streams: Streams = new Streams({
     hub,
     engine,
@@ -117,6 +109,25 @@ export function createStreamCore(options: StreamCoreOptions): StreamCore {
     start: () => wheel.start(),
     stop: () => wheel.stop(),
   };
+}
+
+function createWheel(
+  { settings, counters, now, random }: StreamCoreOptions,
+  { hub, expiry, endStream }: { hub: Hub; expiry: ExpiryClock; endStream: EndStream },
+): StreamWheel {
+  const wheel: StreamWheel = new StreamWheel({
+    settings,
+    now,
+    random,
+    endStream,
+    onTick: (nowMs) => {
+      hub.sweep(nowMs);
+      expiry.turn(nowMs);
+      counters.outboxBytes = wheel.outboxBytes;
+      counters.channelsJoined = hub.channelCount;
+    },
+  });
+  return wheel;
 }
 
 function recordLatency(counters: StreamCounters, publications: readonly Publication[], nowMs: number): void {
