@@ -20,13 +20,14 @@ gateway      → access, core, observe
 engine       → core, protocol
   embedded   → engine, store
     store    → nothing
-  redis      → engine, fleet, link, log, names, publish, watch
+  redis      → engine, fleet, link, log, names, publish, server, watch
     names    → nothing
-    link     → names
+    server   → names
+    link     → names, server
     log      → engine, link, names
-    publish  → engine, link, log, names
-    watch    → engine, link, log, names
-    fleet    → link, log, names
+    publish  → engine, link, log, names, server
+    watch    → engine, link, log, names, server
+    fleet    → link, log, names, server
 hub          → core, observe, protocol
 sse          → core, hub, observe, protocol, catch-up, wire
   catch-up   → wire
