@@ -108,7 +108,7 @@ function readSources({ env, rootDir }: ConfigInput): Sources {
 /** `undefined` when the text is absent or refused. The latter is reported together with all other variables. */
 function environmentOf(text: string | undefined): Environment | undefined {
   const environment = text === undefined ? undefined : SETTINGS.ENVIRONMENT.parse(text.trim());
-  return environment instanceof Refused ? undefined : environment;
+  return environment instanceof InvalidValue ? undefined : environment;
 }
 
 function parseValues({ environment, raws }: Sources, packageVersion: string): Parsed {
@@ -120,13 +120,13 @@ function parseValues({ environment, raws }: Sources, packageVersion: string): Pa
     const { text, source } = raws[variable];
     const fallback = setting.defaultOf({ environment, packageVersion });
     const value = text === undefined ? fallback : setting.parse(text);
-    if (value instanceof Refused) {
+    if (value instanceof InvalidValue) {
       const reason = value.problem === undefined ? '' : `${value.problem}; `;
       const problem = `${reason}must be ${setting.allowed}`;
       problems.push({ variable, value: masked(setting, text), source, problem });
       refused.add(variable);
     }
-    values[variable] = value instanceof Refused ? fallback : value;
+    values[variable] = value instanceof InvalidValue ? fallback : value;
   }
   return { values: values as Values, refused, problems };
 }
