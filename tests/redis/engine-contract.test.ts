@@ -3,17 +3,17 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeEngine, type EngineUnderTest } from '@message-push/server/engine/engine-suite-fixture';
-import { RedisEngine, type RedisEngineOptions } from '@message-push/server/engine/redis/redis-engine';
+import { describeEngine, type EngineUnderTest } from '@message-push/server/engine/contract';
 import { afterAll, beforeAll, describe } from 'vitest';
 import { makeCertificates } from '../support/redis/certificates.ts';
 import { ClusterSetup } from '../support/redis/cluster-setup.ts';
+import { createRedisEngine, type RedisSettings } from '../support/redis/create-redis-engine.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { SentinelSetup } from '../support/redis/sentinel-setup.ts';
 
-type Place = Pick<RedisEngineOptions, 'mode' | 'nodes' | 'connection'>;
+/** Where the servers are. */
+type Place = Partial<RedisSettings> & Pick<RedisSettings, 'nodes'>;
 
-const CONNECTION = { database: 0, connectTimeoutMs: 2000, callTimeoutMs: 5000, name: 'contract' };
 let count = 0;
 
 /** Each test has a prefix of its own, so that they share the servers. */
@@ -22,23 +22,9 @@ function under(place: () => Place): () => Promise<EngineUnderTest> {
     const keyPrefix = `contract${++count}:`;
     return {
       create: (bounds = {}) =>
-        new RedisEngine({
-          maxMessagesPerChannel: 10_000,
-          maxBytesPerChannel: 16 * 1024 * 1024,
-          channelRetentionMs: 7 * 86_400_000,
-          idempotencyTtlMs: 300_000,
-          maxQueueBytes: 16 * 1024 * 1024,
-          groupCommit: true,
-          ackReplicas: 1,
-          isReplicatedByDefault: false,
-          maxConnections: 50,
-          isProduction: false,
-          sentinelMaster: 'mymaster',
+        createRedisEngine({
           nodeId: (0x1000_0000 + ++count).toString(16),
-          keyPrefix,
-          now: Date.now,
-          random: Math.random,
-          ...place(),
+          settings: { keyPrefix, ...place() },
           ...bounds,
         }),
       advanceClock: (ms) => sleep(ms),
@@ -56,7 +42,7 @@ describe('on one server', () => {
   afterAll(() => server.dispose());
   describeEngine(
     'redis standalone',
-    under(() => ({ mode: 'standalone', nodes: [server], connection: { ...CONNECTION, database: 5 } })),
+    under(() => ({ mode: 'standalone', nodes: [server], database: 5 })),
   );
 });
 
@@ -76,11 +62,8 @@ describe('on one server with TLS and a password', () => {
     under(() => ({
       mode: 'standalone',
       nodes: [server],
-      connection: {
-        ...CONNECTION,
-        password: 'let-me-in',
-        tls: { ca: server.options.tls?.ca ?? '', verify: true },
-      },
+      password: 'let-me-in',
+      tls: { ca: server.options.tls?.ca ?? '', verify: true },
     })),
   );
 });
@@ -93,7 +76,7 @@ describe('behind sentinels', () => {
   afterAll(() => setup.dispose());
   describeEngine(
     'redis sentinel',
-    under(() => ({ mode: 'sentinel', nodes: setup.sentinels, connection: CONNECTION })),
+    under(() => ({ mode: 'sentinel', nodes: setup.sentinels })),
   );
 });
 
@@ -105,6 +88,6 @@ describe('on a cluster', () => {
   afterAll(() => setup.dispose());
   describeEngine(
     'redis cluster',
-    under(() => ({ mode: 'cluster', nodes: setup.servers, connection: CONNECTION })),
+    under(() => ({ mode: 'cluster', nodes: setup.servers })),
   );
 });

@@ -3,8 +3,9 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import type { EngineListener } from '@message-push/server/core/engine';
 import type { Draft, Publication } from '@message-push/server/core/message';
 import { decideRecovery } from '@message-push/server/core/recovery';
-import { RedisEngine, type RedisEngineOptions } from '@message-push/server/engine/redis/redis-engine';
+import type { RedisEngine } from '@message-push/server/engine/redis/redis-engine';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createRedisEngine, type RedisEngineOptions } from '../support/redis/create-redis-engine.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 
 class Recorder implements EngineListener {
@@ -20,6 +21,11 @@ class Recorder implements EngineListener {
     return this.publications.map(({ places }) => places[0]?.offset);
   }
 }
+
+/** Bounds of the engine, and settings that differ from the usual ones of these tests. */
+type OpenOptions = Omit<Partial<RedisEngineOptions>, 'settings'> & {
+  readonly settings?: Partial<RedisEngineOptions['settings']>;
+};
 
 const RETENTION_DAYS = 7;
 const FINGERPRINT = 'abcdefghijklmnopqrstuv';
@@ -116,29 +122,21 @@ describe('the redis engine', () => {
   });
 
   const open = async (
-    options: Partial<RedisEngineOptions> = {},
+    { settings = {}, ...bounds }: OpenOptions = {},
     listener: EngineListener = new Recorder(),
   ): Promise<RedisEngine> => {
-    const engine = new RedisEngine({
-      mode: 'standalone',
-      nodes: [server],
-      connection: { database: 5, connectTimeoutMs: 1000, callTimeoutMs: 1000, name: 'test' },
-      sentinelMaster: '',
+    const engine = createRedisEngine({
       maxMessagesPerChannel: 1000,
-      maxBytesPerChannel: 1 << 24,
-      channelRetentionMs: RETENTION_DAYS * 86_400_000,
-      idempotencyTtlMs: 300_000,
-      maxQueueBytes: 1 << 24,
-      groupCommit: true,
-      ackReplicas: 1,
-      isReplicatedByDefault: false,
-      maxConnections: 50,
-      isProduction: false,
       nodeId: (0x2000_0000 + ++count).toString(16),
-      keyPrefix: prefix,
-      now: Date.now,
-      random: Math.random,
-      ...options,
+      ...bounds,
+      settings: {
+        nodes: [server],
+        database: 5,
+        connectTimeoutMs: 1000,
+        socketTimeoutMs: 1000,
+        keyPrefix: prefix,
+        ...settings,
+      },
     });
     await engine.open(listener);
     opened.push(engine);
@@ -186,11 +184,9 @@ describe('the redis engine', () => {
     const recorder = new Recorder();
     const engine = await open({}, recorder);
     await engine.watch(['user:a']);
-    const elsewhere = await open({
-      connection: { database: 6, connectTimeoutMs: 1000, callTimeoutMs: 1000, name: 'test' },
-    });
+    const elsewhere = await open({ settings: { database: 6 } });
     await elsewhere.publish(draft('user:a'));
-    const otherPrefix = await open({ keyPrefix: `${prefix}x:` });
+    const otherPrefix = await open({ settings: { keyPrefix: `${prefix}x:` } });
     await otherPrefix.publish(draft('user:a'));
     await engine.publish(draft('user:a', { text: 'ours' }));
     await expect.poll(() => recorder.publications.length).toBe(1);
@@ -388,7 +384,7 @@ describe('the redis engine', () => {
     const proxy = await DeafeningProxy.start(server.port);
     try {
       const recorder = new Recorder();
-      const engine = await open({ nodes: [{ host: '127.0.0.1', port: proxy.port }] }, recorder);
+      const engine = await open({ settings: { nodes: [{ host: '127.0.0.1', port: proxy.port }] } }, recorder);
       await engine.watch(['user:a']);
       await engine.publish(draft('user:a'));
       await expect.poll(() => recorder.offsets).toEqual([1]);

@@ -9,8 +9,9 @@ import { BROADCAST_CHANNEL } from '@message-push/protocol';
 import type { LocalDirectory } from '@message-push/server/core/directory';
 import type { LogState } from '@message-push/server/core/engine';
 import type { Draft, Publication } from '@message-push/server/core/message';
-import { Fleet } from '@message-push/server/engine/redis/fleet/fleet';
-import { RedisEngine } from '@message-push/server/engine/redis/redis-engine';
+import { createRedis } from '@message-push/server/engine/redis/create-redis';
+import type { Fleet } from '@message-push/server/engine/redis/fleet/fleet';
+import type { RedisEngine } from '@message-push/server/engine/redis/redis-engine';
 import { monotonicUs } from './clock.ts';
 import { serveCalls } from './rpc.ts';
 import { TurnLoop, type TurnPlan } from './turn-loop.ts';
@@ -67,32 +68,37 @@ class Node {
   readonly #positions = new Map<string, { epoch: string; offset: number }>();
 
   constructor(options: OpenEngines, number: number) {
-    this.engine = new RedisEngine({
-      mode: options.isCluster === true ? 'cluster' : 'standalone',
-      nodes: [{ host: '127.0.0.1', port: options.port }],
-      sentinelMaster: '',
-      connection: { database: 0, connectTimeoutMs: 10_000, callTimeoutMs: CALL_TIMEOUT_MS, name: 'bench' },
-      keyPrefix: 'mps:',
+    const { engine, fleet } = createRedis({
+      settings: {
+        mode: options.isCluster === true ? 'cluster' : 'standalone',
+        nodes: [{ host: '127.0.0.1', port: options.port }],
+        sentinelMaster: '',
+        database: 0,
+        connectTimeoutMs: 10_000,
+        socketTimeoutMs: CALL_TIMEOUT_MS,
+        clientName: 'bench',
+        keyPrefix: 'mps:',
+        maxConnections: 50,
+        ackReplicas: 1,
+      },
+      expectations: { isReplicatedByDefault: false, isProduction: false },
       nodeId: number.toString(16).padStart(8, '0'),
-      maxMessagesPerChannel: options.maxMessagesPerChannel,
-      maxBytesPerChannel: 2 ** 26,
-      channelRetentionMs: RETENTION_MS,
-      idempotencyTtlMs: options.idempotencyTtlMs,
-      maxQueueBytes: 2 ** 28,
-      groupCommit: true,
-      ackReplicas: 1,
-      isReplicatedByDefault: false,
-      maxConnections: 50,
-      isProduction: false,
+      bounds: {
+        maxMessagesPerChannel: options.maxMessagesPerChannel,
+        maxBytesPerChannel: 2 ** 26,
+        channelRetentionMs: RETENTION_MS,
+      },
+      publishing: {
+        idempotencyTtlMs: options.idempotencyTtlMs,
+        maxQueueBytes: 2 ** 28,
+        groupCommit: true,
+      },
+      streams: { local: () => this.#directory(), maxConnectionsPerUser: 0 },
       now: Date.now,
       random: Math.random,
     });
-    this.#fleet = new Fleet({
-      engine: this.engine,
-      local: () => this.#directory(),
-      maxConnectionsPerUser: 0,
-      callTimeoutMs: CALL_TIMEOUT_MS,
-    });
+    this.engine = engine;
+    this.#fleet = fleet;
   }
 
   async open(): Promise<void> {

@@ -2,8 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config/config.ts';
 import type { RedisConfig } from '../config/redis-config.ts';
+import type { LocalDirectory } from '../core/directory.ts';
 import { EmbeddedEngine } from '../engine/embedded/embedded-engine.ts';
-import { RedisEngine } from '../engine/redis/redis-engine.ts';
+import { createRedis } from '../engine/redis/create-redis.ts';
+import type { Fleet } from '../engine/redis/fleet/fleet.ts';
+import type { RedisEngine } from '../engine/redis/redis-engine.ts';
 import type { Log } from '../observe/log/log.ts';
 import type { Metrics } from '../observe/metrics/metrics.ts';
 
@@ -13,13 +16,21 @@ export interface EngineParts {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** This node's streams; asked for when they are needed, because streams are made with the engine. */
+  readonly local: () => LocalDirectory;
   /** The engine cannot go on; the process should end with a failure. */
   readonly onFatal: (message: string) => void;
 }
 
-export function createEngine(parts: EngineParts): EmbeddedEngine | RedisEngine {
+export interface CreatedEngine {
+  readonly engine: EmbeddedEngine | RedisEngine;
+  /** The nodes that share the engine's store; absent where one process is everything. */
+  readonly fleet?: Fleet;
+}
+
+export function createEngine(parts: EngineParts): CreatedEngine {
   const { redis } = parts.config.engine;
-  return redis === undefined ? createEmbeddedEngine(parts) : createRedisEngine(parts, redis);
+  return redis === undefined ? { engine: createEmbeddedEngine(parts) } : createRedisEngine(parts, redis);
 }
 
 function createEmbeddedEngine({ config, log, metrics, onFatal }: EngineParts): EmbeddedEngine {
@@ -52,36 +63,30 @@ function createEmbeddedEngine({ config, log, metrics, onFatal }: EngineParts): E
   });
 }
 
-function createRedisEngine({ config, log, metrics }: EngineParts, redis: RedisConfig): RedisEngine {
-  const { engine, history, publishing, service } = config;
-  return new RedisEngine({
-    mode: redis.mode,
-    nodes: redis.nodes,
-    sentinelMaster: redis.sentinelMaster,
-    sentinelUsername: redis.sentinelUsername,
-    sentinelPassword: redis.sentinelPassword,
-    connection: {
-      username: redis.username,
-      password: redis.password,
-      database: redis.database,
-      tls: redis.tls,
-      connectTimeoutMs: redis.connectTimeoutMs,
-      callTimeoutMs: redis.socketTimeoutMs,
+function createRedisEngine({ config, log, metrics, local }: EngineParts, redis: RedisConfig): CreatedEngine {
+  const { engine, history, publishing, service, streams } = config;
+  return createRedis({
+    settings: {
+      ...redis,
       // CLIENT SETNAME takes no spaces.
-      name: service.name.replace(/[^\x21-\x7e]/g, '_'),
+      clientName: service.name.replace(/[^\x21-\x7e]/g, '_'),
     },
-    keyPrefix: redis.keyPrefix,
+    expectations: {
+      isReplicatedByDefault: publishing.ackLevel === 'replicated',
+      isProduction: service.environment === 'production',
+    },
     nodeId: randomBytes(4).toString('hex'),
-    maxMessagesPerChannel: history.maxMessagesPerChannel,
-    maxBytesPerChannel: history.maxBytesPerChannel,
-    channelRetentionMs: history.retentionDays * DAY_MS,
-    idempotencyTtlMs: history.idempotencyTtlMs,
-    maxQueueBytes: engine.queueMaxBytes,
-    groupCommit: engine.isGroupCommit,
-    ackReplicas: redis.ackReplicas,
-    isReplicatedByDefault: publishing.ackLevel === 'replicated',
-    maxConnections: redis.maxConnections,
-    isProduction: service.environment === 'production',
+    bounds: {
+      maxMessagesPerChannel: history.maxMessagesPerChannel,
+      maxBytesPerChannel: history.maxBytesPerChannel,
+      channelRetentionMs: history.retentionDays * DAY_MS,
+    },
+    publishing: {
+      idempotencyTtlMs: history.idempotencyTtlMs,
+      maxQueueBytes: engine.queueMaxBytes,
+      groupCommit: engine.isGroupCommit,
+    },
+    streams: { local, maxConnectionsPerUser: streams.maxConnectionsPerUser ?? 0 },
     now: Date.now,
     random: Math.random,
     observer: {

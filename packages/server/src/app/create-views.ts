@@ -2,12 +2,8 @@
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import type { Audience, Directory, LocalDirectory, OnMembership, UserQuota } from '../core/directory.ts';
-
-import type { Engine } from '../core/engine.ts';
 import type { SharedCounters, SharedNotes } from '../core/shared-state.ts';
 import { FileNotes } from '../engine/embedded/file-notes.ts';
-import { Fleet } from '../engine/redis/fleet/fleet.ts';
-import { RedisEngine } from '../engine/redis/redis-engine.ts';
 import { SoleNode } from '../sse/sole-node.ts';
 
 export interface Views {
@@ -29,21 +25,14 @@ const NOTES_FILE = 'revocations.jsonl';
 
 export interface ViewsParts {
   readonly config: Config;
-  readonly engine: Engine;
-  /** Asked for late: the streams are made with what is returned here. */
+  /** Views of all nodes, where there may be several. */
+  readonly fleet: Views | undefined;
+  /** Asked for when it is needed: the streams are made with what is returned here. */
   readonly local: () => LocalDirectory;
 }
 
-export function createViews({ config, engine, local }: ViewsParts): Views {
-  const { redis } = config.engine;
-  if (engine instanceof RedisEngine && redis !== undefined) {
-    return new Fleet({
-      engine,
-      local,
-      maxConnectionsPerUser: config.streams.maxConnectionsPerUser,
-      callTimeoutMs: redis.socketTimeoutMs,
-    });
-  }
+export function createViews({ config, fleet, local }: ViewsParts): Views {
+  if (fleet !== undefined) return fleet;
   const node = new SoleNode(local);
   const notes = new FileNotes(path.join(config.engine.dataDir, NOTES_FILE));
   return { directory: node, audience: node, notes, open: async () => {}, close: async () => {} };

@@ -73,9 +73,10 @@ const TRACE_FLUSH_MS = 2000;
 export async function startApp({ config, place, log, metrics, onFatal }: AppOptions): Promise<App> {
   const now = Date.now;
   const startedAtMs = now();
-  const engine = createEngine({ config, log, metrics, onFatal });
+  const local = (): LocalDirectory => core.directory;
+  const { engine, fleet } = createEngine({ config, log, metrics, local, onFatal });
   const tracer = await createTracer({ config, engineKind: engine.kind, log, counters: metrics.traces });
-  const views = createViews({ config, engine, local: (): LocalDirectory => core.directory });
+  const views = createViews({ config, fleet, local });
   const cors = { origins: config.http.allowedOrigins, allowsCredentials: config.http.allowsCredentials };
   const transportHeaders = hstsHeaders(config.http.hstsSeconds);
   const access = await createAccess({

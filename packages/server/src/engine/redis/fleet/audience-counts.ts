@@ -1,12 +1,12 @@
 /**
- * Tells Redis how many streams of this node have joined each channel, so that whoever publishes there learns it
- * with the answer and need not ask. Written a few ms after a change.
+ * Writes to Redis how many streams of this node have joined each channel, so that publishes bring it back with their
+ * answers and nobody has to ask. Written a few ms after a change.
  */
 import type { OnMembership } from '../../../core/directory.ts';
-import { GroupedWrites } from './grouped-writes.ts';
+import { SlotWrites } from './slot-writes.ts';
 
 export interface AudienceCountsOptions {
-  readonly groupOf: (channel: string) => number;
+  readonly slotOf: (channel: string) => number;
   readonly countOf: (channel: string) => number;
   readonly joinedNames: () => Iterable<string>;
   readonly write: (channels: readonly string[], counts: readonly number[]) => Promise<unknown>;
@@ -16,12 +16,12 @@ export interface AudienceCountsOptions {
 const GATHER_MS = 5;
 
 export class AudienceCounts {
-  readonly writes: GroupedWrites;
+  readonly writes: SlotWrites;
   #isClosing = false;
 
-  constructor({ groupOf, countOf, joinedNames, write }: AudienceCountsOptions) {
-    this.writes = new GroupedWrites({
-      groupOf,
+  constructor({ slotOf, countOf, joinedNames, write }: AudienceCountsOptions) {
+    this.writes = new SlotWrites({
+      slotOf,
       delayMs: GATHER_MS,
       names: joinedNames,
       write: async (channels) => {
@@ -37,7 +37,7 @@ export class AudienceCounts {
     for (const { name } of channels) this.writes.add(name);
   };
 
-  /** Takes back all that this node has said; its last streams may be closing still. */
+  /** Removes all that this node has written, although its last streams may still be closing. */
   async close(timeoutMs: number): Promise<void> {
     this.#isClosing = true;
     this.writes.addAll();

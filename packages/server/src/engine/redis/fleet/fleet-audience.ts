@@ -1,12 +1,12 @@
 /**
- * How many streams a message reaches on all nodes: here by the local registry, elsewhere by what the publish brought
- * back with its receipt. Only a node on which a stream may count twice, or be excluded, is asked, and only
- * shortly; when it does not answer its share is the sum, which is at most too much.
+ * How many streams a message reaches on all nodes: on this one by its registry, on others by the counts that the
+ * publish brought back with its receipt. A node is asked only where a stream may count twice or be excluded, and
+ * only for a short time; if it does not answer its share is the sum, which may be too high but never too low.
  */
 import { isTransientChannel } from '@message-push/protocol';
 import type { Audience, LocalDirectory } from '../../../core/directory.ts';
 import type { Message, Receipt } from '../../../core/message.ts';
-import { nodeOfConnection, nodeOfConnectionChannel } from '../log/codec.ts';
+import { nodeOfConnection, nodeOfConnectionChannel } from '../names/connection-id.ts';
 import type { LiveNodes } from './live-nodes.ts';
 import type { CountQuestion } from './node-questions.ts';
 
@@ -14,7 +14,7 @@ export interface FleetAudienceOptions {
   readonly nodeId: string;
   readonly local: () => LocalDirectory;
   readonly nodes: Pick<LiveNodes, 'isAlive' | 'isGone'>;
-  /** Counts on one node; undefined when it does not answer. Never rejects. */
+  /** Counts on one node; `undefined` when it does not answer. Never rejects. */
   readonly ask: (
     nodeId: string,
     questions: readonly CountQuestion[],
@@ -23,15 +23,15 @@ export interface FleetAudienceOptions {
   readonly remove: (nodeId: string, channel: string) => Promise<void>;
 }
 
-/** What another node has of a message. */
+/** Streams of another node that a message reaches. */
 interface Share {
   /** Streams, each counted once for every channel. */
   sum: number;
-  /** They need not be distinct, or some of them do not get the message. */
+  /** Some of them may be the same, or may not get the message. */
   isUncertain: boolean;
 }
 
-/** Questions to one node that wait for the end of the turn, to go in one letter. */
+/** Questions to one node that are sent in one letter at the end of the turn. */
 interface Waiting {
   readonly questions: CountQuestion[];
   readonly answers: Promise<readonly number[] | undefined>;

@@ -1,4 +1,4 @@
-/** Views over all nodes: this one's own, and what the others answer within a second. */
+/** Views of all nodes: this node's own, and what the others answer within a second. */
 import type {
   ConnectionPage,
   ConnectionQuery,
@@ -14,7 +14,7 @@ import type {
 } from '../../../core/directory.ts';
 import { RequestError } from '../../../core/errors.ts';
 import { credentialToJson, type StreamCredential } from '../../../core/stream-credential.ts';
-import { nodeOfConnection } from '../log/codec.ts';
+import { nodeOfConnection } from '../names/connection-id.ts';
 import type { LiveNodes } from './live-nodes.ts';
 import { type Cut, mergeJoined, mergePages, mergePresence, mergeTotals } from './merge-views.ts';
 import type { NodeBus } from './node-bus.ts';
@@ -29,8 +29,8 @@ export interface FleetDirectoryOptions {
 
 const TIMEOUT_MS = 1000;
 /**
- * Answers come over the connection that publications come over, and Redis closes that when 32 MB wait on it: all
- * of them together stay far below.
+ * Bounds of the answers. They share a connection with publications, and Redis closes it when 32 MB wait on it: all
+ * answers together must stay far below.
  */
 const MAX_ANSWERS_BYTES = 8 * 1024 * 1024;
 const MAX_ANSWER_BYTES = 1024 * 1024;
@@ -68,8 +68,8 @@ export class FleetDirectory implements Directory {
     );
   }
 
-  /** Not cut: names are short, and a page of them has to be complete for the next one to follow. */
-  async joinedChannels(query: JoinedQuery, scope: ViewScope): Promise<Gathered<ReadonlyMap<string, number>>> {
+  /** Never cut: names are short, and a page must be complete for the next one to follow it. */
+  async joinedChannels(query: JoinedQuery, scope: Scope): Promise<Gathered<ReadonlyMap<string, number>>> {
     const own = (): ReadonlyMap<string, number> => this.#local.joinedChannels(query);
     if (scope === 'node') return { view: own(), nodes: { answered: 1, known: 1 }, isCut: false };
     const answers = await this.#options.bus.askAll('joinedChannels', query, TIMEOUT_MS);
@@ -99,13 +99,13 @@ export class FleetDirectory implements Directory {
     return (await this.#askOwner(node, 'renew', question)) ?? 'not_found';
   }
 
-  /** undefined: this one has it, or nobody. */
+  /** `undefined` when this node has it, or none. */
   #otherNodeOf(connectionId: string): string | undefined {
     const node = nodeOfConnection(connectionId);
     return node === this.#options.nodeId ? undefined : node;
   }
 
-  /** Resolves with undefined when the node is gone. */
+  /** Resolves with `undefined` when the node is dead. */
   async #askOwner<K extends 'kick' | 'find' | 'renew'>(
     node: string,
     about: K,

@@ -1,16 +1,16 @@
 /**
- * Notes that every node has to know, in one stream of Redis. The bus only wakes: each node reads what is new once a
- * second anyway, and everything again when it has been away from a server, which may be another one now.
+ * Notes that every node has to read, in one stream of Redis. The bus only wakes nodes up: each node reads what is new
+ * every second anyway, and everything again after it has lost a server, which may be another one now.
  */
 import { RequestError } from '../../../core/errors.ts';
 import type { SharedNotes, SharedNotesListener } from '../../../core/shared-state.ts';
 
-/** What `lua/notes.lua` returns: how many there are, and those after the asked one, id and text by turns. */
+/** Result of `lua/fleet/read_notes.lua`: how many notes there are, and a page of them as alternating ids and texts. */
 export type NotesReply = readonly [count: number, entries: readonly string[]];
 
 export interface FleetNotesOptions {
-  readonly write: (notes: readonly string[], keepMs: number) => Promise<unknown>;
-  /** At most a page; `after` is an id. */
+  readonly append: (notes: readonly string[], keepMs: number) => Promise<unknown>;
+  /** Reads a page of the notes after an id. */
   readonly read: (after: string) => Promise<NotesReply>;
   /** Wakes the other nodes. */
   readonly announce: () => Promise<void>;
@@ -18,13 +18,13 @@ export interface FleetNotesOptions {
 
 const READ_INTERVAL_MS = 1000;
 const BEGINNING = '0-0';
-/** A script's arguments are bounded. */
-const MAX_WRITTEN_AT_ONCE = 500;
+/** A script takes a bounded number of arguments. */
+const MAX_APPENDED_AT_ONCE = 500;
 
 export class FleetNotes implements SharedNotes {
   readonly #options: FleetNotesOptions;
   #listener: SharedNotesListener | undefined;
-  /** Id of the last one that was read. */
+  /** Id of the newest note that was read. */
   #last = BEGINNING;
   #isReading = false;
   #isStale = false;
@@ -47,23 +47,24 @@ export class FleetNotes implements SharedNotes {
   }
 
   async add(note: string): Promise<void> {
-    const { write, announce } = this.#options;
+    const { append, announce } = this.#options;
     try {
-      await write([note], this.#listener?.keepMs ?? 0);
+      await append([note], this.#listener?.keepMs ?? 0);
     } catch (cause) {
       const problem = 'Redis does not answer: it counts on this node, and perhaps not on the others';
       throw new RequestError('engine_unavailable', problem, { cause, retryAfterSeconds: 1 });
     }
-    // Who does not hear it reads it a second later.
+    // Nodes that do not get the letter read the note a second later.
     await announce().catch(() => undefined);
   }
 
+  /** Reads all notes again. */
   readAllSoon(): void {
     this.#last = BEGINNING;
     this.refreshSoon();
   }
 
-  /** What fails is tried again a second later. */
+  /** Reads what is new. A read that fails is repeated a second later. */
   refreshSoon(): void {
     if (this.#listener === undefined) return;
     this.#isStale = true;
@@ -78,7 +79,7 @@ export class FleetNotes implements SharedNotes {
         await this.#read();
       }
     } catch {
-      // Redis is away: whoever asks it for something says so.
+      // Redis is unreachable, which is logged where the connection is lost.
       this.#isStale = false;
     } finally {
       this.#isReading = false;
@@ -86,12 +87,12 @@ export class FleetNotes implements SharedNotes {
   }
 
   async #read(): Promise<void> {
-    const { read, write } = this.#options;
+    const { read, append } = this.#options;
     for (;;) {
       const after = this.#last;
       const [count, entries] = await read(after);
       if (this.#listener === undefined) return;
-      // It was reset meanwhile: what has come may be of a server that is gone.
+      // All are to be read again: this page may be from a server that is gone.
       if (this.#last !== after) continue;
       for (let i = 0; i + 1 < entries.length; i += 2) {
         this.#last = entries[i] as string;
@@ -99,8 +100,8 @@ export class FleetNotes implements SharedNotes {
       }
       if (entries.length > 0) continue;
       const known = count === 0 ? this.#listener.known() : [];
-      for (let i = 0; i < known.length; i += MAX_WRITTEN_AT_ONCE) {
-        await write(known.slice(i, i + MAX_WRITTEN_AT_ONCE), this.#listener.keepMs);
+      for (let i = 0; i < known.length; i += MAX_APPENDED_AT_ONCE) {
+        await append(known.slice(i, i + MAX_APPENDED_AT_ONCE), this.#listener.keepMs);
       }
       return;
     }

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
-import { type BeatReply, LiveNodes } from './live-nodes.ts';
+import { type HeartbeatReply, LiveNodes } from './live-nodes.ts';
 
 let nowMs = 0;
-let reply: BeatReply | Error;
+let reply: HeartbeatReply | Error;
 let returned = 0;
 let nodes: LiveNodes;
 
@@ -16,7 +16,7 @@ beforeEach(() => {
   returned = 0;
   nodes = new LiveNodes({
     nodeId: 'self',
-    beat: async () => {
+    heartbeat: async () => {
       if (reply instanceof Error) throw reply;
       return reply;
     },

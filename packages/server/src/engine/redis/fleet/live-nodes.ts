@@ -1,30 +1,31 @@
 /**
- * Which nodes are alive. Every node says so each second, by the clock of the Redis server; who has been silent for
- * some seconds is dead for all others. What a beat brought is kept until the next one.
+ * Which nodes are alive. Every node sends a heartbeat each second, by the clock of the Redis server. A node that has
+ * been silent for some seconds is dead for all others. The result of a heartbeat holds until the next one.
  *
- * When Redis was away, or this node, the silence of others says nothing: until they have had the time for a beat,
- * those that were alive before count as alive. A node that others may have taken for dead is told so.
+ * After an outage of Redis, or of this node, the silence of others means nothing: until they have had the time for a
+ * heartbeat, nodes that were alive before count as alive. `onReturned` tells a node that others may have declared it
+ * dead.
  */
 
-/** What `lua/beat.lua` returns. */
-export type BeatReply = readonly [sinceLastMs: number, alive: string, silent: string];
+/** Result of `lua/fleet/heartbeat.lua`. */
+export type HeartbeatReply = readonly [sinceLastMs: number, alive: string, silent: string];
 
 export interface LiveNodesOptions {
   readonly nodeId: string;
-  readonly beat: (aliveMs: number, forgottenMs: number) => Promise<BeatReply>;
+  readonly heartbeat: (aliveMs: number, forgottenMs: number) => Promise<HeartbeatReply>;
   readonly leave: () => Promise<unknown>;
-  /** What this node has noted for others may have been removed. */
+  /** What this node has written for others may have been removed. */
   readonly onReturned: () => void;
   /** A clock that never goes back, ms. */
   readonly now: () => number;
 }
 
-const BEAT_MS = 1000;
+const HEARTBEAT_MS = 1000;
 const ALIVE_MS = 4000;
 const FORGOTTEN_MS = 60_000;
-/** Between two beats that this node has got through: more than this was an outage. */
+/** A longer time between two successful heartbeats of this node was an outage. */
 const OUTAGE_MS = 2500;
-/** A node that is in nobody's list, and has not appeared there for so long, is no new one. */
+/** A node that has not appeared in any list for so long is not a new one. */
 const GONE_MS = 10_000;
 const MAX_UNKNOWN = 10_000;
 
@@ -32,13 +33,13 @@ export class LiveNodes {
   readonly #options: LiveNodesOptions;
   #alive: ReadonlySet<string>;
   #silent: ReadonlySet<string> = new Set();
-  /** Alive before an outage, and counted until this time. */
+  /** Nodes that were alive before an outage, and count as alive until `#beforeUntilMs`. */
   #before: ReadonlySet<string> = new Set();
   #beforeUntilMs = 0;
   #seenAtMs: number | undefined;
-  /** Nodes that somebody has asked for and that are in no list, with the time of the first question. */
+  /** Nodes in no list that somebody has asked about, with the time of the first question. */
   readonly #unknown = new Map<string, number>();
-  #beating: Promise<void> | undefined;
+  #refreshing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: LiveNodesOptions) {
@@ -46,7 +47,7 @@ export class LiveNodes {
     this.#alive = new Set([options.nodeId]);
   }
 
-  /** This node among them. */
+  /** Includes this node. */
   get alive(): ReadonlySet<string> {
     return this.#alive;
   }
@@ -60,7 +61,7 @@ export class LiveNodes {
     return this.#alive.has(nodeId);
   }
 
-  /** It is dead for so long that what it left may be removed. */
+  /** Tells whether a node has been dead for so long that what it left may be removed. */
   isGone(nodeId: string): boolean {
     if (this.#alive.has(nodeId) || this.#silent.has(nodeId)) return false;
     const sinceMs = this.#unknown.get(nodeId);
@@ -70,34 +71,34 @@ export class LiveNodes {
     return false;
   }
 
-  /** Rejects when the first beat cannot be said. */
+  /** Rejects when the first heartbeat fails. */
   async join(): Promise<void> {
     await this.refresh();
     this.#timer = setInterval(() => {
-      // The next beat is soon.
+      // The next heartbeat comes soon.
       this.refresh().catch(() => undefined);
-    }, BEAT_MS);
+    }, HEARTBEAT_MS);
     this.#timer.unref();
   }
 
   async leave(): Promise<void> {
     clearInterval(this.#timer);
-    // A beat under way would bring this node back.
-    await this.#beating?.catch(() => undefined);
+    // A heartbeat under way would bring this node back.
+    await this.#refreshing?.catch(() => undefined);
     await this.#options.leave();
   }
 
-  /** A beat now, unless one is under way. */
+  /** Sends a heartbeat now, unless one is under way. */
   refresh(): Promise<void> {
-    this.#beating ??= this.#beat().finally(() => {
-      this.#beating = undefined;
+    this.#refreshing ??= this.#heartbeat().finally(() => {
+      this.#refreshing = undefined;
     });
-    return this.#beating;
+    return this.#refreshing;
   }
 
-  async #beat(): Promise<void> {
-    const { beat, now, onReturned } = this.#options;
-    const [sinceLastMs, alive, silent] = await beat(ALIVE_MS, FORGOTTEN_MS);
+  async #heartbeat(): Promise<void> {
+    const { heartbeat, now, onReturned } = this.#options;
+    const [sinceLastMs, alive, silent] = await heartbeat(ALIVE_MS, FORGOTTEN_MS);
     const nowMs = now();
     const lastSeenAtMs = this.#seenAtMs;
     this.#seenAtMs = nowMs;

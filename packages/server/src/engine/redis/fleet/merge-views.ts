@@ -1,4 +1,4 @@
-/** One view from those of several nodes: values in, values out. */
+/** Merges the views of several nodes: values in, values out. */
 import { compareNames } from '../../../core/compare-names.ts';
 import type {
   ConnectionPage,
@@ -8,13 +8,13 @@ import type {
   StreamTotals,
 } from '../../../core/directory.ts';
 
-/** What a node answers, as far as it fits in a letter. */
+/** A node's answer, as far as it fits in a letter. */
 export interface Cut<T> {
   readonly view: T;
   readonly isCut: boolean;
 }
 
-/** As many of `items` as fit in `maxBytes` of JSON, the first of them in any case. */
+/** Returns as many of `items` as fit in `maxBytes` of JSON, and at least the first. */
 export function cutToFit<T>(items: readonly T[], maxBytes: number): Cut<readonly T[]> {
   let bytes = 0;
   for (let i = 0; i < items.length; i++) {
@@ -25,8 +25,8 @@ export function cutToFit<T>(items: readonly T[], maxBytes: number): Cut<readonly
 }
 
 /**
- * The oldest `limit` of all. What a node has left out is younger than what it has sent, so where the pages are
- * in the order of age (`isOrdered`) nothing that is younger is shown.
+ * Merges pages into the oldest `limit` connections of all. What a node has left out is younger than what it has sent.
+ * So if the pages are in the order of age (`isOrdered`), nothing younger than that is shown.
  */
 export function mergePages(
   pages: readonly Cut<ConnectionPage>[],
@@ -49,7 +49,7 @@ function compareAge(a: ConnectionView, b: ConnectionView): number {
   return a.connectedAtMs - b.connectedAtMs || compareNames(a.connectionId, b.connectionId);
 }
 
-/** Each user once, those who came first first. */
+/** Merges lists so that each user is in it once, in the order in which they joined. */
 export function mergePresence(lists: readonly (readonly PresenceEntry[])[]): PresenceEntry[] {
   const byUser = new Map<string | undefined, PresenceEntry>();
   for (const { userId, connections, sinceMs } of lists.flat()) {
@@ -63,7 +63,7 @@ export function mergePresence(lists: readonly (readonly PresenceEntry[])[]): Pre
   return [...byUser.values()].toSorted((a, b) => a.sinceMs - b.sinceMs);
 }
 
-/** The first `limit` by name. Each list must hold at least its own first `limit`. */
+/** Merges lists into the first `limit` by name. Each list must hold at least its own first `limit`. */
 export function mergeJoined(
   lists: readonly Iterable<readonly [string, number]>[],
   { limit }: Pick<JoinedQuery, 'limit'>,

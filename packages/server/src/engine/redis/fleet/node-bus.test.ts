@@ -18,7 +18,7 @@ class Post {
       nodeId,
       new NodeBus<Sums>({
         nodeId,
-        tell: async (to, letter) => this.#tell(to, letter),
+        send: async (to, letter) => this.#send(to, letter),
         answer: (_about, numbers) => answer(numbers),
         aliveNodes: () => this.alive,
         onChange,
@@ -30,7 +30,7 @@ class Post {
     return this.buses.get(nodeId) as NodeBus<Sums>;
   }
 
-  #tell(to: string | undefined, letter: string): number {
+  #send(to: string | undefined, letter: string): number {
     if (this.isAway) throw new Error('Redis is away');
     const targets = to === undefined ? [...this.buses.keys()] : [to];
     const heard = targets.filter((id) => this.buses.has(id) && !this.dead.has(id));

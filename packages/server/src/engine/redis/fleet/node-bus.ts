@@ -1,10 +1,11 @@
 /**
- * Questions from node to node, over Redis' pub/sub: a letter to one node or to all, answers that come back each for
- * itself. A letter may be lost and a node may be dead: whoever asks gets what has come within its time, and never
- * an error. Redis says how many listen, so that nobody waits for those that do not.
+ * Questions from node to node over Redis' pub/sub: a letter to one node or to all, and a letter back from each. A
+ * letter may be lost and a node may be dead, so whoever asks gets the answers that arrive in time, and never an
+ * error. Redis tells how many nodes receive a letter, so that nobody waits for those that do not.
  */
+import { LETTER_MARK } from '../names/keys.ts';
 
-/** What may be asked: per subject the question and its answer, both as JSON carries them. */
+/** Everything that may be asked: a question and its answer for each subject, both as values of JSON. */
 export type Subjects = Record<string, { readonly question: unknown; readonly answer: unknown }>;
 
 type Letter =
@@ -15,17 +16,17 @@ type Letter =
       readonly about: string;
       readonly body: unknown;
     }
-  /** Without a body: it cannot be answered. */
+  /** Has no body when the question could not be answered. */
   | { readonly kind: 'answer'; readonly from: string; readonly number: number; readonly body?: unknown }
-  /** Somebody has joined or left. */
+  /** A node has joined or left. */
   | { readonly kind: 'change'; readonly from: string }
-  /** There are new notes to be read. */
+  /** There are new notes to read. */
   | { readonly kind: 'note'; readonly from: string };
 
 export interface NodeBusOptions<S extends Subjects> {
   readonly nodeId: string;
-  /** Resolves with the number of listeners; `undefined`: to all nodes. */
-  readonly tell: (nodeId: string | undefined, letter: string) => Promise<number>;
+  /** Sends to a node, or to all for `undefined`. Resolves with the number of nodes that receive it. */
+  readonly send: (nodeId: string | undefined, letter: string) => Promise<number>;
   readonly answer: <K extends keyof S & string>(about: K, body: S[K]['question']) => S[K]['answer'];
   readonly aliveNodes: () => ReadonlySet<string>;
   readonly onChange: () => void;
@@ -34,16 +35,14 @@ export interface NodeBusOptions<S extends Subjects> {
 
 interface Pending {
   readonly answers: Map<string, unknown>;
-  /** Nodes that have said that they cannot answer. */
+  /** Number of nodes that cannot answer. */
   failures: number;
-  /** Answers that may come; unknown until Redis has said how many listen. */
+  /** Number of answers that may come; unknown until Redis has told how many nodes receive the question. */
   expected: number;
   readonly isToAll: boolean;
   readonly settle: () => void;
 }
 
-/** Letters begin with it, so that they are told from publications. */
-const MARK = '@';
 const KINDS: ReadonlySet<unknown> = new Set<Letter['kind']>(['question', 'answer', 'change', 'note']);
 
 export class NodeBus<S extends Subjects> {
@@ -55,7 +54,7 @@ export class NodeBus<S extends Subjects> {
     this.#options = options;
   }
 
-  /** Answers by node, without one of this node's own. */
+  /** Resolves with answers by node, without this one. */
   askAll<K extends keyof S & string>(
     about: K,
     body: S[K]['question'],
@@ -73,14 +72,14 @@ export class NodeBus<S extends Subjects> {
     return (await this.#ask(nodeId, about, body, timeoutMs)).get(nodeId);
   }
 
-  /** Has all nodes look who is there. */
+  /** Makes all nodes look which nodes are alive. */
   async announceChange(): Promise<void> {
-    await this.#tell(undefined, { kind: 'change', from: this.#options.nodeId });
+    await this.#send(undefined, { kind: 'change', from: this.#options.nodeId });
   }
 
-  /** Has all nodes read the notes. */
+  /** Makes all nodes read the notes. */
   async announceNote(): Promise<void> {
-    await this.#tell(undefined, { kind: 'note', from: this.#options.nodeId });
+    await this.#send(undefined, { kind: 'note', from: this.#options.nodeId });
   }
 
   receive(bytes: Buffer): void {
@@ -92,7 +91,7 @@ export class NodeBus<S extends Subjects> {
     else this.#reply(letter);
   }
 
-  /** Nobody waits any longer. */
+  /** Ends what waits for answers, with those that have come. */
   close(): void {
     for (const { settle } of this.#pending.values()) settle();
   }
@@ -121,13 +120,13 @@ export class NodeBus<S extends Subjects> {
         settle,
       };
       this.#pending.set(number, pending);
-      this.#tell(to, { kind: 'question', from: nodeId, number, about, body }).then(
+      this.#send(to, { kind: 'question', from: nodeId, number, about, body }).then(
         (listeners) => {
-          // One of all is this node.
+          // This node is one of all.
           pending.expected = pending.isToAll ? listeners - 1 : listeners;
           this.#settleWhenDone(pending);
         },
-        // Redis is away: there is nobody to wait for.
+        // Redis is unreachable: there is nobody to wait for.
         settle,
       );
     });
@@ -145,7 +144,7 @@ export class NodeBus<S extends Subjects> {
     if (answers.size + failures >= expected || (isToAll && this.#haveAllAnswered(answers))) settle();
   }
 
-  /** Somebody else may listen too, who never answers. */
+  /** Something else may be subscribed as well, and never answer. */
   #haveAllAnswered(answers: ReadonlyMap<string, unknown>): boolean {
     for (const id of this.#options.aliveNodes()) {
       if (id !== this.#options.nodeId && !answers.has(id)) return false;
@@ -159,24 +158,24 @@ export class NodeBus<S extends Subjects> {
     try {
       found = answer(about, body as never);
     } catch {
-      // A node of another version may ask what this one does not know. It learns that there is no answer.
+      // A node of another version may ask what this one does not know; it gets an answer without a body.
       found = undefined;
     }
-    // Without an answer its time runs out.
-    this.#tell(from, { kind: 'answer', from: nodeId, number, body: found }).catch(() => undefined);
+    // If the answer is lost, the other node's time runs out.
+    this.#send(from, { kind: 'answer', from: nodeId, number, body: found }).catch(() => undefined);
   }
 
-  #tell(to: string | undefined, letter: Letter): Promise<number> {
-    return this.#options.tell(to, MARK + JSON.stringify(letter));
+  #send(to: string | undefined, letter: Letter): Promise<number> {
+    return this.#options.send(to, LETTER_MARK + JSON.stringify(letter));
   }
 }
 
 function readLetter(bytes: Buffer): Letter | undefined {
   try {
-    const letter = JSON.parse(bytes.toString('utf8', MARK.length)) as Partial<Letter>;
+    const letter = JSON.parse(bytes.toString('utf8', LETTER_MARK.length)) as Partial<Letter>;
     return typeof letter.from === 'string' && KINDS.has(letter.kind) ? (letter as Letter) : undefined;
   } catch {
-    // Not ours: whoever may publish in Redis may say anything.
+    // Not a letter: anybody who may publish in Redis can send anything.
     return undefined;
   }
 }

@@ -1,4 +1,4 @@
-/** What nodes ask each other about their streams, and how a node answers from what it knows itself. */
+/** What nodes ask each other about their streams, and how a node answers from its own registry. */
 import type {
   ConnectionPage,
   ConnectionQuery,
@@ -12,7 +12,7 @@ import type {
 import { credentialFromJson, type StreamCredentialJson } from '../../../core/stream-credential.ts';
 import { type Cut, cutToFit } from './merge-views.ts';
 
-/** Channels of a message and the connections that do not get it. */
+/** Channels of a message, and connections that do not get it. */
 export type CountQuestion = readonly [channels: readonly string[], exclude?: readonly string[]];
 
 export type NodeQuestions = {
@@ -37,7 +37,7 @@ export type NodeQuestions = {
     readonly answer: readonly number[];
   };
   readonly kick: { readonly question: string; readonly answer: boolean };
-  /** null: there is none. */
+  /** The answer is null when there is none. */
   readonly find: { readonly question: string; readonly answer: ConnectionView | null };
   readonly renew: {
     readonly question: { readonly connectionId: string; readonly credential: StreamCredentialJson };
@@ -71,7 +71,7 @@ const ANSWERS: Answers = {
   renew: (local, { connectionId, credential }) => local.renew(connectionId, credentialFromJson(credential)),
 };
 
-/** Throws when nobody here knows what is asked. */
+/** Answers a question. Throws when this version does not know its subject. */
 export function answerQuestion<K extends keyof NodeQuestions>(
   local: LocalDirectory,
   about: K,

@@ -1,8 +1,11 @@
-/** Pauses between attempts: twice as long after every failure, up to a bound, and jittered so that nodes do not come back in step. */
+/**
+ * Pauses between attempts: doubled after every failure up to a bound, and jittered so that nodes do not come back
+ * in step.
+ */
 
 const FIRST_MS = 50;
 const LONGEST_MS = 2000;
-/** What has held for so long was a success: the next failure begins anew. */
+/** A connection that held for so long was a success: the next failure starts with the shortest pause. */
 const STABLE_MS = 10_000;
 
 export class Backoff {
@@ -18,7 +21,7 @@ export class Backoff {
     this.#succeededAtMs = performance.now();
   }
 
-  /** How long to wait before the next attempt, ms. */
+  /** Time to wait before the next attempt, ms. */
   next(): number {
     if (this.#succeededAtMs !== undefined && performance.now() - this.#succeededAtMs > STABLE_MS) {
       this.#failures = 0;

@@ -1,39 +1,41 @@
 /**
- * A node's ear at one server: a connection that only subscribes, made anew whenever it is lost, with all that is
- * subscribed. Pub/sub forgets: after every `onHearing` its owner has to find out what was missed.
+ * This node's subscriptions at one server, on a connection of their own. Whenever it is lost another one is opened
+ * and subscribes everything again. Pub/sub does not repeat anything: after every `onHearing` the owner has to find
+ * out what was missed.
  */
-
-import { slotOf } from '../log/keys.ts';
 import { Backoff } from './backoff.ts';
-import { ConnectionError, type RedisConnection, ReplyError } from './connection.ts';
+import type { BusKind, OnBusMessage, RedisConnection } from './connection.ts';
+import { ConnectionError, ReplyError } from './redis-errors.ts';
+import { hashSlotOf } from './slots.ts';
+import { within } from './within.ts';
 
 export interface ListenerOptions {
   readonly open: (onClosed: (error: Error) => void) => Promise<RedisConnection>;
-  readonly busKind: () => 'plain' | 'sharded';
-  /** How long `subscribe` waits for a connection, ms. */
+  readonly busKind: () => BusKind;
+  /** Time for which `subscribe` waits for a connection, ms. */
   readonly waitMs: number;
   readonly random: () => number;
   readonly onMessage: (name: string, message: Buffer) => void;
-  /** Everything is subscribed on a new connection. */
+  /** A new connection has subscribed everything. */
   readonly onHearing: () => void;
-  /** The server has these no more: another one does. They are subscribed no longer. */
+  /** These names moved to another server; they are no longer subscribed here. */
   readonly onMoved: (names: readonly string[]) => void;
 }
 
-/** Names of one SUBSCRIBE, and SSUBSCRIBEs under way at once: a reply of either is a burst for both ends. */
+/** Names of one SUBSCRIBE, and SSUBSCRIBEs under way at once. More would be a burst of replies for both ends. */
 const CHUNK = 500;
 
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #names = new Set<string>();
   readonly #backoff: Backoff;
-  readonly #onMessage: (message: Buffer, name: Buffer) => void;
+  readonly #onMessage: OnBusMessage;
   #connection: RedisConnection | undefined;
   #hearing = Promise.withResolvers<void>();
   #retryTimer: NodeJS.Timeout | undefined;
   #isConnecting = false;
   #isStopped = false;
-  /** Connections that were lost. */
+  /** Number of connections that were lost. */
   losses = 0;
 
   constructor(options: ListenerOptions) {
@@ -50,7 +52,7 @@ export class Listener {
     return this.#names;
   }
 
-  /** Connects; fails when the first connection cannot be made. */
+  /** Connects. Rejects when the first connection cannot be opened. */
   async start(): Promise<void> {
     this.#isStopped = false;
     clearTimeout(this.#retryTimer);
@@ -71,12 +73,15 @@ export class Listener {
     connection?.close('the listener stops');
   }
 
-  /** Drops the connection; another one is made. */
+  /** Drops the connection; another one is opened. */
   reconnect(reason: string): void {
     this.#connection?.close(reason);
   }
 
-  /** Resolves when what is published from now on will be heard. Rejects with a `ReplyError` when the server has them not. */
+  /**
+   * Resolves when whatever is published from now on will be received. Rejects with a `ReplyError` if the server
+   * does not own the names.
+   */
   async subscribe(names: readonly string[]): Promise<void> {
     for (const name of names) this.#names.add(name);
     const connection = this.#connection;
@@ -91,7 +96,7 @@ export class Listener {
         }
       }
     }
-    // The next connection brings them with all others.
+    // The next connection subscribes them with all others.
     const { waitMs } = this.#options;
     await within(waitMs, this.#hearing.promise, `the bus was not heard within ${waitMs} ms`);
   }
@@ -100,28 +105,28 @@ export class Listener {
     for (const name of names) this.#names.delete(name);
     const connection = this.#connection;
     if (connection === undefined) return;
-    for (const group of this.#groups(names)) {
-      connection.unsubscribe(this.#options.busKind(), group, this.#onMessage).catch(() => undefined);
+    for (const chunk of this.#chunksOf(names)) {
+      connection.unsubscribe(this.#options.busKind(), chunk, this.#onMessage).catch(() => undefined);
     }
   }
 
   async #connect(): Promise<void> {
     let isLost = false;
-    const connection = await this.#options.open((error) => {
+    const connection = await this.#options.open(() => {
       isLost = true;
-      if (this.#connection === connection) this.#lose(error);
+      if (this.#connection === connection) this.#lose();
     });
     try {
       const moved: string[] = [];
       const done = new Set<string>();
-      // Whoever subscribes meanwhile waits for this connection too.
+      // Names that are added meanwhile wait for this connection too.
       for (;;) {
         const names = [...this.#names].filter((name) => !done.has(name));
         if (names.length === 0) break;
         await this.#subscribeOn(connection, names, moved);
         for (const name of names) done.add(name);
       }
-      if (isLost || this.#isStopped) throw new ConnectionError('the connection was lost while it was made');
+      if (isLost || this.#isStopped) throw new ConnectionError('the connection was lost while it was opened');
       for (const name of moved) this.#names.delete(name);
       this.#connection = connection;
       this.#backoff.succeeded();
@@ -135,13 +140,13 @@ export class Listener {
     }
   }
 
-  #lose(_error: Error): void {
+  #lose(): void {
     this.#connection = undefined;
     this.losses++;
     if (!this.#isStopped) this.retry();
   }
 
-  /** Connects after a pause, for ever. */
+  /** Connects after a pause, again and again until it succeeds. */
   retry(): void {
     clearTimeout(this.#retryTimer);
     this.#retryTimer = setTimeout(() => {
@@ -151,44 +156,30 @@ export class Listener {
     }, this.#backoff.next());
   }
 
-  /** With `moved`, names that the server has not are put there; without, they are an error. */
+  /** Names that the server does not own are put into `moved`; without it they are an error. */
   async #subscribeOn(connection: RedisConnection, names: readonly string[], moved?: string[]): Promise<void> {
     const kind = this.#options.busKind();
-    const groups = this.#groups(names);
+    const chunks = this.#chunksOf(names);
     const atOnce = kind === 'plain' ? 1 : CHUNK;
-    for (let i = 0; i < groups.length; i += atOnce) {
+    for (let i = 0; i < chunks.length; i += atOnce) {
       await Promise.all(
-        groups.slice(i, i + atOnce).map((group) =>
-          connection.subscribe(kind, group, this.#onMessage).catch((error: unknown) => {
+        chunks.slice(i, i + atOnce).map((chunk) =>
+          connection.subscribe(kind, chunk, this.#onMessage).catch((error: unknown) => {
             if (moved === undefined || !(error instanceof ReplyError)) throw error;
-            moved.push(...group);
+            moved.push(...chunk);
           }),
         ),
       );
     }
   }
 
-  /** Sharded pub/sub takes names of one slot at a time. */
-  #groups(names: readonly string[]): string[][] {
+  /** Names that one command may have. Sharded pub/sub takes names of one slot at a time. */
+  #chunksOf(names: readonly string[]): string[][] {
     if (this.#options.busKind() === 'plain') {
-      const groups: string[][] = [];
-      for (let i = 0; i < names.length; i += CHUNK) groups.push(names.slice(i, i + CHUNK));
-      return groups;
+      const chunks: string[][] = [];
+      for (let i = 0; i < names.length; i += CHUNK) chunks.push(names.slice(i, i + CHUNK));
+      return chunks;
     }
-    return [...Map.groupBy(names, slotOf).values()];
-  }
-}
-
-export async function within(ms: number, promise: Promise<void>, problem: string): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    await Promise.race([
-      promise,
-      new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new ConnectionError(problem)), ms);
-      }),
-    ]);
-  } finally {
-    clearTimeout(timer);
+    return [...Map.groupBy(names, hashSlotOf).values()];
   }
 }

@@ -1,36 +1,43 @@
 /**
- * What an operator should hear at the start: what keeps the engine from working stops it, in words that name the
- * variable; what will hurt later is a warning.
+ * Checks at the start, for the operator. What keeps the engine from working is an error that names the variable;
+ * what will hurt later is a warning.
  */
-import { ReplyError } from './connection.ts';
-import { infoField, type Shard } from './shard.ts';
-import type { TopologySettings } from './topology.ts';
+import { ReplyError } from './redis-errors.ts';
+import type { RedisSettings } from './redis-settings.ts';
+import { infoField } from './server-facts.ts';
+import type { Shard } from './shard.ts';
 
-export interface StartCheckOptions {
-  readonly mode: TopologySettings['mode'];
-  readonly maxConnections: number;
-  readonly ackReplicas: number;
+/** What the deployment wants of its servers. */
+export interface StartExpectations {
   /** Publishes wait for replicas by default. */
   readonly isReplicatedByDefault: boolean;
   readonly isProduction: boolean;
 }
 
 const MIN_VERSION = [6, 2] as const;
-export const CONNECTIONS_PER_SERVER = 3;
+const CONNECTIONS_PER_SERVER = 3;
 const SKEW_WARNING_MS = 1000;
 
 /** Throws an Error for the operator, or returns warnings. */
-export function checkServers(shards: readonly Shard[], options: StartCheckOptions): string[] {
+export function checkServers(
+  shards: readonly Shard[],
+  settings: RedisSettings,
+  expectations: StartExpectations,
+): string[] {
   const needed = shards.length * CONNECTIONS_PER_SERVER;
-  if (needed > options.maxConnections) {
+  if (needed > settings.maxConnections) {
     throw new Error(
-      `${shards.length} Redis servers need ${needed} connections (${CONNECTIONS_PER_SERVER} each); REDIS_MAX_CONNECTIONS allows ${options.maxConnections}`,
+      `${shards.length} Redis servers need ${needed} connections (${CONNECTIONS_PER_SERVER} each); REDIS_MAX_CONNECTIONS allows ${settings.maxConnections}`,
     );
   }
-  return shards.flatMap((shard) => checkServer(shard, options));
+  return shards.flatMap((shard) => checkServer(shard, settings, expectations));
 }
 
-function checkServer(shard: Shard, options: StartCheckOptions): string[] {
+function checkServer(
+  shard: Shard,
+  { mode, ackReplicas }: RedisSettings,
+  { isProduction, isReplicatedByDefault }: StartExpectations,
+): string[] {
   const { facts, label } = shard;
   if (facts === undefined) return [];
   const field = (name: string): string => infoField(facts.info, name);
@@ -40,8 +47,8 @@ function checkServer(shard: Shard, options: StartCheckOptions): string[] {
       `Redis ${label} has version ${facts.version}; at least ${MIN_VERSION.join('.')} is needed`,
     );
   }
-  if (facts.isCluster && options.mode !== 'cluster') {
-    throw new Error(`Redis ${label} is part of a cluster; set REDIS_MODE=cluster (it is ${options.mode})`);
+  if (facts.isCluster && mode !== 'cluster') {
+    throw new Error(`Redis ${label} is part of a cluster; set REDIS_MODE=cluster (it is ${mode})`);
   }
   const warnings: string[] = [];
   const policy = field('maxmemory_policy');
@@ -51,30 +58,31 @@ function checkServer(shard: Shard, options: StartCheckOptions): string[] {
         'Use noeviction, as in config/redis.conf: publishers get 503 when memory is full, and nothing is lost.',
     );
   }
-  if (options.isProduction && field('aof_enabled') === '0') {
+  if (isProduction && field('aof_enabled') === '0') {
     warnings.push(
       `Redis ${label} has no append-only file: what it has acknowledged since its last snapshot is lost when it dies. ` +
         'Set appendonly yes, as in config/redis.conf.',
     );
   }
   const replicas = Number(field('connected_slaves'));
-  if (options.isReplicatedByDefault && replicas < options.ackReplicas) {
+  if (isReplicatedByDefault && replicas < ackReplicas) {
     warnings.push(
-      `Redis ${label} has ${replicas} replicas and ACK_LEVEL=replicated waits for ${options.ackReplicas} (ACK_REPLICAS): ` +
+      `Redis ${label} has ${replicas} replicas and ACK_LEVEL=replicated waits for ${ackReplicas} (ACK_REPLICAS): ` +
         'publishes will be answered with 503.',
     );
   }
-  if (Math.abs(shard.clockOffsetMs) > SKEW_WARNING_MS) {
+  const { offsetMs } = shard.clock;
+  if (Math.abs(offsetMs) > SKEW_WARNING_MS) {
     warnings.push(
-      `the clock of Redis ${label} is ${Math.round(Math.abs(shard.clockOffsetMs))} ms ` +
-        `${shard.clockOffsetMs > 0 ? 'ahead of' : 'behind'} this machine's: histories expire and ?since= counts by the clock of Redis. Use NTP on both.`,
+      `the clock of Redis ${label} is ${Math.round(Math.abs(offsetMs))} ms ` +
+        `${offsetMs > 0 ? 'ahead of' : 'behind'} this machine's: histories expire and ?since= counts by the clock of Redis. Use NTP on both.`,
     );
   }
   return warnings;
 }
 
-/** Why the first connection failed, and which variable to look at. */
-export function startError(error: unknown, mode: TopologySettings['mode'], database: number): Error {
+/** Explains why the first connection failed, and names the variable to look at. */
+export function startError(error: unknown, { mode, database }: RedisSettings): Error {
   const { message } = error as Error;
   const explain = (text: string): Error => new Error(`${text} (${message})`, { cause: error });
   if (/WRONGPASS|NOAUTH|NOPERM|without any password|invalid password/i.test(message)) {
@@ -107,7 +115,7 @@ export function startError(error: unknown, mode: TopologySettings['mode'], datab
   );
 }
 
-/** Trying again may help: nobody answers yet, or the server still loads its data. */
+/** Tells whether trying again may help: nobody answers yet, or the server still loads its data. */
 export function mayPass(error: unknown): boolean {
   if (error instanceof ReplyError) return error.code === 'LOADING' || error.code === 'CLUSTERDOWN';
   return !/not a master|knows no master|cluster support|unknown command|WRONGPASS|NOAUTH|DB index|certificate|EPROTO/i.test(

@@ -1,20 +1,13 @@
 /**
- * Who the masters are and which slots they have, asked of the servers themselves: one server, the sentinels, or
- * the nodes of a cluster.
+ * Who the masters are and which slots they have, as the servers themselves say: one server, the sentinels, or the
+ * nodes of a cluster.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { SLOTS } from '../log/keys.ts';
-import { type ConnectionSettings, RedisConnection, ReplyError, type ServerAddress } from './connection.ts';
-
-export interface TopologySettings {
-  readonly mode: 'standalone' | 'sentinel' | 'cluster';
-  /** The server; the sentinels; some nodes of the cluster. */
-  readonly nodes: readonly ServerAddress[];
-  readonly sentinelMaster: string;
-  readonly connection: ConnectionSettings;
-  readonly sentinelUsername?: string | undefined;
-  readonly sentinelPassword?: string | undefined;
-}
+import { RedisConnection } from './connection.ts';
+import { ReplyError } from './redis-errors.ts';
+import type { RedisSettings } from './redis-settings.ts';
+import { labelOf, type ServerAddress } from './server-address.ts';
+import { SLOTS } from './slots.ts';
 
 export interface Master {
   readonly address: ServerAddress;
@@ -24,25 +17,25 @@ export interface Master {
 
 export interface Topology {
   readonly masters: readonly Master[];
-  /** Rises with every failover and every change of slots: who says less has not heard of it yet. */
-  readonly epoch: number;
+  /** Rises with every failover and every change of slots. A server that tells a lower one has not heard of it yet. */
+  readonly version: number;
 }
 
 const WHOLE_RANGE = [[0, SLOTS - 1]] as const;
-/** Once one has answered, the others have so much longer. */
+/** Time that the others have once one has answered. */
 const PATIENCE_MS = 500;
 
 /**
- * Asks everybody and believes who has seen the most: after a partition those who were cut off still tell of a
- * master that was replaced. `known` are servers that were masters before; in a cluster they are asked too.
+ * Asks all of them and believes the one that has seen the most: after a partition, servers that were cut off still
+ * tell of a master that was replaced. `known` are servers that were masters before; in a cluster they are asked too.
  */
 export async function resolveTopology(
-  settings: TopologySettings,
+  settings: RedisSettings,
   known: readonly ServerAddress[] = [],
 ): Promise<Topology> {
   if (settings.mode === 'standalone') {
     const [address] = settings.nodes;
-    return { masters: address === undefined ? [] : [{ address, ranges: WHOLE_RANGE }], epoch: 0 };
+    return { masters: address === undefined ? [] : [{ address, ranges: WHOLE_RANGE }], version: 0 };
   }
   const isSentinel = settings.mode === 'sentinel';
   const asked = isSentinel ? settings.nodes : distinct([...known, ...settings.nodes]);
@@ -53,12 +46,12 @@ export async function resolveTopology(
     asked.map(async (address) => {
       try {
         const topology = await (isSentinel ? askSentinel(address, settings) : askCluster(address, settings));
-        if (newest === undefined || topology.epoch > newest.epoch) newest = topology;
+        if (newest === undefined || topology.version > newest.version) newest = topology;
         answered.resolve();
       } catch (error) {
         problems.push(
           error instanceof ReplyError
-            ? new ReplyError(`${label(address)}: ${error.message}`)
+            ? new ReplyError(`${labelOf(address)}: ${error.message}`)
             : (error as Error),
         );
       }
@@ -70,10 +63,10 @@ export async function resolveTopology(
   throw new Error(`no ${isSentinel ? 'sentinel' : 'cluster node'} answers: ${texts}`);
 }
 
-async function askSentinel(address: ServerAddress, settings: TopologySettings): Promise<Topology> {
+async function askSentinel(address: ServerAddress, settings: RedisSettings): Promise<Topology> {
   const { sentinelUsername: username, sentinelPassword: password, sentinelMaster } = settings;
   const connection = await RedisConnection.open(address, {
-    ...settings.connection,
+    ...settings,
     username,
     password,
     database: 0,
@@ -81,7 +74,8 @@ async function askSentinel(address: ServerAddress, settings: TopologySettings): 
   try {
     const reply = await connection.call(['SENTINEL', 'MASTERS']);
     const master = (reply as unknown[]).map(fieldsOf).find((fields) => fields.get('name') === sentinelMaster);
-    if (master === undefined) throw new Error(`sentinel ${label(address)} knows no master ${sentinelMaster}`);
+    if (master === undefined)
+      throw new Error(`sentinel ${labelOf(address)} knows no master ${sentinelMaster}`);
     return {
       masters: [
         {
@@ -89,15 +83,15 @@ async function askSentinel(address: ServerAddress, settings: TopologySettings): 
           ranges: WHOLE_RANGE,
         },
       ],
-      epoch: Number(master.get('config-epoch')),
+      version: Number(master.get('config-epoch')),
     };
   } finally {
     connection.close();
   }
 }
 
-async function askCluster(address: ServerAddress, settings: TopologySettings): Promise<Topology> {
-  const connection = await RedisConnection.open(address, settings.connection);
+async function askCluster(address: ServerAddress, settings: RedisSettings): Promise<Topology> {
+  const connection = await RedisConnection.open(address, settings);
   try {
     const [slots, info] = (await Promise.all([
       connection.call(['CLUSTER', 'SLOTS']),
@@ -105,23 +99,23 @@ async function askCluster(address: ServerAddress, settings: TopologySettings): P
     ])) as [[number, number, [string, number]][], string];
     const masters = new Map<string, { address: ServerAddress; ranges: [number, number][] }>();
     for (const [from, to, [host, port]] of slots) {
-      // A server that does not know its own address names itself by nothing.
+      // A server that does not know its own address names itself ''.
       const master = { host: host === '' || host === null ? address.host : host, port };
-      const entry = masters.get(label(master)) ?? { address: master, ranges: [] };
+      const entry = masters.get(labelOf(master)) ?? { address: master, ranges: [] };
       entry.ranges.push([from, to]);
-      masters.set(label(master), entry);
+      masters.set(labelOf(master), entry);
     }
-    if (masters.size === 0) throw new Error(`${label(address)} serves no slots`);
+    if (masters.size === 0) throw new Error(`${labelOf(address)} serves no slots`);
     return {
       masters: [...masters.values()],
-      epoch: Number(/^cluster_current_epoch:(\d+)/m.exec(info)?.[1] ?? 0),
+      version: Number(/^cluster_current_epoch:(\d+)/m.exec(info)?.[1] ?? 0),
     };
   } finally {
     connection.close();
   }
 }
 
-/** A reply of names and values in turn, or of both as a map. */
+/** Reads a reply of alternating names and values, or of both as a map. */
 function fieldsOf(reply: unknown): ReadonlyMap<string, unknown> {
   if (!Array.isArray(reply)) return new Map(Object.entries(reply as object));
   const fields = new Map<string, unknown>();
@@ -130,9 +124,5 @@ function fieldsOf(reply: unknown): ReadonlyMap<string, unknown> {
 }
 
 function distinct(addresses: readonly ServerAddress[]): ServerAddress[] {
-  return [...new Map(addresses.map((address) => [label(address), address])).values()];
-}
-
-export function label({ host, port }: ServerAddress): string {
-  return `${host}:${port}`;
+  return [...new Map(addresses.map((address) => [labelOf(address), address])).values()];
 }

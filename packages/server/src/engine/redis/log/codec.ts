@@ -1,16 +1,18 @@
 /**
- * The forms in which messages and logs stand in Redis, as this side reads and writes them; `lua/common.lua` is the
- * other side. A message is one line of JSON with what the service needs to know of it, and the message's own JSON; an
- * entry of a history, and an announcement, is facts and the messages that they are of.
+ * The binary forms of messages and logs in Redis, as this side reads and writes them; `lua/log/format.lua` is the
+ * other side.
+ *
+ *     message                     length · line of JSON with what the service needs to know · newline · its own JSON
+ *     entry, announcement         facts · messages, whose offsets follow each other
+ *     log                         facts of the newest entry · rest · ancestors
  */
-import { isTransientChannel } from '@message-push/protocol';
 import type { Ancestor, LogState } from '../../../core/engine.ts';
 import type { Message } from '../../../core/message.ts';
 
 const NEWLINE = 0x0a;
 const HYPHEN = 0x2d;
 
-/** Places in `FACTS` of `lua/common.lua`; numbers are doubles, little-endian. */
+/** Places in `FACTS` of `lua/log/format.lua`; numbers are doubles, little-endian. */
 const EPOCH_BYTES = 8;
 const OFFSET_AT = 8;
 const LASTING_AT = 16;
@@ -20,17 +22,17 @@ const EXPIRES_AT = 40;
 const BYTES_AT = 48;
 const COUNT_AT = 56;
 export const FACTS_BYTES = 58;
-/** Where the run id of a log begins, in `REST`. */
+/** Where the run id of a log begins, within `REST`. */
 const RUN_AT = FACTS_BYTES + 16;
-/** Of the number before a message: how many bytes it has. */
+/** Size of the length before a message. */
 const LENGTH_BYTES = 4;
 
-/** A message that is about to be written; its head is made once. */
+/** A message that is about to be written. Its head is made once, because its size is needed before. */
 export interface MessageForm {
   readonly head: string;
   readonly headBytes: number;
   readonly json: Uint8Array;
-  /** Of all of it. */
+  /** Size of the whole form, with its length. */
   readonly bytes: number;
 }
 
@@ -42,7 +44,7 @@ export function formOf({ id, type, channels, exclude, timeMs, json }: Message): 
   return { head, headBytes, json, bytes: LENGTH_BYTES + headBytes + 1 + json.length };
 }
 
-/** Returns where it ends. */
+/** Writes a message at `at`; returns where it ends. */
 export function writeMessage(
   target: Buffer,
   at: number,
@@ -67,7 +69,7 @@ function decodeMessage(bytes: Buffer): Message {
   return { id, type, channels, exclude, timeMs, json: bytes.subarray(end + 1) };
 }
 
-/** A message and where it stands in its channel's log. */
+/** A message with its place in its channel's log. */
 export interface Numbered {
   readonly message: Message;
   readonly offset: number;
@@ -75,9 +77,9 @@ export interface Numbered {
 }
 
 export interface Announcement {
-  /** `-`: without history. */
+  /** `-` for messages without history. */
   readonly epoch: string;
-  /** None when the log's state has changed. */
+  /** Empty when only the log's state has changed. */
   readonly publications: readonly Numbered[];
 }
 
@@ -90,15 +92,15 @@ export interface LogFacts {
   readonly epoch: string;
   readonly offset: number;
   readonly order: number;
-  /** Newest entry whose publisher chose no ttl. */
+  /** Newest message whose publisher chose no ttl. */
   readonly lasting: number;
-  /** Latest expiry among entries whose publisher chose one, ms. */
+  /** Latest expiry among messages whose publisher chose a ttl, ms. */
   readonly own: number;
   readonly bytes: number;
   readonly ancestors: readonly Ancestor[];
 }
 
-/** `undefined` for a channel that has no log. */
+/** Reads a log; `undefined` for a channel that has none. */
 export function readLog(log: Buffer): LogFacts | undefined {
   if (log.length === 0) return undefined;
   const newest = readFacts(log);
@@ -122,19 +124,20 @@ function parseAncestor(text: string): Ancestor {
   return { epoch, upTo: Number.parseInt(upTo, 10), isLossy: upTo.includes('!') };
 }
 
-/** Facts of an entry; `lasting` and `own` are the log's as it was before the entry. */
+/** Facts of an entry. `lasting` and `own` are those of the log as it was before the entry. */
 export interface EntryFacts {
-  /** Of its first message. */
+  /** Offset of its first message. */
   readonly first: number;
-  /** Of its last message. */
+  /** Offset of its last message. */
   readonly offset: number;
   readonly lasting: number;
   readonly own: number;
-  /** Of its last message; its other messages have those before it. */
+  /** Order of its last message; those of the others come before it without holes. */
   readonly order: number;
-  /** Of each of its messages, ms since 1970; 0: never. */
+  /** When its messages expire, ms since 1970; 0 for never. */
   readonly expiresMs: number;
   readonly hasOwnTtl: boolean;
+  /** Bytes of all entries of the log up to this one. */
   readonly bytes: number;
 }
 
@@ -153,7 +156,7 @@ export function readFacts(entry: Buffer): EntryFacts {
   };
 }
 
-/** The facts of an entry without its messages before `from`. */
+/** Facts of the same entry without its messages before `from`. */
 export function factsFrom(facts: EntryFacts, from: number): EntryFacts {
   const { first, lasting, own, expiresMs, hasOwnTtl } = facts;
   if (first >= from) return facts;
@@ -165,7 +168,7 @@ export function factsFrom(facts: EntryFacts, from: number): EntryFacts {
   };
 }
 
-/** The messages that facts are of: all of an entry's, or its last ones. */
+/** Decodes the messages that the facts cover: all of an entry's, or its last ones. */
 export function messagesOf(entry: Buffer, { first, offset: last, order }: EntryFacts): Numbered[] {
   const messages: Numbered[] = [];
   let offset = last - entry.readUInt16LE(COUNT_AT) + 1;
@@ -181,8 +184,8 @@ export function messagesOf(entry: Buffer, { first, offset: last, order }: EntryF
 }
 
 /**
- * The last message before the entry `first` that is lost, when everything before it is gone. Messages whose publisher
- * chose their ttl are not lost once it has run out. Without `first`, all of the log is gone.
+ * Offset of the newest lost message, given that everything before the entry `first` is gone; without `first`, that
+ * all of the log is gone. A message whose publisher chose its ttl is not lost once that has run out.
  */
 export function lostBefore(log: LogFacts, first: EntryFacts | undefined, nowMs: number): number {
   if (first === undefined) return log.own > nowMs ? log.offset : log.lasting;
@@ -194,14 +197,7 @@ export function stateOf(log: LogFacts, floor: number): LogState {
   return ancestors.length === 0 ? { epoch, offset, floor } : { epoch, offset, floor, ancestors };
 }
 
-/** A connection's id begins with its node's, so that whoever has a message for it knows where to send it. */
-export const NODE_ID_CHARS = 8;
-
-export function nodeOfConnection(connectionId: string): string | undefined {
-  const id = connectionId.slice(0, NODE_ID_CHARS);
-  return /^[0-9a-f]{8}$/.test(id) ? id : undefined;
-}
-
-export function nodeOfConnectionChannel(channel: string): string | undefined {
-  return isTransientChannel(channel) ? nodeOfConnection(channel.slice(channel.indexOf(':') + 1)) : undefined;
+/** A number that a script returned as text. */
+export function numberOf(text: Buffer): number {
+  return Number(text.toString('latin1'));
 }

@@ -1,4 +1,4 @@
-/** Puts together what was read of several channels: in the order of publishing, and never past what is not read yet. */
+/** Merges what was read of several channels: in the order of publishing, and never beyond what is not read yet. */
 import type { HistoryPage, LogState } from '../../../core/engine.ts';
 import type { Place, Publication } from '../../../core/message.ts';
 import {
@@ -17,25 +17,25 @@ export interface ChannelRead {
   readonly channel: string;
   readonly after: number;
   readonly log: LogFacts | undefined;
-  /** Entries as they stand in the history; of the first, messages may be left out. */
+  /** Entries as they are in the history. The first may hold messages that were not asked for. */
   readonly list: readonly Buffer[];
-  /** That a channel keeps. */
+  /** Messages that a channel keeps. */
   readonly maxMessages: number;
   readonly nowMs: number;
-  /** The list was cut at so many bytes. */
+  /** Size at which the list was cut. */
   readonly maxBytes: number;
-  /** For a channel without a log. */
+  /** State of a channel without a log. */
   readonly unborn: LogState;
 }
 
 interface Entry extends Numbered {
-  /** Of the channel. */
+  /** Index of its channel. */
   readonly index: number;
 }
 
 export function assemblePage(reads: readonly ChannelRead[], maxBytes: number): HistoryPage {
   const channels = reads.map(readChannel);
-  // Beyond the end of a channel that was cut, another one's entries would come too early.
+  // Beyond the last entry of a channel that was cut, entries of another channel would come too early.
   let horizon = Number.POSITIVE_INFINITY;
   for (const { isCut, lastOrder } of channels) if (isCut) horizon = Math.min(horizon, lastOrder);
   const entries: Entry[] = [];

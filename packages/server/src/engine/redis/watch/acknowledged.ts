@@ -1,7 +1,7 @@
 /**
- * How far this node has acknowledged each channel lately, on every run of a server. After a failover or a restart
- * it is held against the new server's logs: what was acknowledged and is not there is announced to the channel's
- * streams. What was acknowledged on a new run does not take the place of what is still to be compared.
+ * How far this node has acknowledged each channel lately, by the run of the server. After a failover or a restart
+ * these positions are compared with the new server's logs. Positions of the new run do not replace those that are
+ * still to be compared.
  */
 
 export interface Acknowledged {
@@ -16,20 +16,20 @@ interface Place {
   offset: number;
 }
 
-/** Run of a server -> channel. */
+/** By the run of a server, then by channel. */
 type Generation = Map<string, Map<string, Place>>;
 
-/** Failovers take seconds; replicas lag less. */
+/** Failovers take seconds, and replicas lag by less. */
 const KEEP_MS = 300_000;
-/** Of one generation: when it is full, the older one is forgotten before its time. */
+/** Bound of one generation. When it is full, the older one is forgotten before its time. */
 const MAX_POSITIONS = 100_000;
 
 export class AcknowledgedPositions {
-  /** Two generations: nothing has to be put in order when it is noted, and the older one is forgotten as a whole. */
+  /** Two generations, so that nothing has to be sorted by age: the older one is forgotten as a whole. */
   #recent: Generation = new Map();
   #older: Generation = new Map();
   #size = 0;
-  /** Since about when the recent one is filled. */
+  /** About when the recent generation began. */
   #sinceMs: number | undefined;
 
   note(runId: string, channel: string, epoch: string, offset: number): void {
@@ -46,12 +46,12 @@ export class AcknowledgedPositions {
       known.epoch = epoch;
       known.offset = offset;
     } else if (offset > known.offset) {
-      // Answers of two calls may come in any order.
+      // Answers of two calls may arrive in any order.
       known.offset = offset;
     }
   }
 
-  /** Called from time to time: what was noted is kept for `KEEP_MS`, and for twice that at most. */
+  /** Called from time to time. What was noted is kept for at least `KEEP_MS`, and at most twice as long. */
   sweep(nowMs: number): void {
     this.#sinceMs ??= nowMs;
     if (nowMs - this.#sinceMs < KEEP_MS) return;
@@ -66,7 +66,7 @@ export class AcknowledgedPositions {
     this.#sinceMs = undefined;
   }
 
-  /** Those of other runs than `runId`, among the channels that `isConcerned`. */
+  /** Positions on other runs than `runId`, of channels that `isConcerned`. */
   ofOtherRuns(runId: string, isConcerned: (channel: string) => boolean): Acknowledged[] {
     const found = new Map<string, Acknowledged>();
     for (const generation of [this.#older, this.#recent]) {
@@ -84,7 +84,7 @@ export class AcknowledgedPositions {
     return [...found.values()];
   }
 
-  /** It has been said. What was noted after it is still to be. */
+  /** This position has been reported. A later one of its channel is still to be. */
   forget({ runId, channel, epoch, offset }: Acknowledged): void {
     for (const generation of [this.#older, this.#recent]) {
       const places = generation.get(runId);

@@ -1,16 +1,16 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type UserClaim, type UserGrant, UserSlots } from './user-slots.ts';
+import { type QuotaGrant, type QuotaRequest, UserQuotas } from './user-quotas.ts';
 
 const LIMIT = 10;
 
-/** What `lua/admit.lua` does. */
+/** Does what `lua/fleet/admit_streams.lua` does. */
 class Redis {
   readonly users = new Map<string, Map<string, number>>();
   isAway = false;
 
-  admit(node: string, claims: readonly UserClaim[], dead: readonly string[]): UserGrant[] {
+  admit(node: string, requests: readonly QuotaRequest[], dead: readonly string[]): QuotaGrant[] {
     if (this.isAway) throw new Error('Redis is away');
-    return claims.map(({ userId, held, wanted }) => {
+    return requests.map(({ userId, held, wanted }) => {
       const fields = this.users.get(userId) ?? new Map<string, number>();
       this.users.set(userId, fields);
       if (wanted > 0) for (const id of dead) fields.delete(id);
@@ -34,10 +34,10 @@ let silent: Set<string>;
 let refreshes: number;
 let onRefresh: () => void;
 
-function node(id: string): UserSlots {
+function node(id: string): UserQuotas {
   alive.add(id);
-  return new UserSlots({
-    groupOf: () => 0,
+  return new UserQuotas({
+    slotOf: () => 0,
     nodes: {
       isAlive: (nodeId) => alive.has(nodeId),
       get silent() {
@@ -48,15 +48,15 @@ function node(id: string): UserSlots {
         onRefresh();
       },
     },
-    admit: async (claims, dead) => {
+    admit: async (requests, dead) => {
       await new Promise((resolve) => setImmediate(resolve));
-      return redis.admit(id, claims, dead);
+      return redis.admit(id, requests, dead);
     },
   });
 }
 
-const admitted = async (slots: UserSlots, count: number, userId = 'x'): Promise<number> =>
-  (await Promise.all(Array.from({ length: count }, () => slots.reserve(userId)))).filter(Boolean).length;
+const admitted = async (quotas: UserQuotas, count: number, userId = 'x'): Promise<number> =>
+  (await Promise.all(Array.from({ length: count }, () => quotas.reserve(userId)))).filter(Boolean).length;
 
 async function settle(): Promise<void> {
   for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
@@ -73,11 +73,11 @@ beforeEach(() => {
 describe('the streams of a user', () => {
   test('are never more than the limit, on whatever nodes they open at once', async () => {
     const nodes = [node('a'), node('b'), node('c')];
-    const counts = await Promise.all(nodes.map((slots) => admitted(slots, 10)));
+    const counts = await Promise.all(nodes.map((quotas) => admitted(quotas, 10)));
     expect(counts.reduce((a, b) => a + b)).toBe(LIMIT);
     expect(redis.countOf('x')).toBe(LIMIT);
-    expect(await admitted(nodes[0] as UserSlots, 1)).toBe(0);
-    expect(await admitted(nodes[0] as UserSlots, 1, 'y'), 'another user').toBe(1);
+    expect(await admitted(nodes[0] as UserQuotas, 1)).toBe(0);
+    expect(await admitted(nodes[0] as UserQuotas, 1, 'y'), 'another user').toBe(1);
   });
 
   test('make room when they close, and leave nothing behind', async () => {

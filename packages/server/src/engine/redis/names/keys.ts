@@ -1,70 +1,71 @@
 /**
- * Every name that the engine uses in Redis, and the hash slot of each. The keys of a channel share a slot, and its
- * bus channel has the same one, so that one script may touch all of them and, with sharded pub/sub, announce too.
+ * Every name that the engine uses in Redis. The keys of a channel share a hash tag with its bus channel, so that one
+ * script may use all of them in a cluster and, with sharded pub/sub, announce too.
  */
-import calculateSlot from 'cluster-key-slot';
+/** Begins a letter from node to node on the bus; no announcement begins with it. */
+export const LETTER_MARK = '@';
 
 export class Keys {
   readonly #prefix: string;
   readonly #bus: string;
 
-  /** Pub/sub knows no databases: names on the bus carry the number. */
+  /** Pub/sub is the same for all databases, so names on the bus contain the number. */
   constructor(prefix: string, database: number) {
     this.#prefix = prefix;
     this.#bus = `${prefix}${database}:`;
   }
 
-  /** State of a channel's log: string. What is published to the channel is announced under the same name. */
+  /** State of a channel's log: string. Publications of the channel are announced under the same name. */
   log(channel: string): string {
     return `${this.#bus}l:{${channel}}`;
   }
 
-  /** Entries of a channel: stream. */
+  /** Entries of a channel's log: stream. */
   history(channel: string): string {
     return `${this.#prefix}h:{${channel}}`;
   }
 
-  /** Streams per node that have joined a channel: hash. */
+  /** How many streams of each node have joined a channel: hash. */
   audience(channel: string): string {
     return `${this.#prefix}a:{${channel}}`;
   }
 
-  /** Without a cluster: what was answered to publishers' ids in a window of time, by id: hash. */
+  /** Receipts of publishers' ids in a window of time, by id: hash. Not used in a cluster. */
   receipts(windowMs: number, window: number): string {
     return `${this.#prefix}r:${windowMs}:${window}`;
   }
 
-  /** In a cluster: what was answered to a publisher's id, with one of the message's channels: string. */
+  /** Receipt of a publisher's id, in the slot of one of the message's channels: string. Used in a cluster. */
   receipt(id: string, channel: string): string {
     return `${this.#prefix}r:{${channel}}${id}`;
   }
 
-  /** In a cluster: the message that an id belongs to, whatever its channels: string. */
+  /** The message that an id belongs to, whatever its channels: string. Used in a cluster. */
   claim(id: string): string {
     return `${this.#prefix}i:{${id}}`;
   }
 
-  /** Open streams per node of a user: hash. */
+  /** How many streams a user has open on each node: hash. */
   user(userId: string): string {
     return `${this.#prefix}u:{${userId}}`;
   }
 
-  /** Nodes and when they were last alive: sorted set, ms. */
+  /** Nodes with the time of their last heartbeat, ms: sorted set. */
   nodes(): string {
     return `${this.#prefix}nodes`;
   }
 
-  /** What every node has to know: stream of notes. */
+  /** Notes that every node has to read: stream. */
   notes(): string {
     return `${this.#prefix}notes`;
   }
 
-  /** What is used of a limit in its window: number. */
+  /** Part of a rate limit that is used in the current window: number. */
   rate(client: string): string {
     return `${this.#prefix}q:{${client}}`;
   }
 
-  /** `MATCH` pattern of the histories of channels that start with `channelPrefix`. */
+  /** `MATCH` pattern for the histories of channels whose names start with `channelPrefix`. */
   historyPattern(channelPrefix: string): string {
     const literal = `${this.#prefix}h:{${channelPrefix}`.replace(/[\\*?[\]]/g, '\\$&');
     return `${literal}*`;
@@ -84,14 +85,8 @@ export class Keys {
     return `${this.#bus}n:{all}`;
   }
 
-  /** Bus channel by which a node proves that its connection to one server hears; `tag` chooses the slot. */
+  /** Bus channel by which a node proves that its listener at one server receives; `tag` chooses the slot. */
   probeBus(nodeId: string, tag: string): string {
     return `${this.#bus}p:{${tag}}${nodeId}`;
   }
-}
-
-export const SLOTS = 16_384;
-
-export function slotOf(key: string): number {
-  return calculateSlot(key);
 }

@@ -1,36 +1,39 @@
 /**
- * A user's streams over all nodes: a node says how many it has and asks for more in one atomic step, so that nodes
- * that ask at the same moment never get more than there may be. It says its whole count each time: what a lost
- * answer leaves in doubt is right again with the next word.
+ * Bounds the streams of a user over all nodes. A node writes how many it has and asks for more in one atomic step, so
+ * that nodes that ask at the same moment never exceed the limit together. It writes its whole count each time, so what
+ * a lost answer leaves in doubt is right again with the next call.
  *
- * Nodes that nobody knows count as alive until Redis has been asked, and a dead node's streams are not counted.
+ * Streams of a dead node are not counted. Nodes that are not known count as alive until Redis has been asked.
  */
 import type { UserQuota } from '../../../core/directory.ts';
-import { GroupedWrites } from './grouped-writes.ts';
 import type { LiveNodes } from './live-nodes.ts';
+import { SlotWrites } from './slot-writes.ts';
 
-/** A user as a call names it. */
-export interface UserClaim {
+/** A user's streams on this node, and how many more are asked for. */
+export interface QuotaRequest {
   readonly userId: string;
   readonly held: number;
   readonly wanted: number;
 }
 
-/** How many more it may have; when fewer than wanted: the other nodes that were counted. */
-export interface UserGrant {
+export interface QuotaGrant {
   readonly granted: number;
+  /** If fewer were granted than wanted, the other nodes that were counted. */
   readonly elsewhere: readonly string[];
 }
 
-export interface UserSlotsOptions {
-  readonly groupOf: (userId: string) => number;
+export interface UserQuotasOptions {
+  readonly slotOf: (userId: string) => number;
   readonly nodes: Pick<LiveNodes, 'isAlive' | 'silent' | 'refresh'>;
-  /** See `lua/admit.lua`. `dead` are not counted. */
-  readonly admit: (claims: readonly UserClaim[], dead: readonly string[]) => Promise<readonly UserGrant[]>;
+  /** Calls `lua/fleet/admit_streams.lua`. Nodes in `dead` are not counted. */
+  readonly admit: (
+    requests: readonly QuotaRequest[],
+    dead: readonly string[],
+  ) => Promise<readonly QuotaGrant[]>;
 }
 
 interface User {
-  /** Streams that were admitted and are not released. */
+  /** Streams that were admitted and not released. */
   held: number;
   readonly waiting: PromiseWithResolvers<boolean>[];
 }
@@ -41,16 +44,16 @@ interface Asked {
   readonly newcomers: PromiseWithResolvers<boolean>[];
 }
 
-export class UserSlots implements UserQuota {
-  readonly #options: UserSlotsOptions;
+export class UserQuotas implements UserQuota {
+  readonly #options: UserQuotasOptions;
   readonly #users = new Map<string, User>();
-  readonly writes: GroupedWrites;
+  readonly writes: SlotWrites;
 
-  constructor(options: UserSlotsOptions) {
+  constructor(options: UserQuotasOptions) {
     this.#options = options;
-    this.writes = new GroupedWrites({
-      groupOf: options.groupOf,
-      // A newcomer waits for it.
+    this.writes = new SlotWrites({
+      slotOf: options.slotOf,
+      // A new stream waits for it.
       delayMs: 0,
       names: () => this.#users.keys(),
       write: (userIds) => this.#write(userIds),
@@ -70,7 +73,7 @@ export class UserSlots implements UserQuota {
     this.writes.add(userId);
   }
 
-  /** Gives back all that this node has. */
+  /** Releases all that this node has. */
   async close(timeoutMs: number): Promise<void> {
     for (const user of this.#users.values()) user.held = 0;
     this.writes.addAll();
@@ -105,19 +108,19 @@ export class UserSlots implements UserQuota {
     }
   }
 
-  /** Lets in as many newcomers as may be; returns those with newcomers left, and who was in their way. */
+  /** Admits newcomers up to the limit. Returns users with newcomers left, and the nodes that were counted for them. */
   async #ask(
     asked: readonly Asked[],
     dead: readonly string[],
   ): Promise<{ asked: Asked; elsewhere: readonly string[] }[]> {
-    const claims = asked.map(({ userId, user, newcomers }) => ({
+    const requests = asked.map(({ userId, user, newcomers }) => ({
       userId,
       held: user.held,
       wanted: newcomers.length,
     }));
-    const grants = await this.#options.admit(claims, dead);
+    const grants = await this.#options.admit(requests, dead);
     return asked.flatMap((each, i) => {
-      const { granted, elsewhere } = grants[i] as UserGrant;
+      const { granted, elsewhere } = grants[i] as QuotaGrant;
       for (const newcomer of each.newcomers.splice(0, granted)) {
         each.user.held++;
         newcomer.resolve(true);
@@ -126,7 +129,7 @@ export class UserSlots implements UserQuota {
     });
   }
 
-  /** Nodes that are not known to be alive may have died or may have just begun: Redis knows. */
+  /** Nodes that are not known to be alive may be dead or may have just started: Redis knows. */
   async #askAgain(refused: readonly { asked: Asked; elsewhere: readonly string[] }[]): Promise<void> {
     const { nodes } = this.#options;
     const isDead = (id: string): boolean => !nodes.isAlive(id);

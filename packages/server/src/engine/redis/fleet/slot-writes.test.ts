@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { GroupedWrites } from './grouped-writes.ts';
+import { SlotWrites } from './slot-writes.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -9,11 +9,11 @@ interface Call {
   readonly answer: PromiseWithResolvers<void>;
 }
 
-function make(names: readonly string[] = []): { calls: Call[]; writes: GroupedWrites } {
+function make(names: readonly string[] = []): { calls: Call[]; writes: SlotWrites } {
   const calls: Call[] = [];
-  const writes = new GroupedWrites({
-    // Names of one first letter are a group.
-    groupOf: (name) => name.charCodeAt(0),
+  const writes = new SlotWrites({
+    // Names that begin with the same letter share a slot.
+    slotOf: (name) => name.charCodeAt(0),
     delayMs: 5,
     names: () => names,
     write: (written) => {
@@ -28,7 +28,7 @@ function make(names: readonly string[] = []): { calls: Call[]; writes: GroupedWr
 const namesOf = (calls: readonly Call[]): (readonly string[])[] => calls.map(({ names }) => names);
 
 describe('names that have changed', () => {
-  test('are written once, those of a group in one call', async () => {
+  test('are written once, those of a slot in one call', async () => {
     const { calls, writes } = make();
     for (const name of ['a1', 'b1', 'a2', 'a1']) writes.add(name);
     expect(calls).toEqual([]);
@@ -36,7 +36,7 @@ describe('names that have changed', () => {
     expect(namesOf(calls)).toEqual([['a1', 'a2'], ['b1']]);
   });
 
-  test('wait for the call of their group that is under way', async () => {
+  test('wait for the call of their slot that is under way', async () => {
     const { calls, writes } = make();
     writes.add('a1');
     await vi.advanceTimersByTimeAsync(5);

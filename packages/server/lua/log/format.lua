@@ -10,13 +10,7 @@
 -- Numbers are kept as eight bytes each: writing one as text takes Lua as long as half a command takes Redis.
 -- codec.ts reads the same forms.
 --
--- The clock of expiry and order is this server's, so that nodes need not agree on the time.
-local call, pack, unstruct, sub = redis.call, struct.pack, struct.unpack, string.sub
-
--- A number as text. Lua would write large ones with an exponent.
-local function whole(n)
-  return string.format('%.0f', n)
-end
+local pack, unstruct, sub = struct.pack, struct.unpack, string.sub
 
 --   epoch    eight characters; `-`: not in a history; `!`: no messages, the log's state has changed
 --   offset   of its last message; those of the others come before it without holes
@@ -97,11 +91,6 @@ local function succeed(log, epoch, run, lost_up_to)
   log.epoch = epoch
   log.run = run
   log.rest = false
-end
-
-local function now_us()
-  local time = call('TIME')
-  return tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 
 -- The first entry from offset `from` on that has not expired; false when there is none.
