@@ -12,8 +12,8 @@ import type {
 } from '../../../core/directory.ts';
 import type { SharedCounters, SharedNotes } from '../../../core/shared-state.ts';
 import type { RedisLink } from '../link/redis-link.ts';
-import type { Shard } from '../link/shard.ts';
 import type { Keys } from '../names/keys.ts';
+import type { Shard } from '../server/shard.ts';
 import { AudienceCounts } from './audience-counts.ts';
 import { FleetAudience } from './fleet-audience.ts';
 import { FleetCalls } from './fleet-calls.ts';

@@ -3,11 +3,11 @@
  * scripts where their slot is, and keeps subscriptions alive.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Argument } from './connection.ts';
+import type { Argument } from '../server/connection.ts';
+import type { ScriptName } from '../server/scripts.ts';
+import type { Shard } from '../server/shard.ts';
 import type { RedisSettings } from './redis-settings.ts';
 import { type Answer, Router, type ScriptCall } from './router.ts';
-import type { ScriptName } from './scripts.ts';
-import type { Shard } from './shard.ts';
 import { ShardMap } from './shard-map.ts';
 import { checkServers, mayPass, type StartExpectations, startError } from './start-checks.ts';
 import { type Subscriber, Subscriptions } from './subscriptions.ts';

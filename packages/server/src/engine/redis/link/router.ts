@@ -3,11 +3,11 @@
  * being moved. A call that may have been done is never repeated here: only its caller knows whether that is safe.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Argument } from './connection.ts';
-import { ConnectionError, ReplyError } from './redis-errors.ts';
-import { SCRIPTS, type ScriptName } from './scripts.ts';
-import type { ServerAddress } from './server-address.ts';
-import type { Shard } from './shard.ts';
+import type { Argument } from '../server/connection.ts';
+import { ConnectionError, ReplyError } from '../server/redis-errors.ts';
+import { SCRIPTS, type ScriptName } from '../server/scripts.ts';
+import type { ServerAddress } from '../server/server-address.ts';
+import type { Shard } from '../server/shard.ts';
 import type { ShardMap } from './shard-map.ts';
 
 export interface ScriptCall {

@@ -2,10 +2,11 @@
  * Which masters there are and which slots they have. Follows failovers and moved slots: asks from time to time,
  * whenever a server is lost, and whenever a server says that it does not own a slot.
  */
+
+import { labelOf, type ServerAddress } from '../server/server-address.ts';
+import { Shard, type ShardEvents } from '../server/shard.ts';
+import { hashSlotOf, SLOTS } from '../server/slots.ts';
 import type { RedisSettings } from './redis-settings.ts';
-import { labelOf, type ServerAddress } from './server-address.ts';
-import { Shard, type ShardEvents } from './shard.ts';
-import { hashSlotOf, SLOTS } from './slots.ts';
 import { resolveTopology, type Topology } from './topology.ts';
 
 export interface ShardMapOptions {

@@ -2,10 +2,10 @@
  * Checks at the start, for the operator. What keeps the engine from working is an error that names the variable;
  * what will hurt later is a warning.
  */
-import { ReplyError } from './redis-errors.ts';
+import { ReplyError } from '../server/redis-errors.ts';
+import { infoField } from '../server/server-facts.ts';
+import type { Shard } from '../server/shard.ts';
 import type { RedisSettings } from './redis-settings.ts';
-import { infoField } from './server-facts.ts';
-import type { Shard } from './shard.ts';
 
 /** What the deployment wants of its servers. */
 export interface StartExpectations {

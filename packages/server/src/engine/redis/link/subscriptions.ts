@@ -3,7 +3,7 @@
  * moves. Their subscribers are told whenever messages may have been lost.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Shard } from './shard.ts';
+import type { Shard } from '../server/shard.ts';
 import type { ShardMap } from './shard-map.ts';
 
 export interface Subscriber {

@@ -3,11 +3,11 @@
  * nodes of a cluster.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { RedisConnection } from './connection.ts';
-import { ReplyError } from './redis-errors.ts';
+import { RedisConnection } from '../server/connection.ts';
+import { ReplyError } from '../server/redis-errors.ts';
+import { labelOf, type ServerAddress } from '../server/server-address.ts';
+import { SLOTS } from '../server/slots.ts';
 import type { RedisSettings } from './redis-settings.ts';
-import { labelOf, type ServerAddress } from './server-address.ts';
-import { SLOTS } from './slots.ts';
 
 export interface Master {
   readonly address: ServerAddress;

@@ -3,11 +3,11 @@
  * (its channels, their logs, the nodes of connections) is named once, and messages refer to it by number.
  */
 import type { Draft, Place } from '../../../core/message.ts';
-import type { Argument } from '../link/connection.ts';
 import { formOf, type MessageForm, writeMessage } from '../log/codec.ts';
 import type { LogBounds } from '../log/log-bounds.ts';
 import { nodeOfConnectionChannel } from '../names/connection-id.ts';
 import type { Keys } from '../names/keys.ts';
+import type { Argument } from '../server/connection.ts';
 import { type DirectChannel, NO_NODE } from './split-draft.ts';
 import type { StreamsByNode } from './streams-by-node.ts';
 

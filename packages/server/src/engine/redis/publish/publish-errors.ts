@@ -1,7 +1,7 @@
 /** Errors of publishers that only this engine has. */
 import { RequestError } from '../../../core/errors.ts';
 import { engineUnavailable, storageFull } from '../../refusals.ts';
-import { ReplyError } from '../link/redis-errors.ts';
+import { ReplyError } from '../server/redis-errors.ts';
 
 export function notReplicated(replicas: number, wanted: number, timeoutMs: number): RequestError {
   return new RequestError(

@@ -4,9 +4,9 @@
  */
 import type { AckLevel } from '../../../core/message.ts';
 import type { RedisLink } from '../link/redis-link.ts';
-import type { Shard } from '../link/shard.ts';
 import type { LogBounds } from '../log/log-bounds.ts';
 import type { Keys } from '../names/keys.ts';
+import type { Shard } from '../server/shard.ts';
 import {
   decodeReply,
   encodeCall,

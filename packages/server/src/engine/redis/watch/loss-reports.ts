@@ -3,8 +3,8 @@
  * before. A log that does not reach as far begins a new epoch, and every stream of its channel gets a gap.
  */
 import type { RedisLink } from '../link/redis-link.ts';
-import type { Shard } from '../link/shard.ts';
 import type { Keys } from '../names/keys.ts';
+import type { Shard } from '../server/shard.ts';
 import { type Acknowledged, AcknowledgedPositions } from './acknowledged.ts';
 
 export interface LossReportsOptions {

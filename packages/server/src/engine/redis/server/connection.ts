@@ -3,9 +3,9 @@
  * rejected and its owner opens another. Nothing is queued while there is no connection, and nothing is sent twice.
  */
 import { ErrorReply, RESP_TYPES } from '@redis/client';
+import type { AccessSettings } from './access-settings.ts';
 import { type Client, createClient, destroyClient } from './client.ts';
 import { ConnectionError, ReplyError } from './redis-errors.ts';
-import type { AccessSettings } from './redis-settings.ts';
 import { labelOf, type ServerAddress } from './server-address.ts';
 
 export type Argument = string | Buffer;

@@ -3,12 +3,13 @@
  * listener. The first two are opened and lost together, and are opened again with growing pauses until it works. The
  * listener comes back by itself. While there is no connection every call fails at once.
  */
+
+import type { AccessSettings } from './access-settings.ts';
 import { Backoff } from './backoff.ts';
 import { BusProbe, PROBE_INTERVAL_MS } from './bus-probe.ts';
 import { type Argument, type BusKind, RedisConnection } from './connection.ts';
 import { Listener } from './listener.ts';
 import { ConnectionError } from './redis-errors.ts';
-import type { AccessSettings } from './redis-settings.ts';
 import { ReplicaWait } from './replica-wait.ts';
 import { loadScripts, runScript, type ScriptRun } from './scripts.ts';
 import { labelOf, type ServerAddress } from './server-address.ts';

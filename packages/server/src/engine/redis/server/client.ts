@@ -1,7 +1,7 @@
 /** The client library, configured so that it only speaks RESP, TLS and pub/sub: no queue, no retry, no timer. */
 import { readFileSync } from 'node:fs';
 import { RedisClient } from '@redis/client';
-import type { AccessSettings } from './redis-settings.ts';
+import type { AccessSettings } from './access-settings.ts';
 import type { ServerAddress } from './server-address.ts';
 
 export type Client = ReturnType<typeof createClient>;
