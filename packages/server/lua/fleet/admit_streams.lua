@@ -1,9 +1,10 @@
--- Notes how many streams a node has of users, and admits more of them while all nodes together have fewer than may be.
+-- Writes how many streams of each user a node has, and admits more while all nodes together are below the limit.
 --
--- KEYS  per user: its hash, node -> streams
--- ARGV  1 node   2 most streams of a user   3 ms that a hash is kept   4 nodes that are dead, joined by blanks
---       then per user: streams that the node has, streams that it asks for
--- Returns per user how many of those it asks for it may have, and when that is fewer the other nodes that were counted, joined by blanks
+-- KEYS     for each user: hash of node -> streams
+-- ARGV     1 node   2 limit of streams of a user   3 TTL of a hash, ms   4 dead nodes, separated by blanks
+--          then for each user: streams that the node has, streams that it asks for
+-- Returns  for each user: how many streams are admitted; if fewer than asked for, the other nodes that were counted,
+--          separated by blanks, else ''
 local node, limit, ttl = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local is_dead = {}
 for id in string.gmatch(ARGV[4], '%S+') do is_dead[id] = true end

@@ -1,8 +1,10 @@
--- A node says that it is alive, and sees who else is.
+-- Records a heartbeat of a node, and tells which other nodes are alive.
 --
--- KEYS  nodes
--- ARGV  1 node   2 ms for which a beat makes a node count as alive   3 ms after which a silent node is forgotten
--- Returns the ms since this node's beat before (-1: it was not known), the nodes that are alive and those that are silent, each joined by blanks
+-- KEYS     1 nodes
+-- ARGV     1 node   2 time for which a heartbeat makes a node count as alive, ms
+--          3 time after which a silent node is forgotten, ms
+-- Returns  time since the node's last heartbeat in ms (-1 if it was not known), the nodes that are alive, and those
+--          that are silent; each list separated by blanks
 local now = math.floor(now_us() / 1000)
 local alive_since, known_since = whole(now - tonumber(ARGV[2])), whole(now - tonumber(ARGV[3]))
 local before = redis.call('ZSCORE', KEYS[1], ARGV[1])

@@ -1,5 +1,6 @@
--- A node that stops is no longer alive.
+-- Removes a node that stops.
 --
--- KEYS  nodes
--- ARGV  1 node
+-- KEYS     1 nodes
+-- ARGV     1 node
+-- Returns  1, or 0 if the node was not known
 return redis.call('ZREM', KEYS[1], ARGV[1])

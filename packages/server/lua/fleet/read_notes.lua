@@ -1,8 +1,8 @@
 -- Reads a page of the notes.
 --
--- KEYS  notes
--- ARGV  1 id after which to read
--- Returns how many there are, and of the page id and note by turns
+-- KEYS     1 notes
+-- ARGV     1 id after which to read
+-- Returns  number of all notes, and the page as alternating ids and notes
 local entries = {}
 for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', 500)) do
   entries[#entries + 1] = entry[1]

@@ -1,8 +1,9 @@
--- Takes from a limit, by the arithmetic of packages/server/src/access/limits/rate-window.ts: a window begins with the first request and ends by itself, and what is refused is not counted.
+-- Takes from a rate limit, as packages/server/src/access/rate-window.ts does: a window begins with the first request
+-- and expires by itself, and a refused request is not counted.
 --
--- KEYS  what is used of the limit in its window
--- ARGV  1 limit   2 ms of a window   3 cost
--- Returns 1 when it is allowed, what is left, and the ms until the window ends
+-- KEYS     1 part of the limit that is used in the current window
+-- ARGV     1 limit   2 length of a window, ms   3 cost of the request
+-- Returns  1 if the request is allowed, else 0; what is left of the limit; time until the window ends, ms
 local limit, window, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local left = redis.call('PTTL', KEYS[1])
 local is_open = left > 0 and left <= window

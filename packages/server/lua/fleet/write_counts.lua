@@ -1,7 +1,8 @@
--- Notes how many streams of a node have joined channels.
+-- Writes how many streams of a node have joined channels.
 --
--- KEYS  per channel: audience
--- ARGV  1 node   2 ms that an audience is kept, then per channel: streams
+-- KEYS     for each channel: audience
+-- ARGV     1 node   2 TTL of an audience, ms   then for each channel: number of streams
+-- Returns  1
 for k, key in ipairs(KEYS) do
   if ARGV[k + 2] == '0' then
     redis.call('HDEL', key, ARGV[1])

@@ -1,8 +1,9 @@
--- In a cluster: makes ids belong to the first message that comes with them, whatever its channels.
+-- Claims ids for messages: an id belongs to the first message that comes with it, whatever its channels. Used in a
+-- cluster only.
 --
--- KEYS  per id: its claim
--- ARGV  1 ms that a claim is kept, then per id: the fingerprint of its message
--- Returns per id 1: it is this message's; 0: it is another one's
+-- KEYS     for each id: its claim
+-- ARGV     1 TTL of a claim, ms   then for each id: fingerprint of its message
+-- Returns  for each id: 1 if it belongs to this message, 0 if it belongs to another one
 local results = {}
 for k, key in ipairs(KEYS) do
   local known = redis.call('GET', key)

@@ -1,8 +1,8 @@
--- The first message that was published at a time or later.
+-- Finds the first message that was published at a time or later.
 --
--- KEYS  log, history
--- ARGV  1 messages that a channel keeps   2 the time, ms
--- Returns its offset; one more than the newest offset when there is none; 0 when there is no log
+-- KEYS     1 log   2 history
+-- ARGV     1 messages that a channel keeps   2 time, ms
+-- Returns  offset of the message; newest offset + 1 if there is none; 0 if there is no log
 local max_messages, since = tonumber(ARGV[1]), tonumber(ARGV[2]) * 1000
 local text = redis.call('GET', KEYS[1])
 if not text then return 0 end

@@ -1,8 +1,8 @@
--- Where logs stand. What is watched is not forgotten: the state of a log that nobody has published to for long is kept on.
+-- Reads the newest positions of watched logs, and keeps a log's state from expiring although nobody publishes to it.
 --
--- KEYS  per channel: its log
--- ARGV  1 ms that a log's state is kept
--- Returns per channel `epoch offset`; '' when it has no log
+-- KEYS     for each channel: log
+-- ARGV     1 time for which a log's state is kept, ms
+-- Returns  for each channel: `epoch offset`; '' if it has no log
 local retention = tonumber(ARGV[1])
 local results = {}
 for k, key in ipairs(KEYS) do

@@ -1,23 +1,26 @@
--- Publishes messages: per message the check of its id, an offset in each of its channels, the entry, its expiry, and
--- the announcement; all or nothing.
+-- Publishes messages: checks each id, gives out offsets, appends entries with their expiry, and announces them; all or
+-- nothing.
 --
--- KEYS  receipts: one for each id, or the windows that they lie in; then per channel with history: logs, then histories, then audiences
--- ARGV  1 run id of this server, as the node believes: another one than the log's closes the log's epoch
---       2 deadline, microseconds since 1970 on this server's clock: nothing is done later (0: none)
---       3 epoch of logs that begin a new life
---       4 messages that a channel keeps   5 bytes that a channel keeps
---       6 ms that a log's state is kept after its history   7 ms that a receipt is kept
---       8 `publish` or `spublish`
---       9 1: a repeat is written again, so that WAIT waits for what it repeats
---       10 ids   11 ms of a window of receipts (0: each is a key of its own)   12 number of the first window
---       13 channels with history
---       14 bus channels: those of these, which have the names of the logs, then those without history
---       then the latter; in one string per message: `META`, the numbers of its further bus channels, its fingerprint; in one
---       string the messages, each with its length before it; and where receipts lie in windows, the ids in the messages' order
--- Returns per message: its offset, or a list of its offsets where it has not just one channel with history: stored;
---      `= time epoch offset …`: stored before; `!`: its id was used for another message
---      then per channel with history: epoch, and `node count …`: the streams that had joined it
--- Errors: LATE when the deadline has passed, or when the node expects another time than this server's
+-- KEYS     receipts: a key for each id, or four windows of time; then the logs of all channels with history, then their
+--          histories, then their audiences
+-- ARGV     1 run id of this server, as the node knows it; if the log's differs, the log begins a new epoch
+--          2 deadline in microseconds since 1970 on this server's clock, after which nothing is done; 0 for none
+--          3 name for new epochs
+--          4 messages that a channel keeps   5 bytes that a channel keeps
+--          6 time for which a log's state outlives its history, ms   7 TTL of a receipt, ms
+--          8 `publish` or `spublish`
+--          9 `1` to write repeats again, so that WAIT covers what they repeat
+--          10 number of ids   11 length of a window of receipts in ms, 0 for a key each   12 number of the first window
+--          13 number of channels with history
+--          14 number of bus channels: one for each of these, named like its log, then those without history
+--          then: names of the bus channels without history
+--          one string with, for each message: `META`, numbers of its further bus channels, fingerprint
+--          one string with the messages, each with its length before it
+--          with windows of receipts: the ids, in the order of the messages
+-- Returns  for each message: its offset, or a list of offsets unless it has exactly one channel with history;
+--          `= time epoch offset …` if it was stored before; `!` if its id was used for another message
+--          then for each channel with history: epoch, `node count …` of the streams that had joined it
+-- Errors   LATE if the deadline has passed, or if the node's idea of this server's time is too far off
 local run, deadline, new_epoch = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local max_messages, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
 local retention, receipt_ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -25,12 +28,12 @@ local publish, renews = ARGV[8], ARGV[9] == '1'
 local id_count, window_ms, first_window = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local channel_count, bus_count = tonumber(ARGV[13]), tonumber(ARGV[14])
 
--- Where there is one keyspace, receipts lie in hashes, one for each window of time in which they were written, which is as long
--- as a receipt is kept, or longer: they are in the current window, in the one before it, or in the next one when the clock has
--- gone back. The window before these is outdated, and freed as a whole. The node expects that the third of four is the current one.
+-- Without a cluster, receipts are in hashes, one for each window of time. A window is at least as long as a receipt is
+-- kept, so a receipt is in the current window or in the one before, or in the next one if the clock has gone back. The
+-- window before these is outdated and freed as a whole. The node expects the third of four windows to be the current one.
 local WINDOWS = 4
--- A window is kept for so long after it is needed, so that the next but one frees it, in a thread of its own, before it expires.
--- And so far a clock may go back.
+-- A window is kept for this long after it is needed, so that the next but one frees it, in another thread, before it
+-- expires. It is also how far a clock may go back.
 local WINDOW_SLACK_MS = 60000
 
 local log_keys = window_ms > 0 and WINDOWS or id_count
@@ -38,8 +41,8 @@ local histories, audiences = log_keys + channel_count, log_keys + 2 * channel_co
 local metas, messages = ARGV[15 - channel_count + bus_count], ARGV[16 - channel_count + bus_count]
 local ids_at = 16 - channel_count + bus_count
 
--- ttl in ms (0: none), time in ms (of the receipt), 1 when its publisher chose the ttl, channels with history, bus channels
--- in all, 1 when it has an id and a fingerprint, bytes of the message, number of the first bus channel
+-- ttl in ms (0 for none), time in ms (for the receipt), 1 if its publisher chose the ttl, number of channels with history,
+-- number of all bus channels, 1 if it has an id and a fingerprint, size of the message, number of its first bus channel
 local META = '<ddBHHBI4H'
 local FINGERPRINT_BYTES = 16
 
@@ -47,7 +50,7 @@ local start_us = now_us()
 if deadline > 0 and start_us > deadline then return redis.error_reply('LATE the deadline has passed') end
 local now = math.floor(start_us / 1000)
 
--- Lua's stack bounds how many values go in one call.
+-- Lua's stack bounds the number of values of one call.
 local MOST_KEYS = 4000
 local texts = {}
 for first = 1, channel_count, MOST_KEYS do
@@ -63,8 +66,8 @@ local function load(c)
     log = unpack_log(text)
     if log.run ~= run then succeed(log, new_epoch, run, false) end
   else
-    -- What may be left of a history whose log is lost has offsets that nobody can vouch for. It is looked for first: once a
-    -- script has written anything, a server that is out of memory lets it write the rest.
+    -- If the log was evicted, offsets of a history that is left cannot be trusted. EXISTS comes first: UNLINK would count as
+    -- the script's first write, after which a server that is out of memory lets it write the rest.
     local history = KEYS[histories + c]
     if call('EXISTS', history) == 1 then call('UNLINK', history) end
     log = {
@@ -96,7 +99,7 @@ local function drop_expired(history)
   end
 end
 
--- Down to seven eighths, so that a full channel does not search at every publish.
+-- Trims to seven eighths, so that a full channel does not search at every publish.
 local function drop_bytes(history, log)
   local head = call('XRANGE', history, '-', '+', 'COUNT', 1)[1]
   if not head then return end
@@ -113,15 +116,15 @@ local function drop_bytes(history, log)
   call('XTRIM', history, 'MINID', whole(low) .. '-0')
 end
 
--- The messages of a call that follow each other on a bus channel with the same ttl make one entry of the history and one
--- announcement. An entry is read as a whole, so it has a bound.
+-- Messages of a call that follow each other on a bus channel with the same ttl share one entry and one announcement. An
+-- entry is read as a whole, so its size is bounded.
 local ENTRY_BYTES = 8192
 local bus, log_of_bus = 0, nil
 local first_at, end_at, count = 1, 1, 0
 local expires, order_of_last, lasting_before, own_before = 0, 0, 0, 0
 local listeners = {}
 
--- Messages between two looks at what a channel need not keep.
+-- Number of messages after which a channel is trimmed again.
 local TRIM_INTERVAL = 128
 
 local function append(history, log, facts, entry)
@@ -139,7 +142,7 @@ local function append(history, log, facts, entry)
       log.rest, log.is_renewed = false, true
     end
   elseif log.expires >= 0 and (expires > log.expires or -expires > log.expires) then
-    -- A little later than needed, so that it is not set again with every message.
+    -- Later than needed, so that it is not set again with every message.
     local latest = math.abs(expires)
     log.expires = latest + math.min(60000, math.floor((latest - now) / 4))
     log.rest, log.is_renewed = false, true
@@ -170,7 +173,7 @@ local function finish()
   count = 0
 end
 
--- Adds the message that stands from `from` to before `to`.
+-- Adds the message that begins at `from` and ends before `to`.
 local function add(number, log, order, message_expires, from, to)
   if count == 0 or number ~= bus or from ~= end_at or order ~= order_of_last + 1 or message_expires ~= expires
     or to - first_at > ENTRY_BYTES then
@@ -189,10 +192,10 @@ local function add(number, log, order, message_expires, from, to)
   end
 end
 
--- A receipt: time of writing, number of channels, time, epoch and offset of each, fingerprint.
+-- A receipt: time of writing, number of channels, time, epoch and offset for each, fingerprint.
 local function receipt_of(numbers, with_history, time, fingerprint)
   if with_history == 1 then
-    -- Nearly every one: made as one string, which takes a twentieth off a publish.
+    -- The usual case, made as one string: a publish takes a twentieth less.
     local log = logs[numbers[1]]
     return pack('<dHdc8dc0', now, 1, time, log.epoch, log.offset + 1, fingerprint)
   end
@@ -204,7 +207,7 @@ local function receipt_of(numbers, with_history, time, fingerprint)
   return receipt .. fingerprint
 end
 
--- What is answered to a repeat, when the receipt is this message's.
+-- The result of a repeat; `!` if the receipt is of another message.
 local function line_of(receipt, fingerprint)
   local _, count, time, at = unstruct('<dHd', receipt)
   local words = { '=', whole(time) }
@@ -215,10 +218,10 @@ local function line_of(receipt, fingerprint)
   return sub(receipt, at) == fingerprint and table.concat(words, ' ') or '!'
 end
 
--- `note` returns the receipt that there was before for the n-th id, or false when it has noted the one that it was given. `renew`
--- writes one again.
+-- `note` returns the earlier receipt of the n-th id, or false after keeping the one that it was given. `renew` writes a
+-- receipt again.
 local note, renew
--- Where receipts lie in windows: what is new, by id, and all fields that are written in the end.
+-- With windows: new receipts by id, and all fields that are written in the end.
 local written, fields, current = {}, {}, nil
 
 if window_ms > 0 then
@@ -227,7 +230,7 @@ if window_ms > 0 then
     return redis.error_reply("LATE the node's clock is off by more than a window of receipts")
   end
   current = KEYS[window]
-  -- It writes before anything else: a server that is out of memory refuses only the first that a script writes.
+  -- This is the script's first write: a server that is out of memory refuses no later one.
   if call('HSETNX', current, '', '') == 1 then
     if window > 2 then call('UNLINK', KEYS[window - 2]) end
     call('PEXPIREAT', current, whole((first_window + window + 1) * window_ms + WINDOW_SLACK_MS))
@@ -254,7 +257,7 @@ if window_ms > 0 then
     return false
   end
 elseif id_count > 0 then
-  -- An absolute time: from a relative one Redis would make it anew for every receipt.
+  -- An absolute time: Redis would compute it from a relative one for every receipt.
   local expires = whole(now + receipt_ttl)
   renew = function(n, receipt)
     call('SET', KEYS[n], receipt, 'KEEPTTL')
@@ -323,7 +326,7 @@ for c = 1, channel_count do
     end
   end
   results[r + 1] = log.epoch
-  -- Where nobody listens no stream has joined.
+  -- If nobody has subscribed no stream has joined.
   results[r + 2] = listeners[c] == 0 and '' or table.concat(call('HGETALL', KEYS[audiences + c]), ' ')
   r = r + 2
 end

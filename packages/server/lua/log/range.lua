@@ -1,9 +1,10 @@
--- One channel's history for people and tools.
+-- Reads a range of one channel's history, for people and tools.
 --
--- KEYS  log, history
--- ARGV  1 messages that a channel keeps   2 first offset   3 last offset   4 most messages   5 most bytes   6 1: newest first
--- Returns the time (ms), the log ('' when there is none), the facts of its first entry ('' when there is none) and a list of
--- entries; the outer ones may have messages that were not asked for
+-- KEYS     1 log   2 history
+-- ARGV     1 messages that a channel keeps   2 first offset   3 last offset   4 limit of messages   5 limit of bytes
+--          6 `1` for newest first
+-- Returns  time in ms, the log ('' if there is none), facts of the history's first entry ('' if there is none), list of
+--          entries; the first and the last may hold messages that were not asked for
 local max_messages, from, to = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local limit, max_bytes, is_reverse = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local now = math.floor(now_us() / 1000)

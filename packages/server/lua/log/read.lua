@@ -1,9 +1,9 @@
 -- Reads what follows an offset, on several channels.
 --
--- KEYS  per channel: log, history
--- ARGV  1 messages that a channel keeps   2 bytes of messages per channel, of which one is given in any case
---       then per channel: the offset
--- Returns the time (ms), then per channel: its log ('' when it has none) and a list of entries
+-- KEYS     for each channel: log, history
+-- ARGV     1 messages that a channel keeps   2 limit of bytes for each channel; one entry is returned in any case
+--          then for each channel: offset
+-- Returns  time in ms, then for each channel: its log ('' if it has none), list of entries
 local max_messages, max_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
 local results = { whole(math.floor(now_us() / 1000)) }
 for k = 1, #KEYS, 2 do

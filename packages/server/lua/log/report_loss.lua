@@ -1,13 +1,13 @@
--- A node says how far it has acknowledged a channel on a server that is no longer the channel's. When this server's log does not
--- reach as far, something acknowledged is lost: the log begins a new epoch, and every stream of the channel learns it
--- from the ancestors. Said twice, it counts once.
+-- Reports how far a node has acknowledged a channel on another server run. If this server's log does not reach as far,
+-- acknowledged messages are lost: the log begins a new epoch, and the channel's streams learn of the loss from its
+-- ancestors. Repeated reports count once.
 --
--- KEYS  log
--- ARGV  1 run id of this server   2 epoch, offset: 3 that was acknowledged   4 the epoch to begin
---       5 `publish` or `spublish`   6 ms that the log's state is kept at least
--- Returns 1 when the loss was noted, 0 when there is none or it is known
+-- KEYS     1 log
+-- ARGV     1 run id of this server   2 epoch and   3 offset that were acknowledged   4 name for a new epoch
+--          5 `publish` or `spublish`   6 least time for which the log's state is kept, ms
+-- Returns  1 if a loss was recorded, 0 if there is none or it is known
 local text = redis.call('GET', KEYS[1])
--- Without a log, or with one that does not know the epoch, this is another life: its streams get a gap by that.
+-- A log that does not know the epoch, or no log at all, is a new life of the channel: its streams get a gap anyway.
 if not text then return 0 end
 local log = unpack_log(text)
 local epoch, offset = ARGV[2], tonumber(ARGV[3])
@@ -18,7 +18,7 @@ if log.epoch == epoch then
 else
   local ancestors, is_new = {}, false
   for name, up_to, mark in string.gmatch(log.ancestors, '([^,:]+):(%d+)(!?%d*)') do
-    -- What another node has reported already may have been less.
+    -- Another node may have reported less before.
     local known = tonumber(string.sub(mark, 2)) or tonumber(up_to)
     if name == epoch and known < offset then
       mark, is_new = '!' .. whole(offset), true
@@ -29,7 +29,7 @@ else
   log.ancestors = table.concat(ancestors, ',')
   lost_up_to = log.offset
 end
--- Streams that have followed to the current epoch have missed it too.
+-- Streams that are in the current epoch have missed the same messages.
 succeed(log, ARGV[4], ARGV[1], lost_up_to)
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl == -1 then

@@ -1,8 +1,9 @@
--- What is known of logs.
+-- Reads the states of logs.
 --
--- KEYS  per channel: log, history
--- ARGV  1 messages that a channel keeps
--- Returns the time (ms), then per channel: its log ('' when it has none) and the facts of its first entry ('' when there is none)
+-- KEYS     for each channel: log, history
+-- ARGV     1 messages that a channel keeps
+-- Returns  time in ms, then for each channel: its log ('' if it has none), facts of the history's first entry ('' if
+--          there is none)
 local max_messages = tonumber(ARGV[1])
 local now = math.floor(now_us() / 1000)
 local results = { whole(now) }

@@ -1,8 +1,9 @@
--- Facts for a list of channels.
+-- Reads what a list of channels shows.
 --
--- KEYS  per channel: log, history
--- ARGV  1 messages that a channel keeps
--- Returns the time (ms), then per channel: its log ('' when it has none), the facts of its first entry ('' when there is none), and how many bytes that has
+-- KEYS     for each channel: log, history
+-- ARGV     1 messages that a channel keeps
+-- Returns  time in ms, then for each channel: its log ('' if it has none), facts of the history's first entry ('' if
+--          there is none), size of that entry's messages
 local max_messages = tonumber(ARGV[1])
 local now = math.floor(now_us() / 1000)
 local results = { whole(now) }

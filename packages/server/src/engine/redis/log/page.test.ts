@@ -60,7 +60,7 @@ class FakeLog {
     if (isUncertain) this.lostTo = Math.max(this.lostTo, trimmed);
   }
 
-  /** As `lua/read.lua` answers. */
+  /** Answers like `lua/log/read.lua`. */
   read(after: number, maxBytes: number): ChannelRead {
     const list: Buffer[] = [];
     let bytes = 0;
