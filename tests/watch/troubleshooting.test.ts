@@ -60,7 +60,7 @@ describe('common problems', () => {
     await redis.stop();
     await waitFor('the service to notice', async () => (await server.readiness()) === 503);
     const { json } = await requestJson<{ message_queue: { reason: string } }>(`${server.url}/sse/health`);
-    expect(json.message_queue.reason).toMatch(/^Redis is away: /);
+    expect(json.message_queue.reason).toMatch(/^Redis is unreachable: /);
     expectQuoted('message_queue.reason');
     await server.kill();
     server.spawn();

@@ -1,4 +1,4 @@
-/** The engine that the configuration asks for, with what it tells the log and the metrics. */
+/** Creates the engine that the configuration asks for, with its reports to the log and the metrics. */
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config/config.ts';
 import type { RedisConfig } from '../config/redis-config.ts';
@@ -95,14 +95,11 @@ function createRedisEngine({ config, log, metrics, local }: EngineParts, redis: 
         metrics.engine.commitLatency.record(seconds);
       },
       serverReady: (server, version) => log.info({ server, version }, 'Redis is connected'),
-      serverDown: (server, reason) => log.error({ server }, `Redis is away: ${reason}`),
-      listenerBack: (server) => log.warn({ server }, 'the bus is heard again; positions are compared'),
+      serverDown: (server, reason) => log.error({ server }, `Redis is unreachable: ${reason}`),
+      listenerBack: (server) => log.warn({ server }, 'the bus is subscribed again; positions are compared'),
       warned: (message) => log.warn(message),
       lost: (channel) =>
-        log.error(
-          { channel },
-          'acknowledged messages are missing after a failover; streams are told by a gap',
-        ),
+        log.error({ channel }, 'acknowledged messages are missing after a failover; their streams get a gap'),
     },
   });
 }

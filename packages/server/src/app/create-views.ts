@@ -1,4 +1,4 @@
-/** The views of the open streams that the engine's kind allows: of this process, or of all nodes on its Redis. */
+/** Creates the views of the open streams: of this process, or of all nodes that share its store. */
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import type { Audience, Directory, LocalDirectory, OnMembership, UserQuota } from '../core/directory.ts';
@@ -9,15 +9,15 @@ import { SoleNode } from '../sse/sole-node.ts';
 export interface Views {
   readonly directory: Directory;
   readonly audience: Audience;
-  /** For the streams; absent where they need nobody else. */
+  /** For the streams of this process; absent where it is everything. */
   readonly onMembership?: OnMembership | undefined;
   readonly userQuota?: UserQuota | undefined;
   readonly notes: SharedNotes;
   /** Absent where one process is everything. */
   readonly counters?: SharedCounters;
-  /** When the engine is open. */
+  /** Called when the engine is open. */
   open(): Promise<void>;
-  /** Before the engine is closed. */
+  /** Called before the engine is closed. */
   close(): Promise<void>;
 }
 

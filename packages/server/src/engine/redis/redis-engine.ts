@@ -50,6 +50,7 @@ export interface RedisEngineParts {
 
 /** Lag of the bus above which deliveries are late and the node should get no new streams. */
 const BUS_LATE_MS = 2000;
+/** Lag above which the node is of no use to streams. */
 const BUS_LOST_MS = 5000;
 
 export class RedisEngine implements Engine {
@@ -136,14 +137,14 @@ export class RedisEngine implements Engine {
     const { mode, link, watched, queue, lossReports } = this.#parts;
     const { shards } = link;
     const ready = shards.filter((shard) => shard.isReady);
-    const hearing = ready.filter((shard) => shard.listener.isHearing);
+    const subscribed = ready.filter((shard) => shard.listener.isConnected);
     const lags = ready.flatMap(({ busLagMs }) => (busLagMs === undefined ? [] : [busLagMs]));
     const lagMs = lags.length === 0 ? null : Math.round(Math.max(...lags) * 10) / 10;
     const details = {
       mode,
       servers: shards.length,
       servers_ready: ready.length,
-      servers_heard: hearing.length,
+      servers_heard: subscribed.length,
       bus_lag_ms: lagMs,
       bus_reconnects: shards.reduce((sum, { listener }) => sum + listener.losses, 0),
       watched_channels: watched.size,
@@ -154,19 +155,27 @@ export class RedisEngine implements Engine {
       redis_version: ready[0]?.facts?.version ?? null,
     };
     if (!this.#isOpen) return { status: 'unhealthy', reason: 'the engine is not open', details };
-    const away = shards.find((shard) => !shard.isReady);
+    const unreachable = shards.find((shard) => !shard.isReady);
     if (ready.length === 0) {
-      const reason = away?.lastError?.message ?? 'no server is known';
-      return { status: 'unhealthy', reason: `Redis is away: ${reason}`, details };
+      const reason = unreachable?.lastError?.message ?? 'no server is known';
+      return { status: 'unhealthy', reason: `Redis is unreachable: ${reason}`, details };
     }
     if ((lagMs ?? 0) > BUS_LOST_MS) {
-      return { status: 'unhealthy', reason: `the bus has brought nothing for ${lagMs} ms`, details };
+      return { status: 'unhealthy', reason: `no probe has come back over the bus for ${lagMs} ms`, details };
     }
-    if (away !== undefined) {
-      return { status: 'degraded', reason: away.lastError?.message ?? `${away.label} is away`, details };
+    if (unreachable !== undefined) {
+      return {
+        status: 'degraded',
+        reason: unreachable.lastError?.message ?? `Redis ${unreachable.label} is unreachable`,
+        details,
+      };
     }
-    if (hearing.length < ready.length || (lagMs ?? 0) > BUS_LATE_MS) {
-      return { status: 'degraded', reason: 'the bus is not heard in time: deliveries are late', details };
+    if (subscribed.length < ready.length || (lagMs ?? 0) > BUS_LATE_MS) {
+      return {
+        status: 'degraded',
+        reason: 'the bus is late, or not subscribed at every server: deliveries are late',
+        details,
+      };
     }
     return { status: 'healthy', reason: undefined, details };
   }

@@ -30,7 +30,7 @@ export interface RedisLinkObserver {
   warned(message: string): void;
 }
 
-/** A call within the usual time, at the slot of its first key. */
+/** A call with the usual timeout, sent to the owner of its first key's slot. */
 export interface LinkCall {
   readonly script: ScriptName;
   readonly keys: readonly string[];
@@ -67,7 +67,7 @@ export class RedisLink {
           for (const listener of this.#readyListeners) listener(shard);
         },
         onDown: (shard, reason) => observer?.serverDown(shard.label, reason.message),
-        onHearing: (shard) => {
+        onListenerConnected: (shard) => {
           if (!this.#isOpen) return;
           observer?.listenerBack(shard.label);
           this.#subscriptions.missed(shard.listener.names);
@@ -87,7 +87,7 @@ export class RedisLink {
     return this.#map.shards;
   }
 
-  /** Nothing is waited for any longer; calls still work until `close`. */
+  /** True once nothing is waited for any longer. Calls still work until `close`. */
   get isClosing(): boolean {
     return this.#isClosing;
   }
@@ -143,7 +143,7 @@ export class RedisLink {
     this.#map.stop();
   }
 
-  /** `listener` is called whenever a server can be called, for the first time or again: it may have lost what was written to it. */
+  /** Calls `listener` whenever a server becomes reachable, for the first time or again: it may have lost what was written to it. */
   onServerReady(listener: (shard: Shard) => void): void {
     this.#readyListeners.push(listener);
   }
@@ -160,7 +160,7 @@ export class RedisLink {
     return answer.reply;
   }
 
-  /** A call with a time of its own, and with all that is known of its answer. */
+  /** Sends a call with a deadline of its own; resolves with everything that is known of its answer. */
   route(call: ScriptCall): Promise<Answer> {
     return this.#router.call(call);
   }

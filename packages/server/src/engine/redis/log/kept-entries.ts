@@ -1,4 +1,4 @@
-/** What of a log readers may still see: the bound by count holds at once, Redis trims a little later. */
+/** The part of a log that readers may see: the bound by count holds at once, although Redis trims a little later. */
 import { type EntryFacts, factsFrom, type LogFacts, readFacts } from './codec.ts';
 
 /** Lowest offset that the bound by count keeps. */

@@ -140,7 +140,7 @@ export class PublishQueue {
       for (let i = 0; i < parts.length; i++) (parts[i] as Part).resolve([results[i] as PartResult]);
       this.#release(taken);
     } catch (error) {
-      // What waits behind it fails too: a batch must not be stored without its first half, nor be sent again behind it.
+      // What waits behind the call fails too: a batch must not be stored without its first half, nor in another order.
       const behind = queue.waiting.splice(0);
       for (const part of [...parts, ...behind]) part.reject(error);
       this.#release([...taken, ...behind]);

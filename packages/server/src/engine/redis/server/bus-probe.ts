@@ -51,7 +51,7 @@ export class BusProbe {
   /** Sends a probe, or replaces the listener when none came back for too long. */
   send(commands: RedisConnection): void {
     const { listener, nameOf } = this.#options;
-    if (!listener.isHearing) return;
+    if (!listener.isConnected) return;
     const name = nameOf();
     if (name !== this.#name) {
       if (this.#name !== '') listener.unsubscribe([this.#name]);
@@ -63,7 +63,7 @@ export class BusProbe {
       );
     } else if (performance.now() - this.#returnedMs > DEAF_AFTER_MS) {
       this.reset();
-      listener.reconnect(`the bus brought nothing for ${DEAF_AFTER_MS} ms`);
+      listener.reconnect(`no probe came back over the bus for ${DEAF_AFTER_MS} ms`);
     } else this.#publish(commands);
   }
 

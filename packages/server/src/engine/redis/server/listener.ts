@@ -1,6 +1,6 @@
 /**
  * This node's subscriptions at one server, on a connection of their own. Whenever it is lost another one is opened
- * and subscribes everything again. Pub/sub does not repeat anything: after every `onHearing` the owner has to find
+ * and subscribes everything again. Pub/sub does not repeat anything: after every `onConnected` the owner has to find
  * out what was missed.
  */
 import { Backoff } from './backoff.ts';
@@ -17,7 +17,7 @@ export interface ListenerOptions {
   readonly random: () => number;
   readonly onMessage: (name: string, message: Buffer) => void;
   /** A new connection has subscribed everything. */
-  readonly onHearing: () => void;
+  readonly onConnected: () => void;
   /** These names moved to another server; they are no longer subscribed here. */
   readonly onMoved: (names: readonly string[]) => void;
 }
@@ -31,7 +31,7 @@ export class Listener {
   readonly #backoff: Backoff;
   readonly #onMessage: OnBusMessage;
   #connection: RedisConnection | undefined;
-  #hearing = Promise.withResolvers<void>();
+  #connected = Promise.withResolvers<void>();
   #retryTimer: NodeJS.Timeout | undefined;
   #isConnecting = false;
   #isStopped = false;
@@ -44,7 +44,7 @@ export class Listener {
     this.#onMessage = (message, name) => options.onMessage(name.toString(), message);
   }
 
-  get isHearing(): boolean {
+  get isConnected(): boolean {
     return this.#connection !== undefined;
   }
 
@@ -98,7 +98,7 @@ export class Listener {
     }
     // The next connection subscribes them with all others.
     const { waitMs } = this.#options;
-    await within(waitMs, this.#hearing.promise, `the bus was not heard within ${waitMs} ms`);
+    await within(waitMs, this.#connected.promise, `the bus could not be subscribed within ${waitMs} ms`);
   }
 
   unsubscribe(names: readonly string[]): void {
@@ -130,9 +130,9 @@ export class Listener {
       for (const name of moved) this.#names.delete(name);
       this.#connection = connection;
       this.#backoff.succeeded();
-      this.#hearing.resolve();
-      this.#hearing = Promise.withResolvers();
-      this.#options.onHearing();
+      this.#connected.resolve();
+      this.#connected = Promise.withResolvers();
+      this.#options.onConnected();
       if (moved.length > 0) this.#options.onMoved(moved);
     } catch (error) {
       connection.close();

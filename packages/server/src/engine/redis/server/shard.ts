@@ -22,8 +22,8 @@ export interface ShardEvents {
   /** The server can be called, for the first time or again. It may have been restarted, or be another one. */
   readonly onReady: (shard: Shard) => void;
   readonly onDown: (shard: Shard, reason: Error) => void;
-  /** The listener receives again; what was published meanwhile is lost to it. */
-  readonly onHearing: (shard: Shard) => void;
+  /** The listener has subscribed everything on a new connection; what was published meanwhile is lost to it. */
+  readonly onListenerConnected: (shard: Shard) => void;
   /** These names moved to another server; they are no longer subscribed. */
   readonly onMoved: (names: readonly string[]) => void;
 }
@@ -72,9 +72,9 @@ export class Shard {
         if (name === this.#probe.name) this.#probe.receive(message);
         else events.onMessage(name, message);
       },
-      onHearing: () => {
+      onConnected: () => {
         this.#probe.reset();
-        events.onHearing(this);
+        events.onListenerConnected(this);
       },
       onMoved: events.onMoved,
     });
@@ -129,7 +129,7 @@ export class Shard {
     await this.listener.start();
     this.#probe.send(this.#ready().commands);
     const waitMs = this.#options.access.socketTimeoutMs;
-    const problem = `Redis ${this.label}: its bus brought nothing within ${waitMs} ms`;
+    const problem = `Redis ${this.label}: no probe came back over its bus within ${waitMs} ms`;
     await within(waitMs, this.#probe.proven, problem);
   }
 
@@ -175,7 +175,7 @@ export class Shard {
   #ready(): Connections {
     if (this.#connections === undefined) {
       const reason = this.#lastError?.message ?? 'not connected yet';
-      throw new ConnectionError(`Redis ${this.label} is not reachable: ${reason}`);
+      throw new ConnectionError(`Redis ${this.label} is unreachable: ${reason}`);
     }
     return this.#connections;
   }

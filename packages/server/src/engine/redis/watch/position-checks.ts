@@ -1,6 +1,6 @@
 /**
  * Compares watched channels with their logs, a slice at a time, round-robin. What a log has and the bus has not
- * brought may still be on its way, so it is looked at again at the next check; what is behind then is subscribed anew.
+ * brought may still be on its way, so it is looked at again at the next check; what is behind then is subscribed again.
  */
 import type { RedisLink } from '../link/redis-link.ts';
 import type { WatchedChannel, WatchedChannels } from './watched-channels.ts';
@@ -60,7 +60,9 @@ export class PositionChecks {
   /** The bus did not bring what these logs have, for whatever reason. */
   async #renewSubscriptions(names: readonly string[]): Promise<void> {
     const { link, onWarning } = this.#options;
-    onWarning(`${names.length} channels were not heard on the bus; they are subscribed anew`);
+    onWarning(
+      `announcements of ${names.length} channels did not arrive over the bus; they are subscribed again`,
+    );
     await link.renewSubscriptions(names);
   }
 
