@@ -52,11 +52,16 @@ export interface RedisObserver extends RedisLinkObserver {
   lost(channel: string): void;
 }
 
+/** What all rooms are made of. */
+interface Ground {
+  readonly options: RedisOptions;
+  readonly keys: Keys;
+  readonly link: RedisLink;
+}
+
 export function createRedis(options: RedisOptions): { readonly engine: RedisEngine; readonly fleet: Fleet } {
   const { settings, nodeId, bounds, publishing, streams, now, random, observer } = options;
   const { maxMessagesPerChannel, channelRetentionMs } = bounds;
-  const { idempotencyTtlMs, maxQueueBytes, groupCommit } = publishing;
-  const timeoutMs = settings.socketTimeoutMs;
   const keys = new Keys(settings.keyPrefix, settings.database);
   const link = new RedisLink({
     settings,
@@ -66,39 +71,22 @@ export function createRedis(options: RedisOptions): { readonly engine: RedisEngi
     random,
     observer,
   });
-
+  const lossReports = createLossReports({ options, keys, link });
+  const fleet = new Fleet({ link, keys, nodeId, ...streams });
+  link.onServerReady((shard) => lossReports.serverReady(shard));
+  link.onServerReady((shard) => fleet.serverReady(shard));
   const history = new HistoryReader({ link, keys, maxMessagesPerChannel, now, random });
-  const lossReports = new LossReports({
-    link,
-    keys,
-    channelRetentionMs,
-    now,
-    newEpoch: () => newEpoch(random),
-    onLost: (channel) => observer?.lost(channel),
-  });
-  const sender = new PublishSender({
-    link,
-    keys,
-    bounds,
-    idempotencyTtlMs,
-    ackReplicas: settings.ackReplicas,
-    timeoutMs,
-    newEpoch: () => newEpoch(random),
-    onStored: (...stored) => lossReports.noteStored(...stored),
-    onCommitted: (publications, seconds) => observer?.committed(publications, seconds),
-  });
   const announcer = new Announcer();
   const watched = new WatchedChannels({ link, keys, history, announcer });
-  const fleet = new Fleet({ link, keys, nodeId, ...streams });
   const engine = new RedisEngine({
     mode: settings.mode,
     nodeId,
-    maxQueueBytes,
+    maxQueueBytes: publishing.maxQueueBytes,
     link,
     history,
     channelList: new ChannelList({ link, keys, maxMessagesPerChannel }),
-    claims: new Claims({ link, keys, idempotencyTtlMs }),
-    queue: new PublishQueue({ keys, slotOf: (key) => link.slotOf(key), sender, timeoutMs, groupCommit }),
+    claims: new Claims({ link, keys, idempotencyTtlMs: publishing.idempotencyTtlMs }),
+    queue: createQueue({ options, keys, link }, lossReports),
     announcer,
     nodeChannels: new NodeChannels({
       link,
@@ -116,7 +104,40 @@ export function createRedis(options: RedisOptions): { readonly engine: RedisEngi
     }),
     lossReports,
   });
-  link.onServerReady((shard) => lossReports.serverReady(shard));
-  link.onServerReady((shard) => fleet.serverReady(shard));
   return { engine, fleet };
+}
+
+function createLossReports({ options, keys, link }: Ground): LossReports {
+  const { bounds, now, random, observer } = options;
+  return new LossReports({
+    link,
+    keys,
+    channelRetentionMs: bounds.channelRetentionMs,
+    now,
+    newEpoch: () => newEpoch(random),
+    onLost: (channel) => observer?.lost(channel),
+  });
+}
+
+function createQueue({ options, keys, link }: Ground, lossReports: LossReports): PublishQueue {
+  const { settings, bounds, publishing, random, observer } = options;
+  const timeoutMs = settings.socketTimeoutMs;
+  const sender = new PublishSender({
+    link,
+    keys,
+    bounds,
+    idempotencyTtlMs: publishing.idempotencyTtlMs,
+    ackReplicas: settings.ackReplicas,
+    timeoutMs,
+    newEpoch: () => newEpoch(random),
+    onStored: (runId, channel, epoch, offset) => lossReports.noteStored(runId, channel, epoch, offset),
+    onCommitted: (publications, seconds) => observer?.committed(publications, seconds),
+  });
+  return new PublishQueue({
+    keys,
+    slotOf: (key) => link.slotOf(key),
+    sender,
+    timeoutMs,
+    groupCommit: publishing.groupCommit,
+  });
 }

@@ -6,7 +6,7 @@ let reply: HeartbeatReply | Error;
 let returned = 0;
 let nodes: LiveNodes;
 
-async function beat(alive: string, silent = '', sinceLastMs = 1000): Promise<void> {
+async function heartbeat(alive: string, silent = '', sinceLastMs = 1000): Promise<void> {
   reply = [sinceLastMs, alive, silent];
   await nodes.refresh();
 }
@@ -27,61 +27,61 @@ beforeEach(() => {
 });
 
 describe('nodes', () => {
-  test('are alive or silent as the last beat says', async () => {
+  test('are alive or silent as the last heartbeat says', async () => {
     expect([...nodes.alive]).toEqual(['self']);
-    await beat('self a b', 'c');
+    await heartbeat('self a b', 'c');
     expect(['a', 'b', 'c', 'd'].map((id) => nodes.isAlive(id))).toEqual([true, true, false, false]);
     expect([...nodes.silent]).toEqual(['c']);
-    await beat('self b', 'a c');
+    await heartbeat('self b', 'a c');
     expect(nodes.isAlive('a')).toBe(false);
   });
 
   test('stay as they are while Redis cannot be asked', async () => {
-    await beat('self a');
-    reply = new Error('away');
-    await expect(nodes.refresh()).rejects.toThrow('away');
+    await heartbeat('self a');
+    reply = new Error('unreachable');
+    await expect(nodes.refresh()).rejects.toThrow('unreachable');
     expect(nodes.isAlive('a')).toBe(true);
   });
 
-  test('that were alive before an outage have the time for a beat after it', async () => {
-    await beat('self a b', 'c');
+  test('that were alive before an outage have the time for a heartbeat after it', async () => {
+    await heartbeat('self a b', 'c');
     nowMs = 10_000;
-    await beat('self', 'a b c', 10_000);
+    await heartbeat('self', 'a b c', 10_000);
     expect(['a', 'b', 'c'].map((id) => nodes.isAlive(id))).toEqual([true, true, false]);
     expect([...nodes.silent]).toEqual(['c']);
     nowMs = 11_000;
-    await beat('self a', 'b c');
+    await heartbeat('self a', 'b c');
     expect(nodes.isAlive('b')).toBe(true);
-    for (nowMs = 12_000; nowMs <= 14_000; nowMs += 1000) await beat('self a', 'b c');
+    for (nowMs = 12_000; nowMs <= 14_000; nowMs += 1000) await heartbeat('self a', 'b c');
     expect(['a', 'b'].map((id) => nodes.isAlive(id))).toEqual([true, false]);
   });
 
   test('are gone when no list has had them for a while, and not before', async () => {
-    await beat('self a', 'b');
+    await heartbeat('self a', 'b');
     expect(['a', 'b', 'x'].map((id) => nodes.isGone(id))).toEqual([false, false, false]);
-    for (; nowMs <= 9000; nowMs += 1000) await beat('self a', 'b');
+    for (; nowMs <= 9000; nowMs += 1000) await heartbeat('self a', 'b');
     expect(nodes.isGone('x')).toBe(false);
-    for (; nowMs <= 11_000; nowMs += 1000) await beat('self a');
+    for (; nowMs <= 11_000; nowMs += 1000) await heartbeat('self a');
     expect(nodes.isGone('x')).toBe(true);
     expect(nodes.isGone('b')).toBe(false);
-    await beat('self a x');
+    await heartbeat('self a x');
     expect(nodes.isGone('x')).toBe(false);
   });
 });
 
 describe('this node', () => {
   test('says again what it has when others may have taken it for dead', async () => {
-    await beat('self', '', -1);
+    await heartbeat('self', '', -1);
     expect(returned, 'it is new').toBe(0);
-    await beat('self');
+    await heartbeat('self');
     expect(returned).toBe(0);
-    await beat('self', '', 4500);
+    await heartbeat('self', '', 4500);
     expect(returned).toBe(1);
-    await beat('self', '', -1);
+    await heartbeat('self', '', -1);
     expect(returned).toBe(2);
   });
 
-  test('beats every second until it leaves', async () => {
+  test('sends a heartbeat every second until it leaves', async () => {
     vi.useFakeTimers();
     reply = [1000, 'self a', ''];
     await nodes.join();

@@ -8,7 +8,7 @@ class Post {
   readonly buses = new Map<string, NodeBus<Sums>>();
   readonly dead = new Set<string>();
   readonly alive = new Set<string>();
-  isAway = false;
+  isUnreachable = false;
   /** Listeners that are no nodes. */
   strangers = 0;
 
@@ -31,7 +31,7 @@ class Post {
   }
 
   #send(to: string | undefined, letter: string): number {
-    if (this.isAway) throw new Error('Redis is away');
+    if (this.isUnreachable) throw new Error('Redis is unreachable');
     const targets = to === undefined ? [...this.buses.keys()] : [to];
     const heard = targets.filter((id) => this.buses.has(id) && !this.dead.has(id));
     for (const id of heard) setImmediate(() => this.bus(id).receive(Buffer.from(letter)));
@@ -85,10 +85,10 @@ describe('a question', () => {
     expect([...(await post.bus('a').askAll('sum', [1], LONG_MS))]).toEqual([['c', 2]]);
   });
 
-  test('has no answer while Redis is away, and none any more when the bus closes', async () => {
-    post.isAway = true;
+  test('has no answer while Redis is unreachable, and none any more when the bus closes', async () => {
+    post.isUnreachable = true;
     expect((await post.bus('a').askAll('sum', [1], LONG_MS)).size).toBe(0);
-    post.isAway = false;
+    post.isUnreachable = false;
     post.strangers = 1;
     post.dead.add('b');
     const answers = post.bus('a').askAll('sum', [1], LONG_MS);

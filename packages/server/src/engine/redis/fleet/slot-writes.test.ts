@@ -52,12 +52,12 @@ describe('names that have changed', () => {
     const { calls, writes } = make();
     writes.add('a1');
     await vi.advanceTimersByTimeAsync(5);
-    calls[0]?.answer.reject(new Error('away'));
+    calls[0]?.answer.reject(new Error('unreachable'));
     await vi.advanceTimersByTimeAsync(400);
     expect(calls.length).toBe(1);
     await vi.advanceTimersByTimeAsync(200);
     expect(namesOf(calls)).toEqual([['a1'], ['a1']]);
-    calls[1]?.answer.reject(new Error('away'));
+    calls[1]?.answer.reject(new Error('unreachable'));
     await vi.advanceTimersByTimeAsync(0);
     writes.add('a2');
     await vi.advanceTimersByTimeAsync(5);

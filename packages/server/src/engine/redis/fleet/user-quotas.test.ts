@@ -6,10 +6,10 @@ const LIMIT = 10;
 /** Does what `lua/fleet/admit_streams.lua` does. */
 class Redis {
   readonly users = new Map<string, Map<string, number>>();
-  isAway = false;
+  isUnreachable = false;
 
   admit(node: string, requests: readonly QuotaRequest[], dead: readonly string[]): QuotaGrant[] {
-    if (this.isAway) throw new Error('Redis is away');
+    if (this.isUnreachable) throw new Error('Redis is unreachable');
     return requests.map(({ userId, held, wanted }) => {
       const fields = this.users.get(userId) ?? new Map<string, number>();
       this.users.set(userId, fields);
@@ -93,14 +93,14 @@ describe('the streams of a user', () => {
     expect(redis.users.get('x')?.size).toBe(0);
   });
 
-  test('cannot be opened while Redis is away, and are counted rightly afterwards', async () => {
+  test('cannot be opened while Redis is unreachable, and are counted rightly afterwards', async () => {
     const a = node('a');
     expect(await admitted(a, 3)).toBe(3);
-    redis.isAway = true;
-    await expect(a.reserve('x')).rejects.toThrow('away');
+    redis.isUnreachable = true;
+    await expect(a.reserve('x')).rejects.toThrow('unreachable');
     a.release('x');
     await settle();
-    redis.isAway = false;
+    redis.isUnreachable = false;
     redis.users.clear();
     a.writes.addAll();
     await settle();

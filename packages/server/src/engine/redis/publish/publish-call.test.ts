@@ -27,8 +27,9 @@ function part(channels: readonly string[], options: Partial<Draft> & { id?: stri
     ack: 'stored',
     ...rest,
   };
-  const [{ logs = [], direct = [] } = {}] = splitBySlot(channels, keys, () => 0);
-  return { draft, logs, direct };
+  const [only] = splitBySlot(channels, keys, () => 0);
+  if (only === undefined) throw new Error('unreachable: a message has a channel');
+  return { draft, logs: only.logs, direct: only.direct };
 }
 
 /** Reads what `META` of publish.lua describes. */
