@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeEngine, type EngineUnderTest } from '@message-push/server/engine/contract';
+import { describeEngine, type EngineUnderTest } from '@message-push/server/engine/engine-suite-fixture';
 import { afterAll, beforeAll, describe } from 'vitest';
 import { makeCertificates } from '../support/redis/certificates.ts';
 import { ClusterSetup } from '../support/redis/cluster-setup.ts';

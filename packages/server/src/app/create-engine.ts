@@ -86,7 +86,7 @@ function createRedisEngine({ config, log, metrics, local }: EngineParts, redis: 
       maxQueueBytes: engine.queueMaxBytes,
       groupCommit: engine.isGroupCommit,
     },
-    streams: { local, maxConnectionsPerUser: streams.maxConnectionsPerUser ?? 0 },
+    streams: { local, maxConnectionsPerUser: streams.maxConnectionsPerUser },
     now: Date.now,
     random: Math.random,
     observer: {

@@ -69,7 +69,7 @@ export class FleetDirectory implements Directory {
   }
 
   /** Never cut: names are short, and a page must be complete for the next one to follow it. */
-  async joinedChannels(query: JoinedQuery, scope: Scope): Promise<Gathered<ReadonlyMap<string, number>>> {
+  async joinedChannels(query: JoinedQuery, scope: ViewScope): Promise<Gathered<ReadonlyMap<string, number>>> {
     const own = (): ReadonlyMap<string, number> => this.#local.joinedChannels(query);
     if (scope === 'node') return { view: own(), nodes: { answered: 1, known: 1 }, isCut: false };
     const answers = await this.#options.bus.askAll('joinedChannels', query, TIMEOUT_MS);
