@@ -1,6 +1,6 @@
 /** An EventSource over HTTP/2 and TLS: it comes back with the last id, and never after an answer that is no stream. */
 import { type ClientHttp2Session, connect } from 'node:http2';
-import { EventParser } from '../support/event-parser.ts';
+import { EventStreamParser } from '@message-push/protocol';
 
 const DEFAULT_RETRY_MS = 200;
 
@@ -50,7 +50,10 @@ export class H2Stream {
     };
     session.on('error', end);
     session.on('close', end);
-    const parser = new EventParser((type, data) => this.events.push({ type, data }), this.lastEventId);
+    const parser = new EventStreamParser({
+      onEvent: ({ type, data }) => this.events.push({ type, data }),
+      lastEventId: this.lastEventId,
+    });
     const stream = session.request({
       ':path': this.#path,
       accept: 'text/event-stream',

@@ -4,14 +4,8 @@
  * Beyond that it can be cut at any byte and can read as slowly as a test wants.
  */
 import { connect, type Socket } from 'node:net';
-import { EventParser } from './event-parser.ts';
+import { EventStreamParser, type StreamEvent } from '@message-push/protocol';
 import { waitFor } from './wait.ts';
-
-export interface StreamEvent {
-  readonly type: string;
-  readonly data: string;
-  readonly lastEventId: string;
-}
 
 export interface StreamClientOptions {
   readonly port: number;
@@ -49,6 +43,7 @@ export class StreamClient {
   /** Ends that this side did not ask for. */
   endsByPeer = 0;
   bytes = 0;
+  /** Blocks without data that moved the last event id. */
   idOnlyBlocks = 0;
   /** [spec] An answer that is no event stream ends it for good. */
   isFailed = false;
@@ -134,7 +129,11 @@ export class StreamClient {
 
   #connect(): void {
     const { port, path, headers = {}, localAddress } = this.#options;
-    const parser = new EventParser((type, data, id) => this.#take(type, data, id), this.lastEventId);
+    const parser = new EventStreamParser({
+      onEvent: (event) => this.#take(event),
+      onIdOnly: () => this.idOnlyBlocks++,
+      lastEventId: this.lastEventId,
+    });
     let head = '';
     let isInBody = false;
     const onBytes = (chunk: Buffer): boolean => {
@@ -195,14 +194,12 @@ export class StreamClient {
     return true;
   }
 
-  #takeBody(parser: EventParser, chunk: Buffer): void {
+  #takeBody(parser: EventStreamParser, chunk: Buffer): void {
     const isLast = chunk.length >= this.#cutAfterBytes;
     const taken = isLast ? chunk.subarray(0, this.#cutAfterBytes) : chunk;
     this.#cutAfterBytes -= taken.length;
     parser.push(taken);
     this.lastEventId = parser.lastEventId;
-    this.idOnlyBlocks += parser.idOnlyBlocks;
-    parser.idOnlyBlocks = 0;
     this.retryMs = parser.retryMs ?? this.retryMs;
     this.#bytesToCome -= taken.length;
     if (isLast) this.#cut();
@@ -218,10 +215,10 @@ export class StreamClient {
     return false;
   }
 
-  #take(type: string, data: string, lastEventId: string): void {
-    this.lastEventId = lastEventId;
-    if (this.#options.onEvent !== undefined) this.#options.onEvent(type, data, lastEventId, this);
-    else this.events.push({ type, data, lastEventId });
+  #take(event: StreamEvent): void {
+    this.lastEventId = event.lastEventId;
+    if (this.#options.onEvent === undefined) this.events.push(event);
+    else this.#options.onEvent(event.type, event.data, event.lastEventId, this);
   }
 
   #cut(by: 'peer' | 'us' = 'us'): void {

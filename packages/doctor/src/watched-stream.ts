@@ -1,8 +1,15 @@
 /** A stream under observation: its headers, its events with their times of arrival, and its end. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
-import { EventParser, type StreamEvent } from './event-parser.ts';
+import { EventStreamParser } from '@message-push/protocol';
 import type { Answer } from './exchange.ts';
+
+export interface WatchedEvent {
+  readonly type: string;
+  readonly data: string;
+  /** Time of arrival of its last byte, as `performance.now()`. */
+  readonly atMs: number;
+}
 
 export interface StreamEnd {
   readonly how: 'end' | 'reset';
@@ -14,7 +21,7 @@ const MAX_BEGINNING = 2000;
 
 export class WatchedStream {
   readonly answer: Answer;
-  readonly events: StreamEvent[] = [];
+  readonly events: WatchedEvent[] = [];
   /** Time of the last bytes; `undefined` before the first. */
   lastBytesAtMs: number | undefined;
   end: StreamEnd | undefined;
@@ -23,8 +30,19 @@ export class WatchedStream {
 
   constructor(answer: Answer) {
     this.answer = answer;
-    const parser = new EventParser((event) => this.events.push(event));
-    const onBytes = (bytes: Buffer): void => parser.push(bytes, performance.now());
+    let atMs = 0;
+    const parser = new EventStreamParser({
+      onEvent: ({ type, data }) => this.events.push({ type, data, atMs }),
+    });
+    const onBytes = (bytes: Buffer): void => {
+      atMs = performance.now();
+      try {
+        parser.push(bytes);
+      } catch (error) {
+        // An event without an end: the stream counts as broken off.
+        body.destroy(error as Error);
+      }
+    };
     const { body } = answer;
     const encoding = answer.headers['content-encoding'];
     const unpacking =
@@ -54,7 +72,10 @@ export class WatchedStream {
   }
 
   /** Resolves with the first event that `matches`; with `undefined` on a timeout or at the end of the stream. */
-  async event(matches: (event: StreamEvent) => boolean, timeoutMs: number): Promise<StreamEvent | undefined> {
+  async event(
+    matches: (event: WatchedEvent) => boolean,
+    timeoutMs: number,
+  ): Promise<WatchedEvent | undefined> {
     const untilMs = performance.now() + timeoutMs;
     for (;;) {
       const found = this.events.find(matches);

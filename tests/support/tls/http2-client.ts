@@ -1,14 +1,8 @@
 /** One HTTP/2 connection with as many streams as a test wants, read as EventSource reads them. */
 import { readFileSync } from 'node:fs';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
-import { EventParser } from '../event-parser.ts';
+import { EventStreamParser, type StreamEvent } from '@message-push/protocol';
 import { waitFor } from '../wait.ts';
-
-export interface Http2Event {
-  readonly type: string;
-  readonly data: string;
-  readonly lastEventId: string;
-}
 
 const WINDOW_BYTES = 15 * 1024 * 1024;
 
@@ -44,7 +38,7 @@ export class Http2Client {
 
 export class Http2EventStream {
   readonly request: ClientHttp2Stream;
-  readonly events: Http2Event[] = [];
+  readonly events: StreamEvent[] = [];
   headers: Readonly<Record<string, unknown>> = {};
   lastEventId = '';
   bytes = 0;
@@ -54,10 +48,7 @@ export class Http2EventStream {
 
   constructor(request: ClientHttp2Stream) {
     this.request = request;
-    const parser = new EventParser(
-      (type, data, lastEventId) => this.events.push({ type, data, lastEventId }),
-      '',
-    );
+    const parser = new EventStreamParser({ onEvent: (event) => this.events.push(event) });
     request.on('response', (headers) => {
       this.headers = headers;
     });
@@ -82,9 +73,9 @@ export class Http2EventStream {
 
   async event(
     what: string,
-    matches: (event: Http2Event) => boolean,
+    matches: (event: StreamEvent) => boolean,
     timeoutMs = 10_000,
-  ): Promise<Http2Event> {
+  ): Promise<StreamEvent> {
     return waitFor(what, () => this.events.find(matches), {
       timeoutMs,
       describe: () => `events so far: ${this.events.map(({ type }) => type).join(', ') || 'none'}`,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { StreamEvent } from '../event-parser.ts';
+import type { WatchedEvent } from '../watched-stream.ts';
 import { type Arrival, echoProblem, heartbeatProblem } from './pace.ts';
 
 const EVERY_MS = 250;
@@ -10,7 +10,7 @@ function arriving(...atMs: readonly number[]): Arrival[] {
 }
 
 /** [written, arrived] in seconds. */
-function beats(...times: readonly (readonly [number, number])[]): StreamEvent[] {
+function beats(...times: readonly (readonly [number, number])[]): WatchedEvent[] {
   return times.map(([written, arrived]) => ({
     type: 'heartbeat',
     data: JSON.stringify({ timestamp: new Date(written * 1000).toISOString() }),

@@ -3,10 +3,10 @@
  * nothing on the network path may end the stream.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { StreamEvent } from '../event-parser.ts';
 import { jsonOf, objectOf, wordOf } from '../json-text.ts';
 import { type CheckOutcome, type Finding, made, skipped } from '../report.ts';
 import type { Service, TextAnswer } from '../service.ts';
+import type { WatchedEvent } from '../watched-stream.ts';
 import { type OpenedStream, seconds } from './stream.ts';
 
 const ECHOES = 6;
@@ -39,7 +39,7 @@ export async function checkPace({ stream }: OpenedStream, watchSeconds: number):
 }
 
 /** The delays of heartbeats differ by what they were held back on the way, whatever the clocks say. */
-export function heartbeatProblem(events: readonly StreamEvent[]): Finding | undefined {
+export function heartbeatProblem(events: readonly WatchedEvent[]): Finding | undefined {
   const beats = events
     .filter(({ type }) => type === 'heartbeat')
     .map(({ data, atMs }) => ({ writtenMs: Date.parse(wordOf(jsonOf(data)?.['timestamp'])), atMs }));
