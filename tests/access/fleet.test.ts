@@ -1,13 +1,20 @@
 /** Three nodes on one Redis are one service: in what a client may use, and in what counts no longer. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { request, requestJson } from '../support/http.ts';
+import { probe } from '../support/access/access-probe.ts';
+import {
+  CLOSED_ENV,
+  keyList,
+  keyText,
+  MASTER_KEY,
+  makeJwt,
+  secondsFromNow,
+} from '../support/access/credentials.ts';
+import { request, requestJson } from '../support/http/http.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
-import { probe } from './access-probe.ts';
-import { CLOSED_ENV, keyList, keyText, MASTER_KEY, makeJwt, secondsFromNow } from './credentials.ts';
 
 const NODES = 3;
 const API = '/sse/api/v1';

@@ -5,12 +5,17 @@
 import { Agent, request } from 'node:http';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { requestJson } from '../support/http.ts';
+import { CLOSED_ENV, keyList, MASTER_KEY } from '../support/access/credentials.ts';
+import {
+  type FuzzedRequest,
+  fuzzedRequest,
+  type Json,
+  type Operation,
+} from '../support/access/fuzzed-request.ts';
+import { requestJson } from '../support/http/http.ts';
 import { Random } from '../support/random.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
-import { CLOSED_ENV, keyList, MASTER_KEY } from './credentials.ts';
-import { type FuzzedRequest, fuzzedRequest, type Json, type Operation } from './fuzzed-request.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 
 const REQUESTS = Number(process.env['TEST_FUZZ_REQUESTS'] ?? 20_000);
 const AT_ONCE = 24;

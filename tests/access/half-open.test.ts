@@ -2,10 +2,10 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { TestServer } from '../support/server.ts';
+import { probe } from '../support/access/access-probe.ts';
+import { CLOSED_ENV, keyList, keyText } from '../support/access/credentials.ts';
+import { TestServer } from '../support/service/server.ts';
 import { waitFor } from '../support/wait.ts';
-import { probe } from './access-probe.ts';
-import { CLOSED_ENV, keyList, keyText } from './credentials.ts';
 
 const HALF_OPEN = 5000;
 const CLIENTS = 200;

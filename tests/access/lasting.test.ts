@@ -3,12 +3,12 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { request } from '../support/http.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { probe } from '../support/access/access-probe.ts';
+import { CLOSED_ENV, keyList, keyText, MASTER_KEY, makeJwt } from '../support/access/credentials.ts';
+import { request } from '../support/http/http.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
-import { probe } from './access-probe.ts';
-import { CLOSED_ENV, keyList, keyText, MASTER_KEY, makeJwt } from './credentials.ts';
 
 const API = '/sse/api/v1';
 const reader = (name: string) => ({ name, scopes: ['read'], channels: ['*'] });

@@ -1,12 +1,12 @@
 /** A login as an application has it, in a browser, with the browser's own EventSource. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launchChromium } from '../samples/chromium.ts';
-import { CuttableProxy } from '../samples/cuttable-proxy.ts';
-import { request } from '../support/http.ts';
-import { TestServer } from '../support/server.ts';
-import { Application } from './application.ts';
-import { CLOSED_ENV, MASTER_KEY } from './credentials.ts';
+import { Application } from '../support/access/application.ts';
+import { CLOSED_ENV, MASTER_KEY } from '../support/access/credentials.ts';
+import { launchChromium } from '../support/browser/chromium.ts';
+import { request } from '../support/http/http.ts';
+import { TestServer } from '../support/service/server.ts';
+import { CuttableProxy } from '../support/streams/cuttable-proxy.ts';
 
 /** The page's own variables. */
 declare const seen: { type: string; status?: number; data?: { number?: number; reason?: string } }[];

@@ -6,10 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { requestJson } from '../support/http.ts';
-import { TestServer } from '../support/server.ts';
-import { waitFor } from '../support/wait.ts';
-import { type Probe, probe } from './access-probe.ts';
+import { type Probe, probe } from '../support/access/access-probe.ts';
 import {
   APP_ORIGIN,
   CLOSED_ENV,
@@ -19,7 +16,10 @@ import {
   MASTER_KEY,
   makeJwt,
   secondsFromNow,
-} from './credentials.ts';
+} from '../support/access/credentials.ts';
+import { requestJson } from '../support/http/http.ts';
+import { TestServer } from '../support/service/server.ts';
+import { waitFor } from '../support/wait.ts';
 
 /** What somebody may do: beginnings of channel names, `''` for all. */
 interface Rights {

@@ -1,10 +1,10 @@
 /** Looking and managing over a real socket: connections, channels, health, documentation and metrics. */
 import { execFileSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { request, requestJson } from '../support/http.ts';
-import { TestPublisher } from '../support/publisher.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { request, requestJson } from '../support/http/http.ts';
+import { TestPublisher } from '../support/messages/publisher.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
 let server: TestServer;

@@ -3,7 +3,6 @@
  * request is written, it gets the same answer.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readHistory } from '../support/history.ts';
 import {
   type RawAnswer,
   type RawRequest,
@@ -11,9 +10,10 @@ import {
   rawExchange,
   rawRequest,
   rawRequestText,
-} from '../support/raw-http.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+} from '../support/http/raw-http.ts';
+import { readHistory } from '../support/messages/history.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 
 const LANES: Readonly<Record<string, Partial<RawRequest>>> = {
   plain: {},

@@ -1,10 +1,10 @@
 /** Streams over a real socket: what they join, where they start, how their events are framed, who may read them. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { requestJson } from '../support/http.ts';
-import { type MessageBody, TestPublisher } from '../support/publisher.ts';
-import { rawRequest } from '../support/raw-http.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { requestJson } from '../support/http/http.ts';
+import { rawRequest } from '../support/http/raw-http.ts';
+import { type MessageBody, TestPublisher } from '../support/messages/publisher.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 
 let server: TestServer;
 let publisher: TestPublisher;

@@ -4,14 +4,13 @@ import { once } from 'node:events';
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { build, contextFiles, instructionsOf, isSent, type Stage } from '../support/deploy/dockerfile.ts';
 import { redisCli } from '../support/redis/redis-cli.ts';
-import { freePort } from '../support/server.ts';
+import { ROOT } from '../support/repository.ts';
+import { freePort } from '../support/service/server.ts';
 import { waitFor } from '../support/wait.ts';
-import { build, contextFiles, instructionsOf, isSent, type Stage } from './dockerfile.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const read = (name: string): string => readFileSync(join(ROOT, name), 'utf8');
 const instructions = instructionsOf(read('Dockerfile'));
 const textsOf = (name: string): string[] => instructions.filter((i) => i.name === name).map((i) => i.text);

@@ -2,8 +2,8 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { scratchMachineProblem } from './scratch-machine.ts';
-import { ScratchService } from './scratch-service.ts';
+import { scratchMachineProblem } from '../support/deploy/scratch-machine.ts';
+import { ScratchService } from '../support/deploy/scratch-service.ts';
 
 const DEPLOY = 'scripts/deploy.sh --env production --pm2';
 const MAIN = 'packages/server/src/main.ts';

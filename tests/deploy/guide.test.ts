@@ -5,14 +5,14 @@
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, cpSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { scratchMachineProblem } from '../support/deploy/scratch-machine.ts';
+import { ScratchService } from '../support/deploy/scratch-service.ts';
+import { blocksOf, shellLines } from '../support/guides/guide-blocks.ts';
+import { ROOT } from '../support/repository.ts';
 import { waitFor } from '../support/wait.ts';
-import { blocksOf, shellLines } from './guide-blocks.ts';
-import { scratchMachineProblem } from './scratch-machine.ts';
-import { ScratchService } from './scratch-service.ts';
 
-const GUIDE = fileURLToPath(new URL('../../docs/guides/deployment.zh.md', import.meta.url));
+const GUIDE = join(ROOT, 'docs/guides/deployment.zh.md');
 const guide = readFileSync(GUIDE, 'utf8');
 const lines = blocksOf(guide, 'bash').flatMap(shellLines);
 const commands = lines.filter((l) => l.kind === 'command' && !/docker/.test(l.text)).map((l) => l.text);

@@ -3,17 +3,15 @@
  * network is there already: packages of the system, PM2, and the checkout, in the place where the page clones it to.
  */
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { blocksOf } from './guide-blocks.ts';
-import { scratchMachineProblem } from './scratch-machine.ts';
-import { ScratchService } from './scratch-service.ts';
+import { scratchMachineProblem } from '../support/deploy/scratch-machine.ts';
+import { ScratchService } from '../support/deploy/scratch-service.ts';
+import { blocksOf } from '../support/guides/guide-blocks.ts';
+import { ROOT } from '../support/repository.ts';
 
 const page = (name: string): string[] =>
-  blocksOf(
-    readFileSync(fileURLToPath(new URL(`../../docs/production/${name}`, import.meta.url)), 'utf8'),
-    'sh',
-  );
+  blocksOf(readFileSync(join(ROOT, 'docs/production', name), 'utf8'), 'sh');
 const CHECKOUT = '/opt/message-push-service';
 const TIMEOUT_MS = 180_000;
 

@@ -2,20 +2,20 @@
 import { request as httpsRequest } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
-import { request, requestJson } from '../support/http.ts';
-import { Scrape } from '../support/metrics.ts';
+import { request, requestJson } from '../support/http/http.ts';
+import { Scrape } from '../support/monitoring/metrics.ts';
+import { ShippedProxy } from '../support/nginx/shipped-proxy.ts';
 import { FLEET_ENV } from '../support/redis/fleet.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { TestServer } from '../support/server.ts';
+import { TestServer } from '../support/service/server.ts';
+import { H2Stream } from '../support/streams/h2-stream.ts';
 import { waitFor } from '../support/wait.ts';
-import { H2Stream } from './h2-stream.ts';
-import { NginxProxy } from './nginx-proxy.ts';
 
 const CLIENT_ADDRESS = '127.0.0.77';
 const STREAMS = 60;
 
-let nginx: NginxProxy;
+let nginx: ShippedProxy;
 const servers: TestServer[] = [];
 const streams: H2Stream[] = [];
 let redis: RedisServer | undefined;
@@ -80,7 +80,7 @@ const numbers = (stream: H2Stream): number[] =>
 const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 async function start(backends: readonly TestServer[]): Promise<void> {
-  nginx = await NginxProxy.start(backends.map((s) => s.port));
+  nginx = await ShippedProxy.start(backends.map((s) => s.port));
 }
 
 describe('nginx in front of one node', () => {

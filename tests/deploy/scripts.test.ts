@@ -2,15 +2,14 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { scratchMachineProblem } from './scratch-machine.ts';
-import { ScratchService } from './scratch-service.ts';
+import { scratchMachineProblem } from '../support/deploy/scratch-machine.ts';
+import { ScratchService } from '../support/deploy/scratch-service.ts';
+import { ROOT } from '../support/repository.ts';
 
 const problem = scratchMachineProblem();
 if (problem !== undefined) console.warn(problem);
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PID_FILE = 'run/message-push-service.pid';
 /** Something else that listens on the service's port, in the background. */
 const OCCUPY = `setsid scripts/with-node.sh -e "require('http').createServer((q, a) => a.end()).listen(8089)" >/dev/null 2>&1 </dev/null &

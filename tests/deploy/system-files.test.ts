@@ -11,13 +11,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { TestPublisher } from '../support/publisher.ts';
-import { TestServer } from '../support/server.ts';
+import { TestPublisher } from '../support/messages/publisher.ts';
+import { ROOT } from '../support/repository.ts';
+import { TestServer } from '../support/service/server.ts';
 import { waitFor } from '../support/wait.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const read = (name: string): string => readFileSync(join(ROOT, name), 'utf8');
 const UNIT = 'deploy/systemd/message-push-service.service';
 

@@ -4,13 +4,13 @@
  */
 import { createHmac } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { examine, runDoctor } from '../support/doctor/run-doctor.ts';
+import { AlteredProxy, type ProxyChanges, PUBLIC_HOST } from '../support/nginx/altered-proxy.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { freePort, TestServer, type TestServerOptions } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { freePort, TestServer, type TestServerOptions } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
-import { type NginxChanges, NginxProxy, PUBLIC_HOST } from './nginx-proxy.ts';
-import { examine, runDoctor } from './run-doctor.ts';
 
 const PUBLIC_URL = `https://${PUBLIC_HOST}`;
 const ORIGIN = 'https://app.example.com';
@@ -22,12 +22,12 @@ const BUFFERING = { proxy_buffering: 'on', proxy_ignore_headers: 'X-Accel-Buffer
 const TOKEN_SECRET = 'of thirty-two characters and more';
 
 let server: TestServer;
-let proxy: NginxProxy;
+let proxy: AlteredProxy;
 let closedPort: number;
 
 beforeAll(async () => {
   server = await TestServer.start({ env: ENV });
-  proxy = new NginxProxy(server.port);
+  proxy = new AlteredProxy(server.port);
   closedPort = await freePort();
 });
 afterAll(async () => {
@@ -35,7 +35,7 @@ afterAll(async () => {
   await server.dispose();
 });
 
-function argsFor(through: NginxProxy, service: TestServer): string[] {
+function argsFor(through: AlteredProxy, service: TestServer): string[] {
   const metrics = `9090:127.0.0.1:${closedPort}`;
   const about = ['--connect', metrics, '--ca', through.certificate, '--origin', ORIGIN, '--seconds', '2'];
   return [
@@ -67,7 +67,7 @@ function tokenOf(user: string): string {
 }
 
 /** As the service refuses a stream. */
-function refusing(status: number, code: string): NonNullable<NginxChanges['streams']> {
+function refusing(status: number, code: string): NonNullable<ProxyChanges['streams']> {
   const body = { error: true, status_code: status, code, message: 'no', service: 'message-push-service' };
   return {
     proxy_pass: undefined,
@@ -78,7 +78,7 @@ function refusing(status: number, code: string): NonNullable<NginxChanges['strea
 
 interface Case {
   readonly name: string;
-  readonly nginx: NginxChanges;
+  readonly nginx: ProxyChanges;
   readonly found: readonly string[];
   /** Part of the line to change. */
   readonly line: string;
@@ -259,7 +259,7 @@ describe('nginx', () => {
 
 describe('the service', () => {
   let service: TestServer | undefined;
-  let front: NginxProxy | undefined;
+  let front: AlteredProxy | undefined;
   let redis: RedisServer | undefined;
   let stream: StreamClient | undefined;
   afterEach(async () => {
@@ -273,7 +273,7 @@ describe('the service', () => {
 
   async function examined(options: TestServerOptions, isolate?: (s: TestServer) => Promise<void>) {
     service = await TestServer.start({ ...options, env: { ...ENV, ...options.env } });
-    front = new NginxProxy(service.port);
+    front = new AlteredProxy(service.port);
     await front.start();
     await isolate?.(service);
     return (await examine(argsFor(front, service))).report.findings.map(({ code, text }) => ({
@@ -294,7 +294,7 @@ describe('the service', () => {
   });
 
   it('has another time', async () => {
-    const shifted = new URL('shifted-clock.ts', import.meta.url);
+    const shifted = new URL('../support/doctor/shifted-clock.ts', import.meta.url);
     const findings = await examined({ env: { NODE_OPTIONS: `--import=${shifted}` } });
     expect(findings).toEqual([
       { code: 'clock_skew', text: expect.stringMatching(/ (119\.9|120(\.\d)?) s ahead/) },
@@ -341,7 +341,7 @@ describe('the service', () => {
         API_KEY: key,
       },
     });
-    front = new NginxProxy(service.port);
+    front = new AlteredProxy(service.port);
     await front.start();
     const args = argsFor(front, service);
     const codes = async (...more: string[]): Promise<string[]> =>

@@ -1,11 +1,11 @@
 /** `kill -9` a hundred times in the middle of publishing, and sometimes in the middle of starting. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { holesOf, readHistory } from '../support/history.ts';
-import { type MessageBody, TestPublisher } from '../support/publisher.ts';
+import { holesOf, readHistory } from '../support/messages/history.ts';
+import { type MessageBody, TestPublisher } from '../support/messages/publisher.ts';
 import { Random } from '../support/random.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
 const KILLS = 100;

@@ -7,11 +7,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { holesOf, readHistory } from '../support/history.ts';
-import { requestJson } from '../support/http.ts';
-import { type MessageBody, TestPublisher } from '../support/publisher.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { requestJson } from '../support/http/http.ts';
+import { holesOf, readHistory } from '../support/messages/history.ts';
+import { type MessageBody, TestPublisher } from '../support/messages/publisher.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
 const FREE_BYTES = 6 * 1024 * 1024;

@@ -4,11 +4,11 @@ import { copyFileSync, readdirSync, statSync, truncateSync, writeFileSync } from
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { holesOf, readHistory } from '../support/history.ts';
-import { requestJson } from '../support/http.ts';
-import { TestPublisher } from '../support/publisher.ts';
-import { SERVER_ENTRY, serverEnv, TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { requestJson } from '../support/http/http.ts';
+import { holesOf, readHistory } from '../support/messages/history.ts';
+import { TestPublisher } from '../support/messages/publisher.ts';
+import { SERVER_ENTRY, serverEnv, TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
 const PREFILLED = 4000;

@@ -4,10 +4,10 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
-import { request } from '../support/http.ts';
-import { TestPublisher } from '../support/publisher.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { request } from '../support/http/http.ts';
+import { TestPublisher } from '../support/messages/publisher.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor, waitWhileMoving } from '../support/wait.ts';
 
 const STREAMS = 1000;

@@ -2,10 +2,10 @@
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { request, requestJson } from '../support/http.ts';
-import { type MessageBody, TestPublisher } from '../support/publisher.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { request, requestJson } from '../support/http/http.ts';
+import { type MessageBody, TestPublisher } from '../support/messages/publisher.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
 let server: TestServer;

@@ -17,11 +17,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openStore } from '@message-push/server/engine/embedded/store/open-store';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { holesOf, readHistory } from '../support/history.ts';
-import { type MessageBody, TestPublisher } from '../support/publisher.ts';
+import { holesOf, readHistory } from '../support/messages/history.ts';
+import { type MessageBody, TestPublisher } from '../support/messages/publisher.ts';
 import { Random } from '../support/random.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
 const TAIL_BYTES = 4096;

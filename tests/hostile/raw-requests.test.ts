@@ -4,10 +4,10 @@
  * next request.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readHistory } from '../support/history.ts';
-import { request } from '../support/http.ts';
-import { TestServer } from '../support/server.ts';
-import { converse, type RawAnswer } from './raw-connection.ts';
+import { request } from '../support/http/http.ts';
+import { converse, type RawAnswer } from '../support/http/raw-connection.ts';
+import { readHistory } from '../support/messages/history.ts';
+import { TestServer } from '../support/service/server.ts';
 
 const SEND = '/sse/api/v1/messages/send';
 const MAX_MESSAGE = 512 * 1024;

@@ -4,13 +4,17 @@
  */
 import { Agent } from 'node:http';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { EventReader, type ReceivedEvent } from '../samples/event-reader.ts';
-import { request } from '../support/http.ts';
-import { TestServer } from '../support/server.ts';
+import { BrowserReader } from '../support/browser/browser-reader.ts';
+import { request } from '../support/http/http.ts';
+import {
+  COMMON_CHANNEL,
+  generateMessages,
+  type HostileMessage,
+} from '../support/messages/hostile-messages.ts';
+import { PythonReader } from '../support/python/python-reader.ts';
+import { TestServer } from '../support/service/server.ts';
+import { EventReader, type ReceivedEvent } from '../support/streams/event-reader.ts';
 import { within } from '../support/wait.ts';
-import { BrowserReader } from './browser-reader.ts';
-import { COMMON_CHANNEL, generateMessages, type HostileMessage } from './hostile-messages.ts';
-import { PythonReader } from './python-reader.ts';
 
 const MESSAGES = 10_000;
 const SINGLES = 1_500;

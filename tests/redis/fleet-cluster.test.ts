@@ -4,7 +4,7 @@ import { ClusterSetup } from '../support/redis/cluster-setup.ts';
 import { runFleet, startNodes } from '../support/redis/fleet.ts';
 import { NOTHING_LOST } from '../support/redis/fleet-judge.ts';
 import { clusterEnv } from '../support/redis/service-env.ts';
-import type { TestServer } from '../support/server.ts';
+import type { TestServer } from '../support/service/server.ts';
 
 const ROUNDS = 6;
 const BUSY_SLOTS_PER_ROUND = 4;

@@ -2,7 +2,7 @@
 import { afterEach, expect, it } from 'vitest';
 import { runFleet, startNodes } from '../support/redis/fleet.ts';
 import { NOTHING_LOST } from '../support/redis/fleet-judge.ts';
-import type { TestServer } from '../support/server.ts';
+import type { TestServer } from '../support/service/server.ts';
 
 const SIZE = { messages: 20_000, streams: 100, messagesPerSecond: 6000 };
 

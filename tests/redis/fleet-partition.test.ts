@@ -9,7 +9,7 @@ import { NO_OFFENCE, NOTHING_LOST } from '../support/redis/fleet-judge.ts';
 import { SentinelSetup } from '../support/redis/sentinel-setup.ts';
 import { sentinelEnv } from '../support/redis/service-env.ts';
 import { networkProblem, TestNetwork } from '../support/redis/test-network.ts';
-import { TestServer } from '../support/server.ts';
+import { TestServer } from '../support/service/server.ts';
 
 const PARTITION_MS = 10_000;
 const ALONE = 'm';

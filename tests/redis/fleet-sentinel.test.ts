@@ -4,7 +4,7 @@ import { runFleet, startNodes } from '../support/redis/fleet.ts';
 import { NOTHING_LOST } from '../support/redis/fleet-judge.ts';
 import { SentinelSetup } from '../support/redis/sentinel-setup.ts';
 import { sentinelEnv } from '../support/redis/service-env.ts';
-import type { TestServer } from '../support/server.ts';
+import type { TestServer } from '../support/service/server.ts';
 
 let setup: SentinelSetup | undefined;
 let nodes: TestServer[] = [];

@@ -1,12 +1,12 @@
 /** Three nodes on one Redis: what its loss, its silence and its return do to publishers and streams. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { request } from '../support/http.ts';
+import { request } from '../support/http/http.ts';
 import { type FleetRun, runFleet, startNodes } from '../support/redis/fleet.ts';
 import { NO_OFFENCE, NOTHING_LOST } from '../support/redis/fleet-judge.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import type { TestServer } from '../support/server.ts';
+import type { TestServer } from '../support/service/server.ts';
 import { waitFor } from '../support/wait.ts';
 
 const NODES = 3;

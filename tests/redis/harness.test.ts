@@ -10,7 +10,7 @@ import { redisCli } from '../support/redis/redis-cli.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { SentinelSetup } from '../support/redis/sentinel-setup.ts';
 import { networkProblem, TestNetwork } from '../support/redis/test-network.ts';
-import { TestServer } from '../support/server.ts';
+import { TestServer } from '../support/service/server.ts';
 import { within } from '../support/wait.ts';
 
 const disposals: (() => void | Promise<void>)[] = [];

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeCertificates } from '../support/redis/certificates.ts';
 import { RedisServer, type RedisServerOptions } from '../support/redis/redis-server.ts';
-import { freePort, SERVER_ENTRY, serverEnv, TestServer } from '../support/server.ts';
+import { freePort, SERVER_ENTRY, serverEnv, TestServer } from '../support/service/server.ts';
 
 let folder: string;
 const servers: RedisServer[] = [];

@@ -1,11 +1,11 @@
 /** Cluster views on one Redis server. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { requestJson } from '../support/http.ts';
+import { requestJson } from '../support/http/http.ts';
 import { describeViews } from '../support/redis/describe-views.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
 let redis: RedisServer;

@@ -6,11 +6,11 @@ import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChannelGap } from '@message-push/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
-import { addVerdict, judge, noVerdict } from '../support/checker.ts';
-import { type MessageBody, TestPublisher } from '../support/publisher.ts';
+import { addVerdict, judge, noVerdict } from '../support/messages/judge.ts';
+import { type MessageBody, TestPublisher } from '../support/messages/publisher.ts';
 import { Random } from '../support/random.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
 const HISTORY = 1000;

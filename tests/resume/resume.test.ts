@@ -3,12 +3,12 @@
  * of its work, and every message reaches every stream once and in order.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { addVerdict, judge, type Log, noVerdict, type ShownStream } from '../support/checker.ts';
-import { holesOf, readHistory } from '../support/history.ts';
-import { type MessageBody, TestPublisher } from '../support/publisher.ts';
+import { holesOf, readHistory } from '../support/messages/history.ts';
+import { addVerdict, judge, type Log, noVerdict, type ShownStream } from '../support/messages/judge.ts';
+import { type MessageBody, TestPublisher } from '../support/messages/publisher.ts';
 import { Random } from '../support/random.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor, waitWhileMoving } from '../support/wait.ts';
 
 const MESSAGES = 100_000;

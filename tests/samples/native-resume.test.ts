@@ -1,13 +1,15 @@
 /** What a browser's own EventSource does with our streams: no client code of ours takes part. */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { TestServer } from '../support/server.ts';
-import { launchChromium } from './chromium.ts';
-import { CuttableProxy } from './cuttable-proxy.ts';
-import { PageServer } from './page-server.ts';
-import { sendBatch, sendMessage, startService } from './service.ts';
+import { launchChromium } from '../support/browser/chromium.ts';
+import { PageServer } from '../support/browser/page-server.ts';
+import { ROOT } from '../support/repository.ts';
+import { sendBatch, sendMessage, startService } from '../support/service/sample-service.ts';
+import type { TestServer } from '../support/service/server.ts';
+import { CuttableProxy } from '../support/streams/cuttable-proxy.ts';
 
 interface Received {
   readonly type: string;
@@ -20,7 +22,7 @@ declare const opened: number;
 declare const source: EventSource;
 
 const WAIT = { timeout: 30_000 };
-const PAGE = readFileSync(new URL('../pages/native-stream.html', import.meta.url), 'utf8');
+const PAGE = readFileSync(join(ROOT, 'tests/pages/native-stream.html'), 'utf8');
 const CHANNELS = ['user', 'channel', 'kb', 'task'] as const;
 const TARGETS = [{ user_id: 'r' }, { channel: 'r' }, { kb_id: 'r' }, { task_id: 'r' }];
 

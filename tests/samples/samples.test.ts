@@ -4,20 +4,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { TestServer } from '../support/server.ts';
-import { buildReactPage } from './build-react-page.ts';
-import { launchChromium } from './chromium.ts';
-import { EventReader } from './event-reader.ts';
+import { buildReactPage } from '../support/browser/build-react-page.ts';
+import { launchChromium } from '../support/browser/chromium.ts';
+import { PageServer } from '../support/browser/page-server.ts';
 import {
   BROWSER_SAMPLE,
   GUIDE_ADDRESS,
   INTEGRATION_SAMPLE,
   PUBLISHER_SAMPLE,
   REACT_SAMPLE,
-} from './guide-samples.ts';
-import { PageServer } from './page-server.ts';
-import { runPython } from './run-python.ts';
-import { sendBatch, sendMessage, startService } from './service.ts';
+} from '../support/guides/guide-samples.ts';
+import { runPython } from '../support/python/run-python.ts';
+import { sendBatch, sendMessage, startService } from '../support/service/sample-service.ts';
+import type { TestServer } from '../support/service/server.ts';
+import { EventReader } from '../support/streams/event-reader.ts';
 
 const WAIT = { timeout: 30_000 };
 

@@ -3,8 +3,8 @@ import { execFile } from 'node:child_process';
 import { connect } from 'node:tls';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { request } from '../support/http.ts';
-import { TestServer } from '../support/server.ts';
+import { request } from '../support/http/http.ts';
+import { TestServer } from '../support/service/server.ts';
 import { TestAuthority, type TestCertificate, tlsEnv } from '../support/tls/certificates.ts';
 import { within } from '../support/wait.ts';
 

@@ -1,10 +1,10 @@
 /** Streams over HTTP/2: many on one connection, none hurt by another one or by a hostile connection. */
 import { constants } from 'node:http2';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { launchChromium } from '../samples/chromium.ts';
-import { request, requestJson } from '../support/http.ts';
-import { Scrape } from '../support/metrics.ts';
-import { TestServer } from '../support/server.ts';
+import { launchChromium } from '../support/browser/chromium.ts';
+import { request, requestJson } from '../support/http/http.ts';
+import { Scrape } from '../support/monitoring/metrics.ts';
+import { TestServer } from '../support/service/server.ts';
 import { TestAuthority, tlsEnv } from '../support/tls/certificates.ts';
 import { Http2Client } from '../support/tls/http2-client.ts';
 import { floodWithResets } from '../support/tls/reset-flood.ts';

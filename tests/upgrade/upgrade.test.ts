@@ -7,17 +7,17 @@ import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { NginxProxy } from '../deploy/nginx-proxy.ts';
-import { scratchMachineProblem } from '../deploy/scratch-machine.ts';
-import { ScratchService } from '../deploy/scratch-service.ts';
-import { requestJson } from '../support/http.ts';
-import { Pm2 } from '../support/pm2.ts';
+import { scratchMachineProblem } from '../support/deploy/scratch-machine.ts';
+import { ScratchService } from '../support/deploy/scratch-service.ts';
+import { requestJson } from '../support/http/http.ts';
+import { ShippedProxy } from '../support/nginx/shipped-proxy.ts';
 import { FLEET_ENV, type Fleet, type FleetRun, runFleet } from '../support/redis/fleet.ts';
 import { NOTHING_LOST } from '../support/redis/fleet-judge.ts';
+import { ReconnectMeter } from '../support/redis/reconnect-meter.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { freePort, TestServer } from '../support/server.ts';
-import { ReconnectMeter } from './reconnect-meter.ts';
+import { Pm2 } from '../support/service/pm2.ts';
+import { freePort, TestServer } from '../support/service/server.ts';
 
 const STREAMS = Number(process.env['TEST_UPGRADE_STREAMS'] ?? 300);
 const RATE = Number(process.env['TEST_UPGRADE_RATE'] ?? 100);
@@ -33,7 +33,7 @@ const NEXT_VERSION = '99.0.0';
 const NAME = 'message-push-service';
 
 let redis: RedisServer;
-let nginx: NginxProxy | undefined;
+let nginx: ShippedProxy | undefined;
 let pm2: Pm2 | undefined;
 const nodes: TestServer[] = [];
 const installations: ScratchService[] = [];
@@ -94,7 +94,7 @@ async function runBehindNginx(
   ports: readonly number[],
   upgrade: () => Promise<void>,
 ): Promise<{ run: FleetRun; meter: ReconnectMeter }> {
-  const proxy = await NginxProxy.start(ports, { isPlain: true });
+  const proxy = await ShippedProxy.start(ports, { isPlain: true });
   nginx = proxy;
   let meter: ReconnectMeter | undefined;
   const run = await runFleet({

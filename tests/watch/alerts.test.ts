@@ -1,12 +1,12 @@
 /** Prometheus scrapes the service, something goes wrong, and the alert that says so fires, and no other that does not. */
 import { afterEach, expect, it } from 'vitest';
-import { TestPublisher } from '../support/publisher.ts';
+import { TestPublisher } from '../support/messages/publisher.ts';
+import { PrometheusServer } from '../support/monitoring/prometheus-server.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
-import { PrometheusServer } from './prometheus-server.ts';
 
 const STREAMS = 20;
 /** What the kernel holds for a peer that does not read, and more. */

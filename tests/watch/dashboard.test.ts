@@ -5,14 +5,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Scrape } from '../support/metrics.ts';
-import { TestPublisher } from '../support/publisher.ts';
+import { TestPublisher } from '../support/messages/publisher.ts';
+import { Scrape } from '../support/monitoring/metrics.ts';
+import { CONFIG_FOLDER, PrometheusServer, RULE_FILES } from '../support/monitoring/prometheus-server.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
-import { CONFIG_FOLDER, PrometheusServer, RULE_FILES } from './prometheus-server.ts';
 
 interface Target {
   readonly expr: string;

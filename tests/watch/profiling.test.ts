@@ -4,11 +4,11 @@ import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, expect, test } from 'vitest';
-import { CLOSED_ENV, keyList, keyText, MASTER_KEY } from '../access/credentials.ts';
-import { type Answer, request } from '../support/http.ts';
+import { CLOSED_ENV, keyList, keyText, MASTER_KEY } from '../support/access/credentials.ts';
+import { type Answer, request } from '../support/http/http.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { TestServer } from '../support/server.ts';
+import { TestServer } from '../support/service/server.ts';
 import { TestAuthority, tlsEnv } from '../support/tls/certificates.ts';
 import { waitFor } from '../support/wait.ts';
 

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { CONFIG_FOLDER, hasten } from './prometheus-server.ts';
+import { CONFIG_FOLDER, hasten } from '../support/monitoring/prometheus-server.ts';
 
 const alertRules = readFileSync(join(CONFIG_FOLDER, 'prometheus/alerts.rules.yml'), 'utf8');
 const alerts = alertRules

@@ -1,13 +1,13 @@
 /** A trace goes from a publisher through the service to its streams, and nothing depends on the collector. */
 import { randomBytes } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
-import { requestJson } from '../support/http.ts';
-import { Scrape } from '../support/metrics.ts';
+import { requestJson } from '../support/http/http.ts';
+import { Scrape } from '../support/monitoring/metrics.ts';
+import { OtlpCollector } from '../support/monitoring/otlp-collector.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
-import { OtlpCollector } from './otlp-collector.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 
 const SECRET = 'what-only-subscribers-read';
 const PARENT = 'b7ad6b7169203331';

@@ -1,17 +1,19 @@
 /** What the pages on troubleshooting quote is what the service says, and what they tell to set is what it takes. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { requestJson } from '../support/http.ts';
-import { Scrape } from '../support/metrics.ts';
-import { TestPublisher } from '../support/publisher.ts';
+import { requestJson } from '../support/http/http.ts';
+import { TestPublisher } from '../support/messages/publisher.ts';
+import { Scrape } from '../support/monitoring/metrics.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { freePort, SERVER_ENTRY, serverEnv, TestServer } from '../support/server.ts';
+import { ROOT } from '../support/repository.ts';
+import { freePort, SERVER_ENTRY, serverEnv, TestServer } from '../support/service/server.ts';
 import { waitFor } from '../support/wait.ts';
 
 const PAGES = ['.md', '.zh.md'].map((suffix) =>
-  readFileSync(new URL(`../../docs/production/troubleshooting${suffix}`, import.meta.url), 'utf8'),
+  readFileSync(join(ROOT, `docs/production/troubleshooting${suffix}`), 'utf8'),
 );
 const MESSAGE = { type: 'info', service: 'test', target: { channel: 'c' }, data: { secret: 'of nobody' } };
 

@@ -2,16 +2,16 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { readHistory } from '../support/history.ts';
-import { requestJson } from '../support/http.ts';
-import { Scrape } from '../support/metrics.ts';
-import { Pm2 } from '../support/pm2.ts';
-import { TestPublisher } from '../support/publisher.ts';
+import { requestJson } from '../support/http/http.ts';
+import { readHistory } from '../support/messages/history.ts';
+import { TestPublisher } from '../support/messages/publisher.ts';
+import { Scrape } from '../support/monitoring/metrics.ts';
 import { FLEET_ENV } from '../support/redis/fleet.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { freePort } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { Pm2 } from '../support/service/pm2.ts';
+import { freePort } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
 const NAME = 'message-push-service';

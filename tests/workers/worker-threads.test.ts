@@ -2,16 +2,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readHistory } from '../support/history.ts';
-import { requestJson } from '../support/http.ts';
-import { Scrape } from '../support/metrics.ts';
-import { type MessageBody, TestPublisher } from '../support/publisher.ts';
+import { requestJson } from '../support/http/http.ts';
+import { readHistory } from '../support/messages/history.ts';
+import { type MessageBody, TestPublisher } from '../support/messages/publisher.ts';
+import { Scrape } from '../support/monitoring/metrics.ts';
 import { FLEET_ENV, runFleet } from '../support/redis/fleet.ts';
 import { NOTHING_LOST } from '../support/redis/fleet-judge.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { TestServer } from '../support/server.ts';
-import { StreamClient } from '../support/stream-client.ts';
+import { TestServer } from '../support/service/server.ts';
+import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
 let redis: RedisServer;
@@ -120,7 +120,7 @@ describe('workers', () => {
   it('do so where a port cannot be shared between sockets', async () => {
     server = await startWorkers(2, {
       LOG_LEVEL: 'INFO',
-      NODE_OPTIONS: `--import=${new URL('without-reuse-port.ts', import.meta.url)}`,
+      NODE_OPTIONS: `--import=${new URL('../support/service/without-reuse-port.ts', import.meta.url)}`,
     });
     await expectBothToServe();
     expect(server.output).toContain('"sharing":"primary_socket"');

@@ -1,8 +1,8 @@
 /** What nodes on one Redis say of the streams of all of them. The same on whatever kind of Redis. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { request, requestJson } from '../http.ts';
-import { TestServer } from '../server.ts';
-import { StreamClient } from '../stream-client.ts';
+import { request, requestJson } from '../http/http.ts';
+import { TestServer } from '../service/server.ts';
+import { StreamClient } from '../streams/stream-client.ts';
 import { waitFor } from '../wait.ts';
 
 type Env = Readonly<Record<string, string>>;

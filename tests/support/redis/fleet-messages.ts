@@ -1,5 +1,5 @@
 /** The messages of a run over a fleet: what was sent to which channels, and what of it was acknowledged. */
-import type { MessageBody } from '../publisher.ts';
+import type { MessageBody } from '../messages/publisher.ts';
 import type { Random } from '../random.ts';
 import type { SentMessage } from './fleet-record.ts';
 

@@ -4,8 +4,8 @@
  */
 import { Agent } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Answer, request } from '../http.ts';
-import type { MessageBody } from '../publisher.ts';
+import { type Answer, request } from '../http/http.ts';
+import type { MessageBody } from '../messages/publisher.ts';
 import type { Random } from '../random.ts';
 
 export interface FleetPublisherOptions {

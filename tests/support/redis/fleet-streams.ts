@@ -4,7 +4,7 @@
  */
 import type { ChannelGap } from '@message-push/protocol';
 import type { Random } from '../random.ts';
-import { StreamClient } from '../stream-client.ts';
+import { StreamClient } from '../streams/stream-client.ts';
 import { waitFor, waitWhileMoving } from '../wait.ts';
 import type { FleetMessages } from './fleet-messages.ts';
 import type { StreamRecord, ToldGap } from './fleet-record.ts';

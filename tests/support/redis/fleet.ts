@@ -3,10 +3,10 @@
  * and repeat them until they are acknowledged, and faults meanwhile. What comes out is a record and its judgement.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { holesOf, readHistory } from '../history.ts';
-import type { MessageBody } from '../publisher.ts';
+import { holesOf, readHistory } from '../messages/history.ts';
+import type { MessageBody } from '../messages/publisher.ts';
 import { Random } from '../random.ts';
-import { TestServer } from '../server.ts';
+import { TestServer } from '../service/server.ts';
 import { waitFor, waitWhileMoving } from '../wait.ts';
 import { type FleetVerdict, type Judgement, judgeFleet } from './fleet-judge.ts';
 import { FleetMessages } from './fleet-messages.ts';

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../server.ts';
+import { freePort } from '../service/server.ts';
 import { waitFor, within } from '../wait.ts';
 import type { Certificates } from './certificates.ts';
 import { redisCli } from './redis-cli.ts';

@@ -1,5 +1,5 @@
 /** A channel's history as the API gives it: page after page, with what must hold of any log checked on the way. */
-import { requestJson } from './http.ts';
+import { requestJson } from '../http/http.ts';
 
 interface HistoryEntry {
   readonly offset: number;

@@ -1,6 +1,6 @@
 /** Requests written byte by byte, for what an HTTP library would not send or would tidy up. */
 import { connect } from 'node:net';
-import { within } from './wait.ts';
+import { within } from '../wait.ts';
 
 export interface RawAnswer {
   readonly status: number;

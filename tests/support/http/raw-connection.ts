@@ -1,6 +1,6 @@
 /** One TCP connection written piece by piece, and every answer that comes back on it. */
 import { connect } from 'node:net';
-import { within } from '../support/wait.ts';
+import { within } from '../wait.ts';
 
 export interface RawAnswer {
   readonly status: number;

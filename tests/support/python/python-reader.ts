@@ -1,11 +1,11 @@
-/** tests/hostile/read_stream.py as a process: the third parser. */
+/** read_stream.py as a process: the third parser. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { ReceivedEvent } from '../samples/event-reader.ts';
-import { PYTHON, PYTHON_ENV } from '../samples/run-python.ts';
-import { within } from '../support/wait.ts';
+import type { ReceivedEvent } from '../streams/event-reader.ts';
+import { within } from '../wait.ts';
+import { PYTHON, PYTHON_ENV } from './run-python.ts';
 
 const SCRIPT = fileURLToPath(new URL('read_stream.py', import.meta.url));
 

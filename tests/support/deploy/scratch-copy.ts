@@ -5,9 +5,8 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from '../repository.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const BUILT = ['protocol', 'server', 'doctor'].flatMap((name) =>
   ['dist', 'tsconfig.tsbuildinfo'].map((file) => `packages/${name}/${file}`),
 );

@@ -2,11 +2,9 @@
 import { existsSync, globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from '../repository.ts';
 import { scratchCopy } from './scratch-copy.ts';
 import { type MachineOptions, type Ran, type RunOptions, ScratchMachine } from './scratch-machine.ts';
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 export class ScratchService {
   readonly #folder = mkdtempSync(join(tmpdir(), 'message-push-copy-'));

@@ -1,7 +1,7 @@
 /** A web application with a login of its own, as one that uses the service has it: pages, a session cookie, a back end. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { requestJson } from '../support/http.ts';
+import { requestJson } from '../http/http.ts';
 import { COOKIE, MASTER_KEY, makeJwt, secondsFromNow } from './credentials.ts';
 
 const PAGE = `<!doctype html><title>application</title><script>

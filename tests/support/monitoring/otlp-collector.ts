@@ -1,7 +1,7 @@
 /** A collector: takes what is posted by OTLP over HTTP with JSON, as the protocol has it, and keeps the spans. */
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { waitFor } from '../support/wait.ts';
+import { waitFor } from '../wait.ts';
 
 export interface CollectedSpan {
   readonly traceId: string;

@@ -2,21 +2,15 @@
  * A real nginx in front of a service, configured as it should be, but for what a test changes: TLS with HTTP/2, plain
  * HTTP that only redirects, streams that are not buffered, and the API, the health and the metrics kept back.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { freePort } from '../support/server.ts';
-import { waitFor, within } from '../support/wait.ts';
+import { freePort } from '../service/server.ts';
+import { NginxProcess } from './nginx-process.ts';
 
 export const PUBLIC_HOST = 'push.test';
 
 /** Directives by their names, without the semicolon; undefined leaves one out. */
 type Directives = Readonly<Record<string, string | undefined>>;
 
-export interface NginxChanges {
+export interface ProxyChanges {
   readonly listen?: string;
   readonly upstreamPort?: number;
   readonly server?: Directives;
@@ -45,69 +39,39 @@ const STREAMS: Directives = {
 };
 const SERVER: Directives = { large_client_header_buffers: '4 16k' };
 const TEMP_PATHS = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
-const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
 
-export class NginxProxy {
-  readonly folder = mkdtempSync(join(tmpdir(), 'message-push-nginx-'));
+export class AlteredProxy {
   readonly #servicePort: number;
+  readonly #nginx = new NginxProcess(PUBLIC_HOST);
   #ports = { tls: 0, plain: 0 };
-  #child: ChildProcess | undefined;
-  #output = '';
 
   constructor(servicePort: number) {
     this.#servicePort = servicePort;
-    execFileSync(
-      'openssl',
-      'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test -addext'
-        .split(' ')
-        .concat(`subjectAltName=DNS:${PUBLIC_HOST}`, '-keyout', 'key.pem', '-out', 'cert.pem'),
-      { cwd: this.folder, stdio: ['ignore', 'ignore', 'pipe'], timeout: 10_000 },
-    );
   }
 
-  /** It signs itself. */
+  get folder(): string {
+    return this.#nginx.folder;
+  }
+
+  /** Path of its certificate, which signs itself. */
   get certificate(): string {
-    return join(this.folder, 'cert.pem');
+    return this.#nginx.certificate;
   }
 
-  /** For the doctor: `push.test` is here. */
+  /** Options that lead the doctor to it in place of `push.test`. */
   get detours(): string[] {
     const { tls, plain } = this.#ports;
     return ['--connect', `443:127.0.0.1:${tls}`, '--connect', `80:127.0.0.1:${plain}`];
   }
 
-  async start(changes: NginxChanges = {}): Promise<void> {
-    await this.stop();
+  async start(changes: ProxyChanges = {}): Promise<void> {
     this.#ports = { tls: await freePort(), plain: await freePort() };
-    const config = join(this.folder, 'nginx.conf');
-    writeFileSync(config, this.#config(changes));
-    this.#output = '';
-    const child = spawn('nginx', ['-p', this.folder, '-c', config, '-e', 'stderr'], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      this.#output += text;
-    });
-    running.add(child);
-    child.once('exit', () => running.delete(child));
-    this.#child = child;
-    await waitFor(
-      'nginx',
-      () => {
-        if (child.exitCode !== null) throw new Error(`nginx ended: ${this.#output}`);
-        return isListening(this.#ports.tls);
-      },
-      { describe: () => this.#output },
-    );
+    await this.#nginx.start(this.#config(changes), this.#ports.tls);
   }
 
-  #config(changes: NginxChanges): string {
+  #config(changes: ProxyChanges): string {
     const { tls, plain } = this.#ports;
-    return `daemon off;
-master_process off;
+    return `master_process off;
 pid ${this.folder}/nginx.pid;
 error_log stderr error;
 events { worker_connections 512; }
@@ -138,17 +102,12 @@ http {
 `;
   }
 
-  async stop(): Promise<void> {
-    const child = this.#child;
-    this.#child = undefined;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await within('the end of nginx', 10_000, once(child, 'exit'));
+  stop(): Promise<void> {
+    return this.#nginx.stop();
   }
 
-  async dispose(): Promise<void> {
-    await this.stop();
-    rmSync(this.folder, { recursive: true, force: true });
+  dispose(): Promise<void> {
+    return this.#nginx.dispose();
   }
 }
 
@@ -157,17 +116,4 @@ function lines(directives: Directives): string {
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${name} ${value};`)
     .join('\n      ');
-}
-
-async function isListening(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    // Not yet.
-    return false;
-  } finally {
-    socket.destroy();
-  }
 }

@@ -1,6 +1,6 @@
 /** The metrics of a service as a scrape finds them. */
 import { execFileSync } from 'node:child_process';
-import { request } from './http.ts';
+import { request } from '../http/http.ts';
 
 export class Scrape {
   readonly text: string;

@@ -1,8 +1,9 @@
 /** The built doctor as a program, and what it says. */
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { ROOT } from '../repository.ts';
 
-const ENTRY = fileURLToPath(new URL('../../packages/doctor/dist/main.js', import.meta.url));
+const ENTRY = join(ROOT, 'packages/doctor/dist/main.js');
 const TIMEOUT_MS = 60_000;
 
 interface DoctorFinding {

@@ -5,7 +5,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import { EventStreamParser, type StreamEvent } from '@message-push/protocol';
-import { waitFor } from './wait.ts';
+import { waitFor } from '../wait.ts';
 
 export interface StreamClientOptions {
   readonly port: number;

@@ -6,11 +6,11 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { ROOT } from '../repository.ts';
 import { SERVER_ENTRY, serverEnv } from './server.ts';
 
-const INSTALLED = fileURLToPath(new URL('../../node_modules/.pm2/node_modules/pm2/bin/pm2', import.meta.url));
+const INSTALLED = join(ROOT, 'node_modules/.pm2/node_modules/pm2/bin/pm2');
 const COMMAND_TIMEOUT_MS = 90_000;
 const run = promisify(execFile);
 

@@ -1,7 +1,9 @@
 /** The samples of the operators' guide, byte for byte: the fenced blocks of tests/pages/guide-samples.zh.md. */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT } from '../repository.ts';
 
-const GUIDE = readFileSync(new URL('../pages/guide-samples.zh.md', import.meta.url), 'utf8');
+const GUIDE = readFileSync(join(ROOT, 'tests/pages/guide-samples.zh.md'), 'utf8');
 
 /** The code under the heading. */
 function sampleUnder(heading: string, language: string): string {

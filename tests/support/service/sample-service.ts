@@ -1,6 +1,6 @@
 /** The server of a sample's test, and publishing to it. */
-import { request } from '../support/http.ts';
-import { TestServer } from '../support/server.ts';
+import { request } from '../http/http.ts';
+import { TestServer } from './server.ts';
 
 /** Streams come back soon, and a stop does not wait long for them to go. */
 const SETTINGS = { STREAM_RETRY_MS: '100', DRAIN_TIMEOUT: '1' };

@@ -4,7 +4,7 @@
  */
 import { Agent } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Answer, request } from './http.ts';
+import { type Answer, request } from '../http/http.ts';
 
 export interface MessageBody {
   readonly id?: string;

@@ -8,14 +8,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { request } from './http.ts';
-import { waitFor, within } from './wait.ts';
+import { request } from '../http/http.ts';
+import { ROOT } from '../repository.ts';
+import { waitFor, within } from '../wait.ts';
 
 /** `TEST_SERVER_ENTRY` in the environment puts another build to the test. */
-export const SERVER_ENTRY =
-  process.env['TEST_SERVER_ENTRY'] ??
-  fileURLToPath(new URL('../../packages/server/dist/main.js', import.meta.url));
+export const SERVER_ENTRY = process.env['TEST_SERVER_ENTRY'] ?? join(ROOT, 'packages/server/dist/main.js');
 
 export interface TestServerOptions {
   readonly env?: Readonly<Record<string, string>>;

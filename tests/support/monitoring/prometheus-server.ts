@@ -7,12 +7,12 @@ import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { requestJson } from '../support/http.ts';
-import { freePort } from '../support/server.ts';
-import { waitFor, within } from '../support/wait.ts';
+import { requestJson } from '../http/http.ts';
+import { ROOT } from '../repository.ts';
+import { freePort } from '../service/server.ts';
+import { waitFor, within } from '../wait.ts';
 
-export const CONFIG_FOLDER = fileURLToPath(new URL('../../config', import.meta.url));
+export const CONFIG_FOLDER = join(ROOT, 'config');
 export const RULE_FILES = ['recording.rules.yml', 'alerts.rules.yml'] as const;
 
 const START_TIMEOUT_MS = 30_000;

@@ -1,5 +1,5 @@
 /** Requests as no client means them: made from what the API document says, with anything in the place of anything. */
-import type { Random } from '../support/random.ts';
+import type { Random } from '../random.ts';
 import { keyText, MASTER_KEY, makeJwt } from './credentials.ts';
 
 export type Json = string | number | boolean | null | Json[] | { [name: string]: Json };

@@ -1,5 +1,5 @@
 /** Counts by the second how many streams come back, so that a herd is seen even when nothing is lost by it. */
-import type { FleetStream } from '../support/redis/fleet-streams.ts';
+import type { FleetStream } from './fleet-streams.ts';
 
 const SECOND_MS = 1000;
 

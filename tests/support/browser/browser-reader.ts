@@ -2,11 +2,11 @@
 
 import { MESSAGE_TYPES } from '@message-push/protocol';
 import type { Browser, Page } from 'playwright-core';
-import { launchChromium } from '../samples/chromium.ts';
-import type { ReceivedEvent } from '../samples/event-reader.ts';
-import { PageServer } from '../samples/page-server.ts';
-import { within } from '../support/wait.ts';
-import type { StreamToRead } from './python-reader.ts';
+import type { StreamToRead } from '../python/python-reader.ts';
+import type { ReceivedEvent } from '../streams/event-reader.ts';
+import { within } from '../wait.ts';
+import { launchChromium } from './chromium.ts';
+import { PageServer } from './page-server.ts';
 
 interface PageReader {
   readonly opened: Promise<void>;

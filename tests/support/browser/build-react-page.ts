@@ -2,18 +2,18 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
-import { REACT_SAMPLE } from './guide-samples.ts';
+import { REACT_SAMPLE } from '../guides/guide-samples.ts';
+import { ROOT } from '../repository.ts';
 
-const ROOT = fileURLToPath(new URL('../pages/react', import.meta.url));
+const PAGE = join(ROOT, 'tests/pages/react');
 const HOOK = 'virtual:guide-hook.ts';
 
 /** The folder of the finished page; the caller removes it. */
 export async function buildReactPage(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'message-push-page-'));
   await build({
-    root: ROOT,
+    root: PAGE,
     configFile: false,
     logLevel: 'error',
     // The hook has no folder from which it could find React.
