@@ -76,6 +76,7 @@ describe('the Dockerfile', () => {
     expect(globSync('**/*.ts', { cwd: join(app, 'packages') }).filter((f) => !f.endsWith('.d.ts'))).toEqual(
       [],
     );
+    expect(globSync('**/*{.test,-fixture}.*', { cwd: join(app, 'packages') })).toEqual([]);
     const megabytes = Number(execFileSync('du', ['-sm', app], { encoding: 'utf8' }).split('\t')[0]);
     expect(megabytes).toBeLessThan(120);
     console.log(`the image adds ${megabytes} MB to its base`);
