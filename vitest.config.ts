@@ -1,11 +1,50 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const conditions = ['source', 'module', 'node', 'development|production'];
+
+/** Latencies and memory are measured here: nothing else may run meanwhile. */
+const QUIET = ['tests/faults/slow-readers.test.ts', 'tests/access/half-open.test.ts'];
+
+/** A fleet behind nginx through whole deployments, which takes minutes: by `npm run test:upgrade`. */
+const UPGRADE = ['tests/upgrade/**/*.test.ts'];
+
+/** They take the longest, so they start first: otherwise one of them would run alone at the end. */
+const LONGEST = [
+  'deploy/guide',
+  'deploy/deploy',
+  'doctor/doctor',
+  'redis/fleet-standalone',
+  'redis/fleet-partition',
+  'deploy/scripts',
+  'deploy/installing',
+  'workers/worker-threads',
+  'tls/certificates',
+  'redis/views-cluster',
+];
+
+/** Tests of real processes. */
+const SYSTEM = {
+  setupFiles: ['tests/support/vitest-setup.ts'],
+  testTimeout: 300_000,
+  hookTimeout: 120_000,
+};
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const index = LONGEST.findIndex((name) => moduleId.endsWith(`/tests/${name}.test.ts`));
+      return index < 0 ? LONGEST.length : index;
+    };
+    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b));
+  }
+}
 
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,
@@ -17,38 +56,36 @@ export default defineConfig({
         },
       },
       {
+        // Real processes, side by side: most of them wait most of the time.
         extends: true,
         test: {
+          ...SYSTEM,
           name: 'system',
           include: ['tests/**/*.test.ts'],
-          exclude: ['tests/deploy/**', 'tests/upgrade/**', '**/node_modules/**'],
-          fileParallelism: false,
-          testTimeout: 300_000,
-          hookTimeout: 120_000,
+          exclude: [...QUIET, ...UPGRADE, '**/node_modules/**'],
+          sequence: { groupOrder: 1 },
+          maxWorkers: 3,
         },
       },
       {
-        // A fleet under load, for minutes: by `npm run test:upgrade`.
         extends: true,
         test: {
-          name: 'upgrade',
-          include: ['tests/upgrade/**/*.test.ts'],
+          ...SYSTEM,
+          name: 'quiet',
+          include: QUIET,
           sequence: { groupOrder: 2 },
           fileParallelism: false,
-          testTimeout: 600_000,
-          hookTimeout: 120_000,
         },
       },
       {
-        // Scratch machines in namespaces, as root: alone by `npm run test:deploy`, else after all others.
         extends: true,
         test: {
-          name: 'deploy',
-          include: ['tests/deploy/**/*.test.ts'],
-          sequence: { groupOrder: 1 },
+          ...SYSTEM,
+          name: 'upgrade',
+          include: UPGRADE,
+          sequence: { groupOrder: 3 },
           fileParallelism: false,
-          testTimeout: 300_000,
-          hookTimeout: 120_000,
+          testTimeout: 600_000,
         },
       },
     ],

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and runs all of them. --no-install: everything is there already.
+# Installs what the tests need and runs all of them; --no-install: everything is there already. The statistical tests
+# are small; TEST_SCALE=full runs them at full size.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/install.sh
@@ -25,13 +26,13 @@ if [ "${1:-}" != --no-install ]; then
 fi
 
 export PATH="$PWD/node_modules/.bin:$PATH"
+# Builds what the tests run, too.
 scripts/check.sh --no-tests
-tsc -b
-# A smaller fleet than the 100,000 messages of `npm run test:fleet`, so that all tests together stay short.
-export TEST_FLEET_MESSAGES="${TEST_FLEET_MESSAGES:-20000}"
+results=node_modules/.test-results.json
+rm -f "$results"
 set +e
-vitest run --project unit --project system --project deploy --reporter=default --reporter=json --outputFile.json=node_modules/.test-results.json
+vitest run --project unit --project system --project quiet --reporter=default --reporter=json --outputFile.json="$results"
 status=$?
 set -e
-scripts/with-node.sh scripts/test-summary.mjs node_modules/.test-results.json
+scripts/with-node.sh scripts/test-summary.mjs "$results"
 exit "$status"

@@ -14,10 +14,11 @@ import {
 } from '../support/access/fuzzed-request.ts';
 import { requestJson } from '../support/http/http.ts';
 import { Random } from '../support/random.ts';
+import { atScale, numberFromEnv } from '../support/scale.ts';
 import { TestServer } from '../support/service/server.ts';
 import { StreamClient } from '../support/streams/stream-client.ts';
 
-const REQUESTS = Number(process.env['TEST_FUZZ_REQUESTS'] ?? 20_000);
+const REQUESTS = numberFromEnv('TEST_FUZZ_REQUESTS', atScale(20_000, 4_000));
 const AT_ONCE = 24;
 /** Said before a route is found, or of any route. */
 const ALWAYS = new Set([204, 400, 404, 405, 408, 413, 414, 415, 417, 431]);

@@ -6,7 +6,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { freePort, SERVER_ENTRY, serverEnv, TestServer } from '../support/service/server.ts';
+import { freePort } from '../support/ports.ts';
+import { SERVER_ENTRY, serverEnv, TestServer } from '../support/service/server.ts';
 
 let folder: string;
 beforeEach(() => {

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { build, contextFiles, instructionsOf, isSent, type Stage } from '../support/deploy/dockerfile.ts';
+import { freePort } from '../support/ports.ts';
 import { redisCli } from '../support/redis/redis-cli.ts';
 import { ROOT } from '../support/repository.ts';
-import { freePort } from '../support/service/server.ts';
 import { waitFor } from '../support/wait.ts';
 
 const read = (name: string): string => readFileSync(join(ROOT, name), 'utf8');

@@ -6,9 +6,10 @@ import { createHmac } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { examine, runDoctor } from '../support/doctor/run-doctor.ts';
 import { AlteredProxy, type ProxyChanges, PUBLIC_HOST } from '../support/nginx/altered-proxy.ts';
+import { freePort } from '../support/ports.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { freePort, TestServer, type TestServerOptions } from '../support/service/server.ts';
+import { TestServer, type TestServerOptions } from '../support/service/server.ts';
 import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 

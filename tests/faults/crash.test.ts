@@ -1,15 +1,16 @@
-/** `kill -9` a hundred times in the middle of publishing, and sometimes in the middle of starting. */
+/** `kill -9` many times in the middle of publishing, and sometimes in the middle of starting. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { holesOf, readHistory } from '../support/messages/history.ts';
 import { type MessageBody, TestPublisher } from '../support/messages/publisher.ts';
 import { Random } from '../support/random.ts';
+import { atScale } from '../support/scale.ts';
 import { TestServer } from '../support/service/server.ts';
 import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
-const KILLS = 100;
-const KILLS_WHILE_STARTING = 15;
+const KILLS = atScale(100, 12);
+const KILLS_WHILE_STARTING = atScale(15, 3);
 const PUBLISHERS = 6;
 const CHANNELS = ['user:a', 'user:b', 'task:c', 'channel:d'];
 const FIELDS: Readonly<Record<string, string>> = { user: 'user_id', task: 'task_id', channel: 'channel' };
@@ -20,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.dispose());
 
-it('a hundred kills lose nothing that was acknowledged, repeat nothing and leave no hole', async () => {
+it(`${KILLS} kills lose nothing that was acknowledged, repeat nothing and leave no hole`, async () => {
   const random = new Random();
   console.log(`crash: seed ${random.seed}`);
   const shown: string[] = [];

@@ -6,16 +6,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { request } from '../support/http/http.ts';
 import { TestPublisher } from '../support/messages/publisher.ts';
+import { atScale } from '../support/scale.ts';
 import { TestServer } from '../support/service/server.ts';
 import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor, waitWhileMoving } from '../support/wait.ts';
 
-const STREAMS = 1000;
-const SLOW = 100;
+const STREAMS = atScale(1000, 300);
+const SLOW = STREAMS / 10;
 const BROADCASTS_PER_SECOND = 20;
 const BODY_BYTES = 1000;
-/** Four times the default, for what resident memory does by itself is about 100 times the default. */
-const OUTBOX_BYTES = 256 * 1024;
+/** Larger than the default: all slow readers together may take more than what resident memory grows by itself. */
+const OUTBOX_BYTES = atScale(256, 1024) * 1024;
 /** What the kernel holds for a peer that does not read, and more. */
 const BALLAST_MESSAGES = 100;
 const BALLAST_BYTES = 60_000;
@@ -48,8 +49,8 @@ interface Phase {
 }
 
 it('a tenth of the streams reads a kilobyte a second, and the others and the memory do not notice', async () => {
-  const base = await run('fast', 15);
-  const slow = await run('slow', 20);
+  const base = await run('fast', atScale(15, 6));
+  const slow = await run('slow', atScale(20, 8));
   const ratio = slow.typicalP99 / Math.max(MIN_BASE_MS, base.typicalP99);
   const extraBytes = slow.grownBytes - base.grownBytes;
   const latency = ({ p50, p99, typicalP99 }: Phase): string =>

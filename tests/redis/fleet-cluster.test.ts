@@ -4,9 +4,10 @@ import { ClusterSetup } from '../support/redis/cluster-setup.ts';
 import { runFleet, startNodes } from '../support/redis/fleet.ts';
 import { NOTHING_LOST } from '../support/redis/fleet-judge.ts';
 import { clusterEnv } from '../support/redis/service-env.ts';
+import { atScale } from '../support/scale.ts';
 import type { TestServer } from '../support/service/server.ts';
 
-const ROUNDS = 6;
+const ROUNDS = atScale(6, 3);
 const BUSY_SLOTS_PER_ROUND = 4;
 const OTHER_SLOTS = 200;
 
@@ -56,7 +57,7 @@ it('a master that is killed takes nothing with it that its replica was to have',
       // The heir has no replica, and acknowledges nothing, until the old master is one.
       await killed.start();
       await cluster.settled();
-      await fleet.goesOn(10_000);
+      await fleet.goesOn(atScale(10_000, 2000));
     },
   });
   // A stream may have seen what no replica had: that is announced, and its publisher has sent it again.

@@ -2,9 +2,10 @@
 import { afterEach, expect, it } from 'vitest';
 import { runFleet, startNodes } from '../support/redis/fleet.ts';
 import { NOTHING_LOST } from '../support/redis/fleet-judge.ts';
+import { atScale } from '../support/scale.ts';
 import type { TestServer } from '../support/service/server.ts';
 
-const SIZE = { messages: 20_000, streams: 100, messagesPerSecond: 6000 };
+const SIZE = { messages: atScale(20_000, 8000), streams: 100, messagesPerSecond: atScale(6000, 2000) };
 
 let nodes: TestServer[] = [];
 afterEach(async () => {

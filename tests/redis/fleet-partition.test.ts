@@ -9,6 +9,7 @@ import { NO_OFFENCE, NOTHING_LOST } from '../support/redis/fleet-judge.ts';
 import { SentinelSetup } from '../support/redis/sentinel-setup.ts';
 import { sentinelEnv } from '../support/redis/service-env.ts';
 import { networkProblem, TestNetwork } from '../support/redis/test-network.ts';
+import { atScale } from '../support/scale.ts';
 import { TestServer } from '../support/service/server.ts';
 
 const PARTITION_MS = 10_000;
@@ -47,7 +48,7 @@ async function startSides(where: { hasNodeAlone: boolean }): Promise<(fleet: Fle
     await cut;
     net.heal(ALONE);
     await redis.settled();
-    await fleet.goesOn(10_000);
+    await fleet.goesOn(atScale(10_000, 2000));
   };
 }
 

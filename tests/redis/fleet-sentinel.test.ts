@@ -4,6 +4,7 @@ import { runFleet, startNodes } from '../support/redis/fleet.ts';
 import { NOTHING_LOST } from '../support/redis/fleet-judge.ts';
 import { SentinelSetup } from '../support/redis/sentinel-setup.ts';
 import { sentinelEnv } from '../support/redis/service-env.ts';
+import { atScale } from '../support/scale.ts';
 import type { TestServer } from '../support/service/server.ts';
 
 let setup: SentinelSetup | undefined;
@@ -25,9 +26,9 @@ it('a master that is killed takes nothing with it that a replica was to have', a
       await fleet.reached(0.3);
       const killed = await redis.killMaster();
       await redis.failedOver(killed);
-      await fleet.goesOn(10_000);
+      await fleet.goesOn(atScale(10_000, 2000));
       await killed.start();
-      await fleet.goesOn(10_000);
+      await fleet.goesOn(atScale(10_000, 2000));
     },
   });
   // A stream may have seen what no replica had: that is announced, and its publisher has sent it again.

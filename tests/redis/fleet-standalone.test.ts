@@ -6,11 +6,14 @@ import { type FleetRun, runFleet, startNodes } from '../support/redis/fleet.ts';
 import { NO_OFFENCE, NOTHING_LOST } from '../support/redis/fleet-judge.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
+import { atScale } from '../support/scale.ts';
 import type { TestServer } from '../support/service/server.ts';
 import { waitFor } from '../support/wait.ts';
 
 const NODES = 3;
-const NODE_KILLS = 10;
+const NODE_KILLS = atScale(10, 4);
+/** Messages that show that publishing goes on after a fault. */
+const MORE_MESSAGES = atScale(10_000, 2000);
 const BUS_KILL_MS = 2000;
 const STANDSTILL_MS = 10_000;
 /** Longer than a command may take, so that what it was asked before comes too late. */
@@ -85,11 +88,11 @@ it('a Redis that stands still, is killed and comes back with its AOF loses, repe
       for (const refusedMs of await Promise.all(refusals)) {
         expect(refusedMs).toBeLessThan(SOCKET_TIMEOUT_MS + 1000);
       }
-      await fleet.goesOn(10_000);
+      await fleet.goesOn(MORE_MESSAGES);
       redis.freeze();
       await delay(SHORT_STANDSTILL_MS);
       redis.thaw();
-      await fleet.goesOn(10_000);
+      await fleet.goesOn(MORE_MESSAGES);
     },
   });
   expectNothingLost(run);
@@ -108,7 +111,7 @@ it('a Redis that comes back empty is announced once to every stream, and no old 
   const run = await runFleet({
     name: 'emptied',
     nodes,
-    size: { messages: 30_000 },
+    size: { messages: atScale(30_000, 6000) },
     faults: async (fleet) => {
       await fleet.reached(0.5);
       await fleet.becomeQuiet();
@@ -124,7 +127,7 @@ it('a Redis that comes back empty is announced once to every stream, and no old 
         },
       );
       fleet.publishAgain();
-      await fleet.goesOn(5000);
+      await fleet.goesOn(MORE_MESSAGES / 2);
       for (const { client } of away) client.comeBack();
     },
   });

@@ -4,9 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../support/ports.ts';
 import { makeCertificates } from '../support/redis/certificates.ts';
 import { RedisServer, type RedisServerOptions } from '../support/redis/redis-server.ts';
-import { freePort, SERVER_ENTRY, serverEnv, TestServer } from '../support/service/server.ts';
+import { SERVER_ENTRY, serverEnv, TestServer } from '../support/service/server.ts';
 
 let folder: string;
 const servers: RedisServer[] = [];

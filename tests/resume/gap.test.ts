@@ -9,14 +9,15 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { addVerdict, judge, noVerdict } from '../support/messages/judge.ts';
 import { type MessageBody, TestPublisher } from '../support/messages/publisher.ts';
 import { Random } from '../support/random.ts';
+import { atScale } from '../support/scale.ts';
 import { TestServer } from '../support/service/server.ts';
 import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
-const HISTORY = 1000;
+const HISTORY = atScale(1000, 400);
 const CHANNELS = Array.from({ length: 20 }, (_, i) => `channel:c${i}`);
-const STREAMS = 200;
-const ROUNDS = 6;
+const STREAMS = atScale(200, 80);
+const ROUNDS = atScale(6, 3);
 const PATIENTLY = { timeoutMs: 60_000, pollMs: 50 };
 
 interface Stream {

@@ -2,10 +2,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { request, requestJson } from '../support/http/http.ts';
 import { Scrape } from '../support/monitoring/metrics.ts';
+import { freePort } from '../support/ports.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
 import { Pm2 } from '../support/service/pm2.ts';
-import { freePort, TestServer } from '../support/service/server.ts';
+import { TestServer } from '../support/service/server.ts';
 import { TestAuthority, tlsEnv } from '../support/tls/certificates.ts';
 import { Http2Client, type Http2EventStream } from '../support/tls/http2-client.ts';
 import { waitFor } from '../support/wait.ts';

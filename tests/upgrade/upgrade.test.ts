@@ -11,16 +11,18 @@ import { scratchMachineProblem } from '../support/deploy/scratch-machine.ts';
 import { ScratchService } from '../support/deploy/scratch-service.ts';
 import { requestJson } from '../support/http/http.ts';
 import { ShippedProxy } from '../support/nginx/shipped-proxy.ts';
+import { freePort } from '../support/ports.ts';
 import { FLEET_ENV, type Fleet, type FleetRun, runFleet } from '../support/redis/fleet.ts';
 import { NOTHING_LOST } from '../support/redis/fleet-judge.ts';
 import { ReconnectMeter } from '../support/redis/reconnect-meter.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
+import { atScale, numberFromEnv } from '../support/scale.ts';
 import { Pm2 } from '../support/service/pm2.ts';
-import { freePort, TestServer } from '../support/service/server.ts';
+import { TestServer } from '../support/service/server.ts';
 
-const STREAMS = Number(process.env['TEST_UPGRADE_STREAMS'] ?? 300);
-const RATE = Number(process.env['TEST_UPGRADE_RATE'] ?? 100);
+const STREAMS = numberFromEnv('TEST_UPGRADE_STREAMS', atScale(300, 100));
+const RATE = numberFromEnv('TEST_UPGRADE_RATE', atScale(100, 50));
 /** So that a message goes to a handful of streams. */
 const STREAMS_PER_CHANNEL = 4;
 const SECONDS_AROUND = 3;

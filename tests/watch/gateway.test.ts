@@ -5,9 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, expect, it } from 'vitest';
 import { TestPublisher } from '../support/messages/publisher.ts';
+import { freePort } from '../support/ports.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
-import { freePort, TestServer } from '../support/service/server.ts';
+import { TestServer } from '../support/service/server.ts';
 import { waitFor } from '../support/wait.ts';
 
 class Gateway {

@@ -6,10 +6,11 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { requestJson } from '../support/http/http.ts';
 import { TestPublisher } from '../support/messages/publisher.ts';
 import { Scrape } from '../support/monitoring/metrics.ts';
+import { freePort } from '../support/ports.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
 import { ROOT } from '../support/repository.ts';
-import { freePort, SERVER_ENTRY, serverEnv, TestServer } from '../support/service/server.ts';
+import { SERVER_ENTRY, serverEnv, TestServer } from '../support/service/server.ts';
 import { waitFor } from '../support/wait.ts';
 
 const PAGES = ['.md', '.zh.md'].map((suffix) =>

@@ -6,11 +6,11 @@ import { requestJson } from '../support/http/http.ts';
 import { readHistory } from '../support/messages/history.ts';
 import { TestPublisher } from '../support/messages/publisher.ts';
 import { Scrape } from '../support/monitoring/metrics.ts';
+import { freePort } from '../support/ports.ts';
 import { FLEET_ENV } from '../support/redis/fleet.ts';
 import { RedisServer } from '../support/redis/redis-server.ts';
 import { standaloneEnv } from '../support/redis/service-env.ts';
 import { Pm2 } from '../support/service/pm2.ts';
-import { freePort } from '../support/service/server.ts';
 import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 

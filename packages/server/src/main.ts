@@ -3,7 +3,6 @@ import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { startApp } from './app/start-app.ts';
 import { checkConfig } from './config/check-config.ts';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/config-error.ts';
@@ -73,6 +72,8 @@ async function serveHere(loaded: LoadedConfig): Promise<void> {
     log.warn('WORKER_THREADS has no effect in PM2 cluster mode: each instance is one process');
   }
 
+  // Loaded here and not at the top: `--check-config`, which scripts ask often, and a primary process do without it.
+  const { startApp } = await import('./app/start-app.ts');
   const app = await startApp({
     config,
     place,

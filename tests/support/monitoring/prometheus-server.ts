@@ -8,8 +8,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requestJson } from '../http/http.ts';
+import { freePort } from '../ports.ts';
 import { ROOT } from '../repository.ts';
-import { freePort } from '../service/server.ts';
 import { waitFor, within } from '../wait.ts';
 
 export const CONFIG_FOLDER = join(ROOT, 'config');

@@ -2,7 +2,7 @@
  * A real nginx in front of a service, configured as it should be, but for what a test changes: TLS with HTTP/2, plain
  * HTTP that only redirects, streams that are not buffered, and the API, the health and the metrics kept back.
  */
-import { freePort } from '../service/server.ts';
+import { freePort } from '../ports.ts';
 import { NginxProcess } from './nginx-process.ts';
 
 export const PUBLIC_HOST = 'push.test';

@@ -5,6 +5,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { noteForFailures } from '../failure-notes.ts';
 import { waitFor, within } from '../wait.ts';
 
 const running = new Set<ChildProcess>();
@@ -19,6 +20,7 @@ export class NginxProcess {
   readonly certificateKey = join(this.folder, 'key.pem');
   #child: ChildProcess | undefined;
   #output = '';
+  readonly #endNote = noteForFailures('nginx', () => this.#output);
 
   /** The certificate is for `host` and signs itself. */
   constructor(host: string) {
@@ -81,6 +83,7 @@ export class NginxProcess {
 
   async dispose(): Promise<void> {
     await this.stop();
+    this.#endNote();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -1,8 +1,8 @@
 /** nginx with the configuration that operators get, `config/nginx.conf`; only addresses and paths are the test's. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePort } from '../ports.ts';
 import { ROOT } from '../repository.ts';
-import { freePort } from '../service/server.ts';
 import { NginxProcess } from './nginx-process.ts';
 
 export interface ShippedProxyOptions {

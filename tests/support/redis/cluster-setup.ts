@@ -1,5 +1,5 @@
 /** A cluster of three masters with a replica each, whose slots can be moved while it is used. */
-import { createServer } from 'node:net';
+import { freeClusterPort } from '../ports.ts';
 import { waitFor } from '../wait.ts';
 import { redisCli, whenAnswered } from './redis-cli.ts';
 import { RedisServer } from './redis-server.ts';
@@ -7,7 +7,6 @@ import { RedisServer } from './redis-server.ts';
 const SERVERS = 6;
 const NODE_TIMEOUT_MS = 2000;
 const SLOTS = 16_384;
-const BUS_PORT_OFFSET = 10_000;
 const KEYS_AT_A_TIME = 100;
 
 /** A line of `CLUSTER NODES`. */
@@ -184,20 +183,3 @@ function readNodeLine(line: string): NodeLine {
 }
 
 /** A port whose bus port, 10,000 above, is below the range of outgoing connections and free too. */
-async function freeClusterPort(): Promise<number> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const port = 12_000 + Math.floor(Math.random() * 8000);
-    if ((await isFree(port)) && (await isFree(port + BUS_PORT_OFFSET))) return port;
-  }
-  throw new Error('no free pair of ports was found');
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const probe = createServer();
-  const result = await new Promise<boolean>((resolve) => {
-    probe.once('error', () => resolve(false));
-    probe.listen(port, '127.0.0.1', () => resolve(true));
-  });
-  if (result) await new Promise((resolve) => probe.close(resolve));
-  return result;
-}

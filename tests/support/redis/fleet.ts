@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { holesOf, readHistory } from '../messages/history.ts';
 import type { MessageBody } from '../messages/publisher.ts';
 import { Random } from '../random.ts';
+import { atScale, numberFromEnv } from '../scale.ts';
 import { TestServer } from '../service/server.ts';
 import { waitFor, waitWhileMoving } from '../wait.ts';
 import { type FleetVerdict, type Judgement, judgeFleet } from './fleet-judge.ts';
@@ -54,15 +55,12 @@ export interface FleetRun extends Judgement {
   readonly explanation: string;
 }
 
-const fromEnv = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);
-
-/** Smaller by the environment where a machine cannot carry it. */
 const SIZE: FleetSize = {
-  messages: fromEnv('TEST_FLEET_MESSAGES', 100_000),
+  messages: numberFromEnv('TEST_FLEET_MESSAGES', atScale(20_000, 8000)),
   channels: 100,
-  streams: fromEnv('TEST_FLEET_STREAMS', 500),
+  streams: numberFromEnv('TEST_FLEET_STREAMS', atScale(500, 150)),
   publishers: 6,
-  messagesPerSecond: fromEnv('TEST_FLEET_RATE', 6000),
+  messagesPerSecond: numberFromEnv('TEST_FLEET_RATE', atScale(6000, 2000)),
   batch: 100,
 };
 

@@ -7,7 +7,8 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../service/server.ts';
+import { noteForFailures } from '../failure-notes.ts';
+import { freePort } from '../ports.ts';
 import { waitFor, within } from '../wait.ts';
 import type { Certificates } from './certificates.ts';
 import { redisCli } from './redis-cli.ts';
@@ -45,6 +46,7 @@ export class RedisServer {
   readonly options: RedisServerOptions;
   #child: ChildProcess | undefined;
   #output = '';
+  readonly #endNote: () => void;
 
   private constructor(port: number, options: RedisServerOptions) {
     this.host = options.host ?? '127.0.0.1';
@@ -52,6 +54,8 @@ export class RedisServer {
     this.options = options;
     this.folder = mkdtempSync(join(tmpdir(), 'message-push-redis-'));
     writeFileSync(this.#configFile, `${configLines(this).join('\n')}\n`);
+    const kind = options.isSentinel === true ? 'the sentinel' : 'Redis';
+    this.#endNote = noteForFailures(`${kind} on port ${port}`, () => this.#output);
   }
 
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
@@ -177,6 +181,7 @@ export class RedisServer {
 
   async dispose(): Promise<void> {
     if (this.isRunning) await this.kill();
+    this.#endNote();
     rmSync(this.folder, { recursive: true, force: true });
   }
 

@@ -5,10 +5,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { noteForFailures } from '../failure-notes.ts';
 import { request } from '../http/http.ts';
+import { freePort } from '../ports.ts';
 import { ROOT } from '../repository.ts';
 import { waitFor, within } from '../wait.ts';
 
@@ -53,25 +54,6 @@ export function serverEnv(folder: string, env: Readonly<Record<string, string>>)
   };
 }
 
-/**
- * Ports below the range that outgoing connections take: while a server is down, a reconnecting client must not
- * be given its port.
- */
-export async function freePort(): Promise<number> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    const probe = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!isFree) continue;
-    await new Promise((resolve) => probe.close(resolve));
-    return port;
-  }
-  throw new Error('no free port was found');
-}
-
 export class TestServer {
   readonly port: number;
   readonly metricsPort: number;
@@ -81,6 +63,7 @@ export class TestServer {
   #env: Readonly<Record<string, string>>;
   #child: ChildProcess | undefined;
   #output = '';
+  readonly #endNote: () => void;
   starts = 0;
 
   private constructor(port: number, metricsPort: number, options: TestServerOptions) {
@@ -90,6 +73,7 @@ export class TestServer {
     this.dataDir = options.dataDir ?? join(this.folder, 'data');
     this.#options = options;
     this.#env = options.env ?? {};
+    this.#endNote = noteForFailures(`the service on port ${port}`, () => this.#output);
   }
 
   static async start(options: TestServerOptions = {}): Promise<TestServer> {
@@ -209,6 +193,7 @@ export class TestServer {
 
   async dispose(): Promise<void> {
     if (this.isRunning) await this.kill();
+    this.#endNote();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
