@@ -3,9 +3,10 @@
  * its ports are free and its files under /etc may be written. Docker blocks apart: there is no engine here.
  */
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, cpSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { filledNpmCache } from '../support/deploy/npm-cache.ts';
 import { scratchMachineProblem } from '../support/deploy/scratch-machine.ts';
 import { ScratchService } from '../support/deploy/scratch-service.ts';
 import { blocksOf, shellLines } from '../support/guides/guide-blocks.ts';
@@ -27,13 +28,11 @@ describe.skipIf(scratchMachineProblem() !== undefined)('the deployment guide', (
     service = new ScratchService();
     await service.boot();
     const { root, machine } = service;
-    // `npm ci` is in the guide, and no registry is to be reached from the scratch machine: what it needs is in the
-    // cache once it has been installed here.
-    const tried = join(machine.folder, 'tried');
-    for (const file of manifests(root)) cpSync(join(root, file), join(tried, file));
-    execFileSync('npm', ['ci', '--prefer-offline'], { cwd: tried, stdio: 'ignore', timeout: 400_000 });
-    const cache = execFileSync('npm', ['config', 'get', 'cache'], { cwd: tried, encoding: 'utf8' }).trim();
-    env = { npm_config_cache: cache, npm_config_offline: 'true' };
+    // `npm ci` is in the guide, and the scratch machine reaches no registry.
+    env = {
+      npm_config_cache: filledNpmCache(join(machine.folder, 'spare')),
+      npm_config_offline: 'true',
+    };
     publishNewVersion(root, join(machine.folder, 'origin.git'));
   }, 500_000);
   afterAll(() => service.dispose());
@@ -206,18 +205,6 @@ describe.skipIf(scratchMachineProblem() !== undefined)('the deployment guide', (
     expect(await succeed(tried)).toContain('test is successful');
   });
 });
-
-/** What npm installs by. */
-function manifests(root: string): string[] {
-  const { workspaces } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-    workspaces: string[];
-  };
-  const own = globSync(
-    workspaces.map((workspace) => `${workspace}/package.json`),
-    { cwd: root },
-  );
-  return ['package.json', 'package-lock.json', '.npmrc', ...own];
-}
 
 /** Makes the copy a clone of an origin that is one version ahead. */
 function publishNewVersion(root: string, origin: string): void {

@@ -16,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openStore } from '@message-push/server/engine/embedded/store/open-store';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { holesOf, readHistory } from '../support/messages/history.ts';
 import { type MessageBody, TestPublisher } from '../support/messages/publisher.ts';
 import { Random } from '../support/random.ts';
@@ -200,33 +200,57 @@ describe('a store whose main file is damaged', () => {
     },
   };
 
+  const random = new Random();
+  const messages = makeMessages(random, 40);
+  /** The store as an orderly end leaves it: everything is in its main file. */
+  let sound: string;
+  /** What a stream had when it had seen all of it. */
+  let cursor: string;
+
+  beforeAll(async () => {
+    console.log(`damaged store: seed ${random.seed}`);
+    sound = mkdtempSync(join(FAST_TMP, 'message-push-sound-'));
+    const source = await TestServer.start({ dataDir: sound });
+    const publisher = new TestPublisher(source.url);
+    const stream = new StreamClient({
+      port: source.port,
+      path: `/sse/stream?channels=${CHANNELS.join(',')}`,
+    });
+    await stream.opened();
+    await publisher.batchUntilAcknowledged(messages);
+    publisher.close();
+    await waitFor(
+      'the messages',
+      () => stream.events.filter(({ type }) => type === 'info').length === messages.length,
+    );
+    cursor = stream.lastEventId;
+    stream.close();
+    expect(await source.stop()).toEqual({ code: 0, signal: null });
+    await source.dispose();
+  });
+  afterAll(() => rmSync(sound, { recursive: true, force: true }));
+
   it.each(Object.keys(damages))(
     'is set aside, and the service starts and tells its streams: %s',
     async (name) => {
-      const random = new Random();
-      console.log(`damaged store: ${name}: seed ${random.seed}`);
-      server = await TestServer.start({ env: { STREAM_RETRY_MS: '100' } });
-      const messages = makeMessages(random, 40);
-      const publisher = new TestPublisher(server.url);
+      const dataDir = join(folder, 'data');
+      cpSync(sound, dataDir, { recursive: true });
+      damages[name]?.(join(dataDir, 'messages.db'), random);
+      server = await TestServer.start({ dataDir, env: { STREAM_RETRY_MS: '100' } });
       const gaps: string[] = [];
       const shown: string[] = [];
       const stream = new StreamClient({
         port: server.port,
         path: `/sse/stream?channels=${CHANNELS.join(',')}`,
+        lastEventId: cursor,
         onEvent: (type, data) => {
           if (type === 'gap')
             gaps.push(...JSON.parse(data).data.channels.map((c: { reason: string }) => c.reason));
           else if (type === 'info') shown.push(JSON.parse(data).id);
         },
       });
-      await stream.opened();
-      await publisher.batchUntilAcknowledged(messages);
-      await waitFor('the messages', () => shown.length === messages.length);
-      // An orderly end leaves everything in the main file.
-      expect(await server.stop()).toEqual({ code: 0, signal: null });
-      damages[name]?.(join(server.dataDir, 'messages.db'), random);
-      await server.start();
       await waitFor('a gap', () => gaps.length > 0);
+      const publisher = new TestPublisher(server.url);
       await publisher.batchUntilAcknowledged([
         { id: 'after', type: 'info', service: 'test', target: { channel: 'a' }, data: {} },
       ]);

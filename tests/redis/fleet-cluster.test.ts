@@ -57,7 +57,7 @@ it('a master that is killed takes nothing with it that its replica was to have',
       // The heir has no replica, and acknowledges nothing, until the old master is one.
       await killed.start();
       await cluster.settled();
-      await fleet.goesOn(atScale(10_000, 2000));
+      await fleet.goesOn(atScale(10_000, 1000));
     },
   });
   // A stream may have seen what no replica had: that is announced, and its publisher has sent it again.

@@ -5,7 +5,7 @@ import { NOTHING_LOST } from '../support/redis/fleet-judge.ts';
 import { atScale } from '../support/scale.ts';
 import type { TestServer } from '../support/service/server.ts';
 
-const SIZE = { messages: atScale(20_000, 8000), streams: 100, messagesPerSecond: atScale(6000, 2000) };
+const SIZE = { messages: atScale(20_000, 5000), streams: 100, messagesPerSecond: atScale(6000, 1500) };
 
 let nodes: TestServer[] = [];
 afterEach(async () => {

@@ -48,7 +48,7 @@ async function startSides(where: { hasNodeAlone: boolean }): Promise<(fleet: Fle
     await cut;
     net.heal(ALONE);
     await redis.settled();
-    await fleet.goesOn(atScale(10_000, 2000));
+    await fleet.goesOn(atScale(10_000, 1000));
   };
 }
 

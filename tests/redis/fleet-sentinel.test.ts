@@ -26,9 +26,9 @@ it('a master that is killed takes nothing with it that a replica was to have', a
       await fleet.reached(0.3);
       const killed = await redis.killMaster();
       await redis.failedOver(killed);
-      await fleet.goesOn(atScale(10_000, 2000));
+      await fleet.goesOn(atScale(10_000, 1000));
       await killed.start();
-      await fleet.goesOn(atScale(10_000, 2000));
+      await fleet.goesOn(atScale(10_000, 1000));
     },
   });
   // A stream may have seen what no replica had: that is announced, and its publisher has sent it again.

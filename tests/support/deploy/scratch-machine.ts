@@ -44,7 +44,7 @@ echo up
 read -r _ || true
 `;
 const OWN_NAMESPACES = ['--mount', '--pid', '--fork', '--kill-child=KILL'];
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 const COMMAND_TIMEOUT_MS = 120_000;
 const running = new Set<ChildProcess>();
 process.on('exit', () => {

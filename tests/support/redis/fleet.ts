@@ -56,11 +56,11 @@ export interface FleetRun extends Judgement {
 }
 
 const SIZE: FleetSize = {
-  messages: numberFromEnv('TEST_FLEET_MESSAGES', atScale(20_000, 8000)),
+  messages: numberFromEnv('TEST_FLEET_MESSAGES', atScale(20_000, 5000)),
   channels: 100,
-  streams: numberFromEnv('TEST_FLEET_STREAMS', atScale(500, 150)),
+  streams: numberFromEnv('TEST_FLEET_STREAMS', atScale(500, 100)),
   publishers: 6,
-  messagesPerSecond: numberFromEnv('TEST_FLEET_RATE', atScale(6000, 2000)),
+  messagesPerSecond: numberFromEnv('TEST_FLEET_RATE', atScale(6000, 1000)),
   batch: 100,
 };
 

@@ -32,7 +32,7 @@ export interface RedisServerOptions {
   readonly config?: readonly string[];
 }
 
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 const MAX_OUTPUT_CHARS = 20_000;
 const running = new Set<ChildProcess>();
 process.on('exit', () => {

@@ -31,7 +31,7 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
-const READY_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 60_000;
 const MAX_OUTPUT_CHARS = 20_000;
 const running = new Set<ChildProcess>();
 process.on('exit', () => {

@@ -14,6 +14,8 @@ export interface StreamClientOptions {
   /** Called for every event instead of keeping it in `events`. */
   readonly onEvent?: (type: string, data: string, lastEventId: string, client: StreamClient) => void;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Resumes from here, as a stream that was seen before. */
+  readonly lastEventId?: string;
   /** What it comes from; by default what the kernel chooses. */
   readonly localAddress?: string;
   /** False: one connection and no other. */
@@ -62,6 +64,7 @@ export class StreamClient {
   constructor(options: StreamClientOptions) {
     this.#options = options;
     this.#bytesPerSecond = options.bytesPerSecond;
+    this.lastEventId = options.lastEventId ?? '';
     this.#connect();
   }
 
