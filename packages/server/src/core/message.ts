@@ -58,6 +58,10 @@ export interface Publication {
   readonly order: number;
 }
 
+/** The ways to publish; each has a path of its own (`PUBLISH_PATHS`). */
+export const PUBLISH_KINDS = ['send', 'broadcast', 'batch'] as const;
+export type PublishKind = (typeof PUBLISH_KINDS)[number];
+
 /** `stored` is durable where the engine keeps it; `replicated` means that replicas have it too. */
 export const ACK_LEVELS = ['stored', 'replicated'] as const;
 export type AckLevel = (typeof ACK_LEVELS)[number];

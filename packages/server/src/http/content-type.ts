@@ -1,14 +1,16 @@
-/** What a publisher's body may be labelled as. */
-import type { IncomingHttpHeaders } from 'node:http';
+/** How the body of a request may be labelled. */
 import { RequestError } from '../core/errors.ts';
 
 const JSON_TYPE = /^application\/json[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-?8"?[ \t]*)?;?$/i;
 const OTHER_CHARSET = /^application\/json[ \t]*;/i;
 
-/** Why a body with these headers is not taken for JSON, or `undefined` when it is. Without a type it is. */
-export function contentTypeError(headers: IncomingHttpHeaders): RequestError | undefined {
-  const type = headers['content-type']?.trim();
-  const encoding = headers['content-encoding']?.trim().toLowerCase();
+/** Why a body with these headers is not taken for JSON, or `undefined` if it is. A body without a type is. */
+export function contentTypeError(
+  contentType: string | undefined,
+  contentEncoding: string | undefined,
+): RequestError | undefined {
+  const type = contentType?.trim();
+  const encoding = contentEncoding?.trim().toLowerCase();
   if (encoding !== undefined && encoding !== '' && encoding !== 'identity') {
     return new RequestError('unsupported_media_type', 'Content-Encoding is not supported: send plain JSON');
   }

@@ -3,7 +3,7 @@
  * path}`. A function of values, so that requests that never reach Fastify are answered alike.
  */
 import { STATUS_CODES } from 'node:http';
-import { RequestError } from '../core/errors.ts';
+import type { RequestError } from '../core/errors.ts';
 
 export interface ErrorResponse {
   readonly status: number;
@@ -16,12 +16,9 @@ const DEFAULT_RETRY_AFTER_SECONDS = 1;
 
 /**
  * `path` is the URL's path without its query, which may hold credentials; null when the request had none that can
- * be read. Anything but a `RequestError` is a fault of ours: it is answered without a word of its own, and the
- * caller logs it.
+ * be read.
  */
-export function errorResponse(error: unknown, path: string | null, serviceName: string): ErrorResponse {
-  const known =
-    error instanceof RequestError ? error : new RequestError('internal_error', 'an internal error occurred');
+export function errorResponse(known: RequestError, path: string | null, serviceName: string): ErrorResponse {
   const { status } = known;
   const headers: Record<string, string> = { 'content-type': 'application/json; charset=utf-8' };
   if (status === 429 || status === 503) {
@@ -42,17 +39,17 @@ export function errorResponse(error: unknown, path: string | null, serviceName: 
 }
 
 /** The whole answer as HTTP/1.1, for a connection that has no response object. It ends the connection. */
-export function rawErrorResponse(
-  response: ErrorResponse,
-  headers: Readonly<Record<string, string>> = {},
-): string {
-  const all = {
-    ...response.headers,
-    ...headers,
-    'content-length': String(Buffer.byteLength(response.body)),
-    connection: 'close',
-  };
-  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-  const reason = STATUS_CODES[response.status] ?? 'Error';
-  return `HTTP/1.1 ${response.status} ${reason}\r\n${lines.join('')}\r\n${response.body}`;
+export function rawErrorResponse({ status, headers, body }: ErrorResponse): string {
+  const length = `content-length: ${Buffer.byteLength(body)}\r\n`;
+  return `${statusLine(status)}${headerLines(headers)}${length}connection: close\r\n\r\n${body}`;
+}
+
+export function statusLine(status: number): string {
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\n`;
+}
+
+export function headerLines(headers: Readonly<Record<string, string>>): string {
+  let lines = '';
+  for (const name in headers) lines += `${name}: ${headers[name]}\r\n`;
+  return lines;
 }

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { RequestError } from '../core/errors.ts';
-import type { Draft } from '../core/message.ts';
+import type { Draft, PublishKind } from '../core/message.ts';
 import { carriedTraceparent } from '../observe/tracing/trace-context.ts';
-import { Publisher, type PublisherOptions, type PublishKind } from './publisher.ts';
+import { Publisher, type PublisherOptions } from './publisher.ts';
 
 const NOW = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 let drafts: Draft[];
@@ -63,13 +63,12 @@ interface Wire {
 
 async function publish(body: unknown, kind: PublishKind = 'send'): Promise<Answer> {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  return JSON.parse((await publisher.handle(kind, Buffer.from(text))).json);
+  return JSON.parse(await publisher.handle({ kind, body: Buffer.from(text) }));
 }
 
 async function refusal(body: unknown, kind: PublishKind = 'send'): Promise<RequestError> {
   const bytes = body instanceof Uint8Array ? body : undefined;
-  const answer =
-    bytes === undefined ? publish(body, kind) : publisher.handle(kind, bytes).then(({ json }) => json);
+  const answer = bytes === undefined ? publish(body, kind) : publisher.handle({ kind, body: bytes });
   const error = await answer.then(
     (text) => expect.fail(`accepted: ${JSON.stringify(text)}`),
     (thrown: unknown) => thrown,
@@ -199,7 +198,7 @@ describe('the level of acknowledgement', () => {
     drafts = [];
     const body = { ...base, ...(kind === 'broadcast' ? { target: {} } : {}), metadata };
     const text = JSON.stringify(kind === 'batch' ? [body] : body);
-    await safePublisher.handle(kind, Buffer.from(text), queryAck);
+    await safePublisher.handle({ kind, body: Buffer.from(text), queryAck });
     return drafts[0]?.ack;
   };
 
@@ -217,7 +216,9 @@ describe('the level of acknowledgement', () => {
 
   test('that was reached is in the answer, and that of the metadata reaches subscribers as it came', async () => {
     const body = Buffer.from(JSON.stringify({ ...base, metadata: { ack: 'replicated', trace_id: 't' } }));
-    expect(JSON.parse((await safePublisher.handle('send', body)).json)).toMatchObject({ ack: 'replicated' });
+    expect(JSON.parse(await safePublisher.handle({ kind: 'send', body }))).toMatchObject({
+      ack: 'replicated',
+    });
     expect(published().wire.metadata).toMatchObject({ ack: 'replicated', trace_id: 't' });
   });
 
@@ -238,7 +239,9 @@ describe('the level of acknowledgement', () => {
     ];
     for (const pair of variants) {
       drafts = [];
-      for (const body of pair) await safePublisher.handle('send', Buffer.from(JSON.stringify(body)));
+      for (const body of pair) {
+        await safePublisher.handle({ kind: 'send', body: Buffer.from(JSON.stringify(body)) });
+      }
       const [first, second] = drafts;
       expect(first?.fingerprint).toEqual(expect.any(String));
       expect(second?.fingerprint).toBe(first?.fingerprint);
@@ -271,7 +274,7 @@ describe('the level of acknowledgement', () => {
       ['batch', [base]],
     ] as const) {
       const error = await publisher
-        .handle(kind, Buffer.from(JSON.stringify(body)), 'safe')
+        .handle({ kind, body: Buffer.from(JSON.stringify(body)), queryAck: 'safe' })
         .catch((e: unknown) => e);
       const details = [{ field: 'query.ack', problem: 'must be one of stored, replicated', value: 'safe' }];
       expect(error).toMatchObject({ code: 'validation_failed', details });
@@ -307,7 +310,9 @@ describe('a broadcast', () => {
     });
     const { target: _, ...body } = base;
     const text = JSON.stringify({ ...body, exclude_connections: Array.from({ length: 1e6 }, () => 1) });
-    const error: unknown = await wide.handle('broadcast', Buffer.from(text)).catch((e: unknown) => e);
+    const error: unknown = await wide
+      .handle({ kind: 'broadcast', body: Buffer.from(text) })
+      .catch((e: unknown) => e);
     expect((error as RequestError).details).toHaveLength(1);
   });
 });
@@ -575,7 +580,7 @@ describe('tracing', () => {
       }),
     },
   });
-  const publish = (body: object) => traced.handle('send', Buffer.from(JSON.stringify(body)));
+  const publish = (body: object) => traced.handle({ kind: 'send', body: Buffer.from(JSON.stringify(body)) });
 
   test('puts the trace where every node finds it, and no part of it into the fingerprint', async () => {
     const body = { ...base, id: 'a', metadata: { traceparent: 'malformed', note: 1 } };
@@ -583,7 +588,10 @@ describe('tracing', () => {
     await publish(body);
     carried = { traceparent };
     await publish(body);
-    await publisher.handle('send', Buffer.from(JSON.stringify({ ...body, metadata: { note: 1 } })));
+    await publisher.handle({
+      kind: 'send',
+      body: Buffer.from(JSON.stringify({ ...body, metadata: { note: 1 } })),
+    });
     const [untraced, withTrace, without] = drafts;
     expect(JSON.parse(Buffer.from(untraced?.message.json ?? []).toString()).metadata).toEqual({
       priority: 'normal',

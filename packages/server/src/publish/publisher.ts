@@ -10,7 +10,7 @@
 import type { Audience } from '../core/directory.ts';
 import type { Engine } from '../core/engine.ts';
 import { ERROR_KINDS, RequestError, validationFailed } from '../core/errors.ts';
-import type { AckLevel, Draft, Receipt } from '../core/message.ts';
+import type { AckLevel, Draft, PublishKind, Receipt } from '../core/message.ts';
 import type { TraceFields } from '../observe/tracing/trace-context.ts';
 import type { PublishTrace, Tracer } from '../observe/tracing/tracer.ts';
 import { ackOfQuery } from './ack-level.ts';
@@ -20,17 +20,21 @@ import { findJsonProblem } from './json-problems.ts';
 import { parseJson } from './parse-json.ts';
 import { type MessageDefaults, type MessageInput, readMessage } from './read-message.ts';
 
-export const PUBLISH_KINDS = ['send', 'broadcast', 'batch'] as const;
-export type PublishKind = (typeof PUBLISH_KINDS)[number];
-
-export interface PublishAnswer {
-  readonly status: 200;
-  /** JSON text. */
-  readonly json: string;
-}
-
 /** Throws a `RequestError` when the publisher may not publish to all of a message's channels. */
 export type DemandChannels = (channels: readonly string[]) => void;
+
+/** A publish as its request holds it. */
+export interface PublishRequest {
+  readonly kind: PublishKind;
+  /** JSON text, not looked at yet. */
+  readonly body: Uint8Array;
+  /** `ack` of the request's query: the level of messages that name none themselves. */
+  readonly queryAck?: string | undefined;
+  /** Asked about each message with a target. Whether its sender may broadcast is for the caller to ask. */
+  readonly demand?: DemandChannels | undefined;
+  /** The trace that the request names; it counts while tracing is on. */
+  readonly caller?: TraceFields | undefined;
+}
 
 /** Told of each message, for counting and logging. Must not throw. */
 export interface PublishObserver {
@@ -72,28 +76,20 @@ export class Publisher {
   }
 
   /**
-   * Rejects with a `RequestError`. The messages of a batch fail one by one, in the answer; the batch as a whole
-   * rejects when it is no array of messages, or when the engine could take none of them.
-   *
-   * `queryAck` is the `ack` of the request's query, for messages that name none themselves. `demand` is asked of
-   * each message with a target; who may broadcast is known without its body, and is its caller's to ask. `caller`
-   * is the trace that the request names, which counts while tracing is on.
+   * Resolves with the answer as JSON text. Rejects with a `RequestError`. The messages of a batch fail one by one, in
+   * the answer; the batch as a whole rejects when it is no array of messages, or when the engine could take none of
+   * them.
    */
-  async handle(
-    kind: PublishKind,
-    body: Uint8Array,
-    queryAck?: string,
-    demand?: DemandChannels,
-    caller?: TraceFields,
-  ): Promise<PublishAnswer> {
-    const trace = this.#options.tracer?.startPublish(kind, caller);
-    if (kind === 'batch') return this.#answerBatch(body, queryAck, demand, trace);
+  async handle(request: PublishRequest): Promise<string> {
+    const { kind, demand } = request;
+    const trace = this.#options.tracer?.startPublish(kind, request.caller);
+    if (kind === 'batch') return this.#answerBatch(request, trace);
     try {
-      const draft = this.#readSingle(kind, body, queryAck, trace);
+      const draft = this.#readSingle(kind, request, trace);
       if (kind === 'send') demand?.(draft.message.channels);
       const json = publishedJson(await this.#publish(draft, trace));
       trace?.end(1);
-      return { status: 200, json };
+      return json;
     } catch (error) {
       this.#options.observer?.onFailed(error);
       trace?.end(1, error);
@@ -102,18 +98,16 @@ export class Publisher {
   }
 
   async #answerBatch(
-    body: Uint8Array,
-    queryAck: string | undefined,
-    demand: DemandChannels | undefined,
+    { body, queryAck, demand }: PublishRequest,
     trace: PublishTrace | undefined,
-  ): Promise<PublishAnswer> {
+  ): Promise<string> {
     let messages = 0;
     try {
       const inputs = this.#readBatch(body, this.#ackOf(queryAck), trace);
       messages = inputs.length;
       const json = await this.#publishBatch(inputs, demand, trace);
       trace?.end(messages);
-      return { status: 200, json };
+      return json;
     } catch (error) {
       trace?.end(messages, error);
       throw error;
@@ -122,8 +116,7 @@ export class Publisher {
 
   #readSingle(
     kind: 'send' | 'broadcast',
-    body: Uint8Array,
-    queryAck: string | undefined,
+    { body, queryAck }: PublishRequest,
     trace: PublishTrace | undefined,
   ): Draft {
     const { maxJsonDepth, maxMessageBytes, now } = this.#options;

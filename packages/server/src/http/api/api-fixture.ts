@@ -1,4 +1,5 @@
 /** For tests: the API over an engine and a directory that live in memory. */
+import { pino } from 'pino';
 import { Authorizer } from '../../access/authorizer.ts';
 import { Gate } from '../../access/gate.ts';
 import { TicketOffice } from '../../access/tickets/ticket-office.ts';
@@ -10,6 +11,8 @@ import { RequestError } from '../../core/errors.ts';
 import type { Publication } from '../../core/message.ts';
 import { Publisher } from '../../publish/publisher.ts';
 import { SoleNode } from '../../sse/sole-node.ts';
+import { Answers, type AnswersOptions } from '../answers.ts';
+import { PublishExchange } from '../publish-exchange.ts';
 import type { Api, ApiOptions } from './api-options.ts';
 import { createApi } from './create-api.ts';
 
@@ -165,7 +168,9 @@ function openAccess(): ApiOptions['access'] {
   };
 }
 
-export function createTestApi(changes: Partial<ApiOptions> = {}): ApiFixture {
+type Changes = Partial<ApiOptions> & Partial<Pick<AnswersOptions, 'counterOf' | 'log'>>;
+
+export function createTestApi({ counterOf, log, ...changes }: Changes = {}): ApiFixture {
   const engine = new MemoryEngine();
   const directory = new MemoryDirectory();
   const sole = new SoleNode(() => directory);
@@ -180,21 +185,28 @@ export function createTestApi(changes: Partial<ApiOptions> = {}): ApiFixture {
     maxBatchSize: 100,
     now: () => NOW,
   });
+  const cors = { origins: ['https://app.example'], allowsCredentials: true };
   const api = createApi({
-    publisher,
+    answers: new Answers({
+      serviceName: 'push',
+      cors,
+      transportHeaders: {},
+      log: log ?? pino({ enabled: false }),
+      counterOf: counterOf ?? (() => ({ record: () => {} })),
+    }),
+    publishes: new PublishExchange({ publisher, maxMessageBytes: 10_000, maxBatchBytes: 50_000 }),
     engine,
     backups: undefined,
     directory: sole,
     ownTotals: directory.totals,
     info: { serviceName: 'push', version: '1.2.3', environment: 'development', port: 8089 },
     limits: {
-      maxMessageBytes: 10_000,
-      maxBatchBytes: 50_000,
       maxPageBytes: 5_000,
       maxHeaderBytes: 8_192,
       requestTimeoutMs: 30_000,
+      keepAliveMs: 75_000,
     },
-    cors: { origins: ['https://app.example'], allowsCredentials: true },
+    cors,
     access: openAccess(),
     clientIp: () => '10.0.0.7',
     enableDocs: true,

@@ -1,10 +1,9 @@
 /** What the HTTP API is made of: values and ports. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type {
   FastifyBaseLogger,
   FastifyInstance,
-  FastifyServerFactory,
   RawReplyDefaultExpression,
   RawRequestDefaultExpression,
   RawServerDefault,
@@ -17,11 +16,15 @@ import type { BackupMaker } from '../../core/backups.ts';
 import type { Directory, StreamTotals } from '../../core/directory.ts';
 import type { Engine } from '../../core/engine.ts';
 import type { Profiler } from '../../observe/profiler.ts';
-import type { Publisher } from '../../publish/publisher.ts';
+import type { Answers } from '../answers.ts';
 import type { CorsRules } from '../cors.ts';
+import type { NodeServerOptions } from '../lanes/node-server.ts';
+import type { PublishExchange } from '../publish-exchange.ts';
+import type { StreamHandler } from '../stream/stream-handler.ts';
 
 export interface ApiOptions {
-  readonly publisher: Pick<Publisher, 'handle'>;
+  readonly answers: Answers;
+  readonly publishes: PublishExchange;
   readonly engine: Pick<Engine, 'kind' | 'range' | 'channels' | 'health'>;
   /** undefined: the engine's store is not of this process. */
   readonly backups: BackupMaker | undefined;
@@ -39,18 +42,10 @@ export interface ApiOptions {
     readonly worker?: { readonly index: number; readonly pid: number } | undefined;
   };
   readonly limits: {
-    readonly maxMessageBytes: number;
-    readonly maxBatchBytes: number;
     /** Messages of one history page, in bytes of JSON. */
     readonly maxPageBytes: number;
-    /** Without a server factory: the largest head of a request. */
-    readonly maxHeaderBytes: number;
-    /** Without a server factory: within which head and body must arrive. */
-    readonly requestTimeoutMs: number;
-  };
+  } & NodeServerOptions;
   readonly cors: CorsRules;
-  /** What all answers say of the connection. */
-  readonly transportHeaders?: Readonly<Record<string, string>>;
   readonly access: {
     readonly gate: Pick<Gate, 'isOpen' | 'ask'>;
     readonly authorizer: Pick<Authorizer, 'admit'>;
@@ -65,14 +60,11 @@ export interface ApiOptions {
   /** Whether a load balancer should send requests here. */
   readonly isReady: () => boolean;
   readonly isDraining: () => boolean;
-  /** Takes over a stream request that reached the API; it owns the socket from then on, or throws a `RequestError`. */
-  readonly streamHandler: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Takes over a stream request that reached the API. */
+  readonly streamHandler: StreamHandler;
   readonly logger?: FastifyBaseLogger;
-  readonly serverFactory?: FastifyServerFactory;
   /** Without it nothing can be profiled. */
   readonly profiler?: Pick<Profiler, 'begin'> | undefined;
-  /** Called after each answer; `route` is the pattern, so that it can be a label. */
-  readonly observeRequest?: (method: string, route: string, status: number, seconds: number) => void;
   readonly startedAtMs: number;
   readonly now: () => number;
 }

@@ -506,7 +506,8 @@ describe('every answer', () => {
     const idOf = async (id: string) =>
       (await call('GET', '/', { headers: { 'x-request-id': id } })).headers['x-request-id'];
     expect(await idOf('abc-123')).toBe('abc-123');
-    for (const bad of ['a b', 'x'.repeat(129), 'a"b']) expect(await idOf(bad)).toMatch(/^[0-9a-f-]{36}$/);
+    expect(await idOf('a/b:c_d.e')).toBe('a/b:c_d.e');
+    for (const bad of ['a b', 'x'.repeat(129), 'a"b', '']) expect(await idOf(bad)).toMatch(/^[0-9a-f-]{36}$/);
   });
 
   test('cannot be taken for something else by a browser', async () => {
@@ -554,7 +555,9 @@ describe('every answer', () => {
 
   test('is observed with the pattern of its route', async () => {
     const seen: unknown[] = [];
-    fixture = createTestApi({ observeRequest: (...args) => seen.push(args.slice(0, 3)) });
+    fixture = createTestApi({
+      counterOf: (method, route) => ({ record: (status) => seen.push([method, route, status]) }),
+    });
     await get('/sse/api/v1/channels/user:7/presence');
     await get('/nowhere');
     expect(seen).toEqual([
@@ -568,7 +571,7 @@ describe('the log', () => {
   async function logOf(action: () => Promise<unknown>): Promise<Record<string, unknown>[]> {
     const lines: string[] = [];
     const logger = pino({ level: 'debug' }, { write: (line: string) => lines.push(line) });
-    fixture = createTestApi({ logger });
+    fixture = createTestApi({ logger, log: logger });
     await action();
     return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
   }

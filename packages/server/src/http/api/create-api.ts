@@ -2,24 +2,23 @@
  * The HTTP API on Fastify: routes, their documentation, and what every answer has (request id, CORS, security
  * headers, errors in one shape). It does not listen: whoever owns the sockets hands requests to it.
  */
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify, { type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import { RequestError } from '../../core/errors.ts';
-import { corsHeaders, preflightHeaders } from '../cors.ts';
-import { errorResponse } from '../error-response.ts';
+import { type AnsweredRequest, requestIdOf } from '../answers.ts';
+import { preflightHeaders } from '../cors.ts';
 import { answerClientError } from '../lanes/client-error.ts';
+import { createNodeServer } from '../lanes/node-server.ts';
 import { parseQuery, pathOf } from '../request-url.ts';
-import { DOCS_CSP, SECURITY_HEADERS } from '../security-headers.ts';
+import { DOCS_CSP } from '../security-headers.ts';
 import type { Api, ApiOptions } from './api-options.ts';
 import { addRouteAccess } from './docs/access-schemas.ts';
 import { localUrl } from './docs/local-url.ts';
 import { addDocumentSchemas, openApiDocument } from './docs/openapi.ts';
 import { guard } from './guard.ts';
 import { MethodTable } from './method-table.ts';
-import { requestErrorOf } from './request-error-of.ts';
 import { registerAccessRoutes } from './routes/access-routes.ts';
 import { registerBackupRoutes } from './routes/backup-routes.ts';
 import { registerChannelRoutes } from './routes/channel-routes.ts';
@@ -34,18 +33,15 @@ import { registerStreamRoutes } from './routes/stream-routes.ts';
 const DEFAULT_BODY_LIMIT = 16_384;
 /** A channel name of the most bytes, each percent-encoded, and more; longer ones are refused by name. */
 const MAX_PATH_PART_CHARS = 4_096;
-const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 
 export function createApi(options: ApiOptions): Api {
-  const { info, limits, logger, serverFactory } = options;
+  const { answers, info, limits, logger } = options;
   const api: Api = Fastify({
     ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
-    ...(serverFactory === undefined ? {} : { serverFactory }),
-    http: { maxHeaderSize: limits.maxHeaderBytes },
-    requestTimeout: limits.requestTimeoutMs,
+    serverFactory: (handler) => createNodeServer(handler, answers, limits),
     bodyLimit: DEFAULT_BODY_LIMIT,
-    // The line of a request is ours, below: it has no query, which may hold credentials.
-    logController: new LogController({ disableRequestLogging: true }),
+    // The line of a request is written by `Answers`: it has no query, which may hold credentials.
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     // A publish that arrives while the process drains is stored and answered; the connection then closes.
     return503OnClosing: false,
     requestIdHeader: false,
@@ -60,8 +56,7 @@ export function createApi(options: ApiOptions): Api {
       setCommonHeaders(request, reply, options);
       sendError(error, request, reply, options);
     },
-    clientErrorHandler: (error, socket) =>
-      answerClientError(error, socket, info.serviceName, SECURITY_HEADERS),
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, answers),
   });
   api.setSerializerCompiler(() => JSON.stringify);
 
@@ -108,7 +103,7 @@ export function createApi(options: ApiOptions): Api {
 }
 
 function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
-  const { cors, isDraining, observeRequest } = options;
+  const { answers, cors, isDraining } = options;
 
   api.addHook('onRequest', async (request, reply) => {
     setCommonHeaders(request, reply, options);
@@ -138,15 +133,8 @@ function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
 
   api.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'unknown';
-    observeRequest?.(request.method, route, reply.statusCode, reply.elapsedTime / 1_000);
-    const line = {
-      requestId: request.id,
-      method: request.method,
-      path: pathOf(request.url),
-      status: reply.statusCode,
-      ms: Math.round(reply.elapsedTime * 10) / 10,
-    };
-    request.log[reply.statusCode >= 400 ? 'info' : 'debug'](line, 'request');
+    const counter = answers.counterOf(request.method, route);
+    answers.answered(answeredRequest(request), counter, reply.statusCode, reply.elapsedTime);
   });
 }
 
@@ -176,20 +164,11 @@ function refuseUnknown(request: FastifyRequest, reply: FastifyReply, methods: Me
 }
 
 function setCommonHeaders(request: FastifyRequest, reply: FastifyReply, options: ApiOptions): void {
-  reply.headers(SECURITY_HEADERS);
-  if (options.transportHeaders !== undefined) reply.headers(options.transportHeaders);
-  reply.headers(corsHeaders(request.headers.origin, options.cors));
-  reply.header('x-request-id', request.id);
+  reply.headers(options.answers.headers(request.id, request.headers.origin));
 }
 
 function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, options: ApiOptions): void {
-  const known = requestErrorOf(error);
-  if (known.status >= 500) {
-    const line = { requestId: request.id, method: request.method, path: pathOf(request.url), err: error };
-    // What the engine says of itself is expected trouble; anything else is a fault of ours.
-    request.log[known.code === 'internal_error' ? 'error' : 'warn'](line, known.message);
-  }
-  const { status, headers, body } = errorResponse(known, pathOf(request.url), options.info.serviceName);
+  const { status, headers, body } = options.answers.failed(error, answeredRequest(request));
   reply.code(status).headers(headers).send(body);
 }
 
@@ -199,6 +178,6 @@ function shownPath(path: string): string {
   return path.length > MAX_SHOWN_PATH ? `${path.slice(0, MAX_SHOWN_PATH)}…` : path;
 }
 
-function requestIdOf(header: string | string[] | undefined): string {
-  return typeof header === 'string' && REQUEST_ID.test(header) ? header : randomUUID();
+function answeredRequest({ id, method, url }: FastifyRequest): AnsweredRequest {
+  return { requestId: id, method, path: pathOf(url) };
 }

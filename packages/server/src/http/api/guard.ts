@@ -4,10 +4,11 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { RequestParts } from '../../access/authorizer.ts';
 import type { Admitted, Gate } from '../../access/gate.ts';
 import { rateHeaders } from '../../access/limits/rate-limiter.ts';
 import type { Principal } from '../../access/principal.ts';
+import { rateHeaders } from '../../access/limits/rate-limiter.ts';
+import { partsOf } from '../request-parts.ts';
 import { STREAM_ROUTES } from '../stream/stream-request.ts';
 
 declare module 'fastify' {
@@ -54,37 +55,3 @@ export async function guard(
   if (answer.error !== undefined) throw answer.error;
   request.principal = (answer satisfies Admitted).principal;
 }
-
-/** The parts of a request that Node has read, over either version of HTTP. */
-export function partsOf({ rawHeaders, url = '', method }: IncomingMessage): RequestParts {
-  const found: Partial<Record<string, string[]>> = {};
-  // As they came: in `headers` Node passes over what comes a second time.
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    const name = (rawHeaders[i] as string).toLowerCase();
-    if (!READ_HEADERS.has(name)) continue;
-    const values = found[name];
-    if (values === undefined) found[name] = [rawHeaders[i + 1] as string];
-    else values.push(rawHeaders[i + 1] as string);
-  }
-  const { authorization, cookie, origin, host } = found;
-  return {
-    authorization,
-    apiKey: found['x-api-key'],
-    cookie,
-    target: url,
-    origin: origin?.join(),
-    secFetchSite: found['sec-fetch-site']?.join(),
-    host: (host ?? found[':authority'])?.join(),
-    isSafe: method === 'GET' || method === 'HEAD',
-  };
-}
-
-const READ_HEADERS: ReadonlySet<string> = new Set([
-  'authorization',
-  'x-api-key',
-  'cookie',
-  'origin',
-  'sec-fetch-site',
-  'host',
-  ':authority',
-]);

@@ -7,15 +7,15 @@
  * certificate and key are two files that cannot be replaced at once.
  */
 import { statSync } from 'node:fs';
-import type { TlsFiles } from './tls-server.ts';
+import type { TlsIdentity } from './tls-server.ts';
 
 export interface CertificatesOptions {
   /** Of the files that `read` reads. */
   readonly paths: readonly string[];
   /** Throws an Error for the operator. */
-  readonly read: () => TlsFiles;
+  readonly read: () => TlsIdentity;
   /** Takes over new files; new connections are shown them. */
-  readonly onRenewed: (files: TlsFiles) => void;
+  readonly onRenewed: (files: TlsIdentity) => void;
   readonly onRefused: (error: Error) => void;
   /** It ends within `EXPIRES_SOON_MS`, or is over: told of at the start and once a day. */
   readonly onExpiring: (expiresAtMs: number) => void;
@@ -28,7 +28,7 @@ const REMIND_MS = 86_400_000;
 
 export class Certificates {
   readonly #options: CertificatesOptions;
-  #files: TlsFiles;
+  #files: TlsIdentity;
   /** What the files looked like when they were last read, and at the last look. */
   #read: string;
   #seen: string;
@@ -43,7 +43,7 @@ export class Certificates {
     this.#files = options.read();
   }
 
-  get files(): TlsFiles {
+  get files(): TlsIdentity {
     return this.#files;
   }
 

@@ -1,19 +1,14 @@
-/** Answers what Node's HTTP parser rejects, before there is a request: on the bare socket, in the same words. */
+/** Answers what Node's HTTP parser rejects before there is a request, on the bare socket. */
 import type { Socket } from 'node:net';
-import { requestErrorOfParser } from '../api/request-error-of.ts';
-import { errorResponse, rawErrorResponse } from '../error-response.ts';
+import type { Answers } from '../answers.ts';
+import { rawErrorResponse } from '../error-response.ts';
+import { requestErrorOfParser } from '../request-error-of.ts';
 
-export function answerClientError(
-  error: Error & { code?: string },
-  socket: Socket,
-  serviceName: string,
-  headers: Readonly<Record<string, string>>,
-): void {
+export function answerClientError(error: Error & { code?: string }, socket: Socket, answers: Answers): void {
   // [Node] A reset connection has nobody to read an answer.
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy(error);
     return;
   }
-  const response = errorResponse(requestErrorOfParser(error), null, serviceName);
-  socket.end(rawErrorResponse(response, headers));
+  socket.end(rawErrorResponse(answers.refusal(requestErrorOfParser(error))));
 }

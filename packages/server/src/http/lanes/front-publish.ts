@@ -1,149 +1,165 @@
-/** Answers a publish that the front has read: the publisher stage's answer, or the error's, as HTTP/1.1. */
-import { STATUS_CODES } from 'node:http';
+/** Publishes that the front has read: which it takes, who may send them, and their answers as HTTP/1.1. */
 import type { Socket } from 'node:net';
-import { demandPublish, demandPublishOf } from '../../access/decisions.ts';
 import type { Gate, GateAnswer } from '../../access/gate.ts';
+import type { Principal } from '../../access/principal.ts';
 import { type RateResult, rateHeaders } from '../../access/limits/rate-limiter.ts';
-import type { RequestError } from '../../core/errors.ts';
-import type { TraceFields } from '../../observe/tracing/trace-context.ts';
-import type { Publisher, PublishKind } from '../../publish/publisher.ts';
-import { errorResponse } from '../error-response.ts';
+import { ACK_LEVELS, type AckLevel, PUBLISH_KINDS, type PublishKind } from '../../core/message.ts';
+import { type AnsweredRequest, type Answers, type RouteCounter, requestIdOf } from '../answers.ts';
+import { headerLines, statusLine } from '../error-response.ts';
 import { httpDate } from '../http-date.ts';
-import { pathOf } from '../request-url.ts';
-import type { FrontOptions } from './front.ts';
+import { PUBLISH_PATHS, type PublishExchange } from '../publish-exchange.ts';
+import type { PlainAnswer, PlainPublish, PublishLane } from './front.ts';
 import type { PlainHead } from './front-request.ts';
 import { plainParts } from './plain-parts.ts';
 
 export interface FrontPublishOptions {
-  readonly publisher: Pick<Publisher, 'handle'>;
+  readonly exchange: PublishExchange;
+  readonly answers: Answers;
   readonly gate: Pick<Gate, 'isOpen' | 'ask'>;
   readonly clientIp: (socket: Socket, forwardedFor: string | undefined) => string;
-  readonly serviceName: string;
-  /** Whether the trace that a publisher names is of interest. */
-  readonly isTracing: boolean;
-  /** Told of every answer. */
-  readonly onAnswered: (kind: PublishKind, status: number, seconds: number) => void;
-  /** Told of faults of ours, which are answered without a word of their own. */
-  readonly onFault: (error: unknown, requestId: string | undefined) => void;
 }
 
-// An id that another service gave the request comes back with the answer; anything odd does not.
-const REQUEST_ID = /^[\w.:/-]{1,128}$/;
+interface PublishTarget {
+  readonly kind: PublishKind;
+  readonly ack: AckLevel | undefined;
+  readonly counter: RouteCounter;
+}
 
-export function createFrontPublish(options: FrontPublishOptions): Pick<FrontOptions, 'admit' | 'publish'> {
-  const { publisher, gate, clientIp, serviceName, isTracing, onAnswered, onFault } = options;
+export class FrontPublish implements PublishLane {
+  readonly exchange: PublishExchange;
+  readonly answers: Answers;
+  readonly #gate: FrontPublishOptions['gate'];
+  readonly #clientIp: FrontPublishOptions['clientIp'];
+  /** Whole targets, so that a query is looked up like a path. One that is not here is read by the HTTP server's route. */
+  readonly #targets: ReadonlyMap<string, PublishTarget>;
+  /** The head of a good answer up to its date: written once, for it is on the way of every publish. */
+  readonly #goodHead: string;
 
-  const refusalText = (
-    kind: PublishKind,
-    head: PlainHead,
-    error: unknown,
-    rate: RateResult | undefined,
-    startedMs: number,
-    isLast = false,
-  ): string => {
-    const response = errorResponse(error, pathOf(head.target), serviceName);
-    if (response.status === 500) onFault(error, requestIdOf(head));
-    onAnswered(kind, response.status, (performance.now() - startedMs) / 1000);
-    let extra = isLast ? 'Connection: close\r\n' : '';
-    for (const [name, value] of Object.entries(response.headers)) {
-      if (name !== 'content-type') extra += headerLine(name, value);
+  constructor({ exchange, answers, gate, clientIp }: FrontPublishOptions) {
+    this.exchange = exchange;
+    this.answers = answers;
+    this.#gate = gate;
+    this.#clientIp = clientIp;
+    this.#targets = new Map(
+      PUBLISH_KINDS.flatMap((kind): [string, PublishTarget][] => {
+        const path = PUBLISH_PATHS[kind];
+        const counter = answers.counterOf('POST', path);
+        return [
+          [path, { kind, ack: undefined, counter }],
+          ...ACK_LEVELS.map((ack): [string, PublishTarget] => [`${path}?ack=${ack}`, { kind, ack, counter }]),
+        ];
+      }),
+    );
+    const headers = { 'content-type': 'application/json; charset=utf-8', ...answers.constantHeaders };
+    this.#goodHead = `${statusLine(200)}${headerLines(headers)}date: `;
+  }
+
+  begin(head: PlainHead, socket: Socket): PlainPublish | undefined {
+    const target = this.#targets.get(head.target);
+    const { headers, contentLength } = head;
+    if (
+      target === undefined ||
+      // Pages of other origins are answered where CORS is.
+      headers.has('origin') ||
+      contentLength > this.exchange.maxBodyBytes[target.kind] ||
+      this.exchange.bodyError(headers.get('content-type'), undefined) !== undefined
+    ) {
+      return undefined;
     }
-    return responseText(response.status, response.body, head, rate, extra);
-  };
+    const asked = this.#gate.isOpen
+      ? undefined
+      : this.#gate.ask('request', plainParts(head), this.#clientIp(socket, headers.get('x-forwarded-for')));
+    return new Exchange(this, target, head, asked);
+  }
 
-  return {
-    admit: (kind, head, socket) => {
-      if (gate.isOpen) return undefined;
-      const startedMs = performance.now();
-      const asked = gate.ask(
-        'request',
-        plainParts(head),
-        clientIp(socket, head.headers.get('x-forwarded-for')),
-      );
-      const answer =
-        asked instanceof Promise ? asked.then((later) => demanded(kind, later)) : demanded(kind, asked);
-      return {
-        answer,
-        refusal: () =>
-          Promise.resolve(answer).then(
-            ({ error, rate }) => error && (() => refusalText(kind, head, error, rate, startedMs, true)),
-            (error: unknown) => () => refusalText(kind, head, error, undefined, startedMs, true),
-          ),
-      };
-    },
+  goodAnswer(requestId: string, rate: RateResult | undefined, json: string): PlainAnswer {
+    const rates = rate === undefined ? '' : headerLines(rateHeaders(rate));
+    const head =
+      `${this.#goodHead}${httpDate(Date.now())}\r\nx-request-id: ${requestId}\r\n` +
+      `${rates}content-length: ${Buffer.byteLength(json)}\r\n`;
+    return { head, body: json };
+  }
+}
 
-    publish: async (kind, body, head, ack, admission) => {
-      const startedMs = performance.now();
-      let rate: RateResult | undefined;
-      try {
-        const caller = isTracing ? traceFieldsOf(head.headers) : undefined;
-        if (admission === undefined) {
-          const { json } = await publisher.handle(kind, body, ack, undefined, caller);
-          onAnswered(kind, 200, (performance.now() - startedMs) / 1000);
-          return responseText(200, json, head, undefined, '');
-        }
-        const answer = admission.answer instanceof Promise ? await admission.answer : admission.answer;
-        ({ rate } = answer);
-        if (answer.error !== undefined) throw answer.error;
-        const { principal } = answer;
-        const demand = principal.channels.isAll
-          ? undefined
-          : (channels: readonly string[]) => demandPublish(principal, channels);
-        const { json } = await publisher.handle(kind, body, ack, demand, caller);
-        onAnswered(kind, 200, (performance.now() - startedMs) / 1000);
-        return responseText(200, json, head, rate, '');
-      } catch (error) {
-        return refusalText(kind, head, error, rate, startedMs);
+/** One publish, from its head to its answer. */
+class Exchange implements PlainPublish, AnsweredRequest {
+  readonly requestId: string;
+  readonly method = 'POST';
+  readonly #lane: FrontPublish;
+  readonly #target: PublishTarget;
+  readonly #headers: ReadonlyMap<string, string>;
+  readonly #asked: GateAnswer | Promise<GateAnswer> | undefined;
+  readonly #startedMs = performance.now();
+
+  constructor(
+    lane: FrontPublish,
+    target: PublishTarget,
+    { headers }: PlainHead,
+    asked: GateAnswer | Promise<GateAnswer> | undefined,
+  ) {
+    this.requestId = requestIdOf(headers.get('x-request-id'));
+    this.#lane = lane;
+    this.#target = target;
+    this.#headers = headers;
+    this.#asked = asked;
+  }
+
+  get path(): string {
+    return PUBLISH_PATHS[this.#target.kind];
+  }
+
+  async isRefused(): Promise<boolean> {
+    if (this.#asked === undefined) return false;
+    try {
+      this.#admitted(await this.#asked);
+      return false;
+    } catch {
+      // The answer says why.
+      return true;
+    }
+  }
+
+  async answer(body: Uint8Array): Promise<PlainAnswer> {
+    const { kind, ack } = this.#target;
+    const { exchange } = this.#lane;
+    let rate: RateResult | undefined;
+    try {
+      let principal: Principal | undefined;
+      if (this.#asked !== undefined) {
+        const asked = this.#asked instanceof Promise ? await this.#asked : this.#asked;
+        ({ rate } = asked);
+        principal = this.#admitted(asked);
       }
-    },
-  };
-}
-
-/** With what can be said without the body. */
-function demanded(kind: PublishKind, answer: GateAnswer): GateAnswer {
-  if (answer.error !== undefined) return answer;
-  try {
-    demandPublishOf(answer.principal, kind);
-    return answer;
-  } catch (error) {
-    return { error: error as RequestError, rate: answer.rate };
-  }
-}
-
-function responseText(
-  status: number,
-  json: string,
-  head: PlainHead,
-  rate: RateResult | undefined,
-  extra: string,
-): string {
-  const requestId = requestIdOf(head);
-  let more = extra;
-  if (rate !== undefined) {
-    for (const [name, value] of Object.entries(rateHeaders(rate))) {
-      // What an error says of it comes with the error.
-      if (name !== 'retry-after') more += headerLine(name, value);
+      const traceparent = this.#headers.get('traceparent');
+      const tracestate = this.#headers.get('tracestate');
+      const json = await exchange.publish({ kind, body, ack, principal, traceparent, tracestate });
+      this.#answered(200);
+      return this.#lane.goodAnswer(this.requestId, rate, json);
+    } catch (error) {
+      return this.#failed(error, rate);
     }
   }
-  if (requestId !== undefined) more += `X-Request-ID: ${requestId}\r\n`;
-  return (
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\n` +
-    'Content-Type: application/json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n' +
-    `Date: ${httpDate(Date.now())}\r\n${more}Content-Length: ${Buffer.byteLength(json)}\r\n\r\n${json}`
-  );
-}
 
-/** Names are written as people know them: `Retry-After`. */
-function headerLine(name: string, value: string): string {
-  return `${name.replace(/(?:^|-)[a-z]/g, (start) => start.toUpperCase())}: ${value}\r\n`;
-}
+  #admitted(asked: GateAnswer): Principal {
+    if (asked.error !== undefined) throw asked.error;
+    this.#lane.exchange.demand(this.#target.kind, asked.principal);
+    return asked.principal;
+  }
 
-function traceFieldsOf(headers: ReadonlyMap<string, string>): TraceFields | undefined {
-  const traceparent = headers.get('traceparent');
-  return traceparent === undefined ? undefined : { traceparent, tracestate: headers.get('tracestate') };
-}
+  #failed(error: unknown, rate: RateResult | undefined): PlainAnswer {
+    const { answers } = this.#lane;
+    const { status, headers, body } = answers.failed(error, this);
+    this.#answered(status);
+    const all = {
+      ...answers.ownHeaders(this.requestId, undefined),
+      ...(rate !== undefined && rateHeaders(rate)),
+      ...headers,
+    };
+    const length = `content-length: ${Buffer.byteLength(body)}\r\n`;
+    return { head: statusLine(status) + headerLines(all) + length, body };
+  }
 
-function requestIdOf({ headers }: PlainHead): string | undefined {
-  const given = headers.get('x-request-id');
-  return given !== undefined && REQUEST_ID.test(given) ? given : undefined;
+  #answered(status: number): void {
+    this.#lane.answers.answered(this, this.#target.counter, status, performance.now() - this.#startedMs);
+  }
 }

@@ -9,10 +9,9 @@
  */
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
-import type { GateAnswer } from '../../access/gate.ts';
 import { RequestError } from '../../core/errors.ts';
-import { ACK_LEVELS, type AckLevel } from '../../core/message.ts';
-import { PUBLISH_KINDS, type PublishKind } from '../../publish/publisher.ts';
+import type { Answers } from '../answers.ts';
+import { rawErrorResponse } from '../error-response.ts';
 import type { OpenStream } from '../stream/open-stream.ts';
 import { isStreamPath } from '../stream/stream-request.ts';
 import { type PlainHead, parsePlainHead } from './front-request.ts';
@@ -25,23 +24,12 @@ export interface FrontOptions {
   /** Gets every connection whose request is not served here. */
   readonly httpServer: HttpServer;
   readonly openStream: OpenStream;
-  /** Whether a publish may come in, before its body is read; undefined: nobody is asked. */
-  readonly admit: (kind: PublishKind, head: PlainHead, socket: Socket) => PublishAdmission | undefined;
-  /** Answers with the whole response, head and body; must not reject. */
-  readonly publish: (
-    kind: PublishKind,
-    body: Uint8Array,
-    head: PlainHead,
-    ack: AckLevel | undefined,
-    admission: PublishAdmission | undefined,
-  ) => Promise<string>;
-  /** The whole answer that refuses a request and ends its connection. */
-  readonly refusal: (error: RequestError) => string;
+  readonly publishes: PublishLane;
+  readonly answers: Pick<Answers, 'refusal'>;
   /** The peer's address as the log and the limits take it. */
   readonly clientIp: (socket: Socket, forwardedFor: string | undefined) => string;
   /** Whether the peer is a proxy that takes a 503 to another node, as its header claims. */
   readonly retriesElsewhere: (socket: Socket, claim: string | undefined) => boolean;
-  readonly maxBodyBytes: Readonly<Record<PublishKind, number>>;
   readonly maxHeaderBytes: number;
   /** For a whole request to arrive. */
   readonly requestTimeoutMs: number;
@@ -50,29 +38,29 @@ export interface FrontOptions {
   readonly now: () => number;
 }
 
-export interface PublishAdmission {
-  readonly answer: GateAnswer | Promise<GateAnswer>;
-  /** For when the body is still to come: what makes the whole answer, where nobody will take it. Must not reject. */
-  readonly refusal: () => Promise<(() => string) | undefined>;
+/** The publishes of plain requests; `front-publish.ts` stands behind it. */
+export interface PublishLane {
+  /** The publish that a head begins, or `undefined` when the HTTP server has to answer it. */
+  begin(head: PlainHead, socket: Socket): PlainPublish | undefined;
 }
 
-interface PublishTarget {
-  readonly kind: PublishKind;
-  readonly ack: AckLevel | undefined;
+export interface PlainPublish {
+  /** True if it is refused whatever its body says. Must not reject. */
+  isRefused(): Promise<boolean>;
+  /** The answer. A refused publish is answered without a look at its body. Must not reject. */
+  answer(body: Uint8Array): Promise<PlainAnswer>;
 }
 
-/** Whole targets, so that a query is looked up like a path; one that is not here is read by the HTTP server's route. */
-const PUBLISH_TARGETS: ReadonlyMap<string, PublishTarget> = new Map(
-  PUBLISH_KINDS.flatMap((kind): [string, PublishTarget][] => [
-    [`/sse/api/v1/messages/${kind}`, { kind, ack: undefined }],
-    ...ACK_LEVELS.map((ack): [string, PublishTarget] => [
-      `/sse/api/v1/messages/${kind}?ack=${ack}`,
-      { kind, ack },
-    ]),
-  ]),
-);
-const JSON_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i;
+export interface PlainAnswer {
+  /** Status line and header lines, but for those about the connection and the empty line. */
+  readonly head: string;
+  readonly body: string;
+}
+
 const HEAD_END = '\r\n\r\n';
+const NO_BODY = new Uint8Array();
+/** The end of the head of a connection's last answer. */
+const CLOSE = 'Connection: close\r\n\r\n';
 const SWEEP_MS = 1000;
 /** A socket says that it has drained only after it held this much: less than a page of history, not Node's 64 KB. */
 const HIGH_WATER_MARK = 16 * 1024;
@@ -85,8 +73,7 @@ class Connection {
   size = 0;
   /** The head whose body is being read. */
   head: PlainHead | undefined;
-  publish: PublishTarget | undefined;
-  admission: PublishAdmission | undefined;
+  publish: PlainPublish | undefined;
   /** Until the answer has gone out to the kernel. */
   isAnswering = false;
   /** The last answer is on its way; what else comes is not read. */
@@ -144,6 +131,8 @@ function onError(this: FrontSocket): void {
 export class Front {
   readonly server: Server;
   readonly #options: FrontOptions;
+  /** The end of the head of an answer after which the connection stays. */
+  readonly #keepAlive: string;
   readonly #connections = new Set<Connection>();
   #sweepTimer: NodeJS.Timeout | undefined;
   #isDraining = false;
@@ -151,6 +140,7 @@ export class Front {
 
   constructor(options: FrontOptions) {
     this.#options = options;
+    this.#keepAlive = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(options.keepAliveMs / 1000)}\r\n\r\n`;
     // As Node's HTTP server has it: a peer that has sent its last request may still wait for the answer.
     const serverOptions = {
       allowHalfOpen: true,
@@ -241,6 +231,7 @@ export class Front {
         target: head.target,
         lastEventId: headers.get('last-event-id'),
         origin: headers.get('origin'),
+        requestId: headers.get('x-request-id'),
         clientIp: this.#options.clientIp(socket, headers.get('x-forwarded-for')),
         isRetriedElsewhere: this.#options.retriesElsewhere(socket, headers.get('x-retry-upstream')),
         parts: () => plainParts(head),
@@ -252,38 +243,28 @@ export class Front {
   }
 
   #tryPublish(connection: Connection, head: PlainHead, rest: Buffer): void {
-    const publish = PUBLISH_TARGETS.get(head.target);
-    const { headers, contentLength } = head;
-    const type = headers.get('content-type');
-    if (
-      publish === undefined ||
-      // Pages of other origins are answered where CORS is.
-      headers.has('origin') ||
-      (type !== undefined && !JSON_TYPE.test(type)) ||
-      contentLength > this.#options.maxBodyBytes[publish.kind]
-    ) {
+    const publish = this.#options.publishes.begin(head, connection.socket);
+    if (publish === undefined) {
       this.#handOver(connection);
       return;
     }
     connection.head = head;
     connection.publish = publish;
     connection.keep(rest);
-    connection.admission = this.#options.admit(publish.kind, head, connection.socket);
     this.#takeBody(connection, head);
-    if (connection.head === head && connection.admission !== undefined) {
-      void this.#refuseEarly(connection, head, connection.admission);
-    }
+    if (connection.head === head) void this.#refuseEarly(connection, head, publish);
   }
 
   /** A body that nobody will take is not waited for. */
-  async #refuseEarly(connection: Connection, head: PlainHead, { refusal }: PublishAdmission): Promise<void> {
-    const respond = await refusal();
+  async #refuseEarly(connection: Connection, head: PlainHead, publish: PlainPublish): Promise<void> {
+    if (!(await publish.isRefused())) return;
     // Meanwhile its body may have come whole, and it is answered as any.
-    if (respond === undefined || connection.head !== head || connection.isEnding) return;
+    if (connection.head !== head || connection.isEnding) return;
     connection.isEnding = true;
     connection.parts = [];
+    const answer = await publish.answer(NO_BODY);
     // Not closed at once: the peer is sending, and a reset would take the answer from it.
-    connection.socket.end(respond());
+    connection.socket.end(answer.head + CLOSE + answer.body);
   }
 
   #takeBody(connection: Connection, head: PlainHead): void {
@@ -293,25 +274,26 @@ export class Front {
     connection.keep(buffered.subarray(head.contentLength));
     connection.head = undefined;
     connection.isAnswering = true;
-    const { kind, ack } = connection.publish as PublishTarget;
-    void this.#options
-      .publish(kind, body, head, ack, connection.admission)
-      .then((response) => this.#answer(connection, response, head.headers.get('connection') === 'close'));
+    void (connection.publish as PlainPublish)
+      .answer(body)
+      .then((answer) =>
+        this.#answer(connection, answer, head.headers.get('connection')?.toLowerCase() === 'close'),
+      );
   }
 
-  #answer(connection: Connection, response: string, isLast: boolean): void {
+  #answer(connection: Connection, { head, body }: PlainAnswer, isAskedToEnd: boolean): void {
     const { socket } = connection;
     connection.sinceMs = this.#options.now();
     if (socket.destroyed) return;
-    const isStopping = this.#isClosing || (this.#isDraining && connection.size === 0);
-    if (isLast || isStopping || (socket.readableEnded && connection.size === 0)) {
+    const isLastSent = connection.size === 0 && (this.#isDraining || socket.readableEnded);
+    if (isAskedToEnd || this.#isClosing || isLastSent) {
       connection.isAnswering = false;
       connection.isEnding = true;
-      socket.end(isStopping ? response.replace('\r\n', '\r\nConnection: close\r\n') : response);
+      socket.end(head + CLOSE + body);
       if (socket.isPaused()) socket.resume();
       return;
     }
-    if (socket.write(response)) this.goOn(connection);
+    if (socket.write(head + this.#keepAlive + body)) this.goOn(connection);
     // A peer that does not read its answers gets no more of them.
     else socket.once('drain', onDrain);
   }
@@ -339,7 +321,7 @@ export class Front {
 
   #refuse(connection: Connection, error: RequestError): void {
     connection.isEnding = true;
-    connection.socket.end(this.#options.refusal(error));
+    connection.socket.end(rawErrorResponse(this.#options.answers.refusal(error)));
     connection.socket.destroySoon();
   }
 

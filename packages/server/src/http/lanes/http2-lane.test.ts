@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import { type ClientHttp2Session, connect, constants } from 'node:http2';
 import { createServer, type Server } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { errorResponse } from '../error-response.ts';
+import { Answers } from '../answers.ts';
 import { Http2Lane } from './http2-lane.ts';
 
 let lane: Http2Lane;
@@ -12,6 +13,13 @@ let client: ClientHttp2Session;
 let nowMs: number;
 let isDraining: boolean;
 const hosts: (string | undefined)[] = [];
+const answers = new Answers({
+  serviceName: 'push',
+  cors: { origins: '*', allowsCredentials: false },
+  transportHeaders: { 'strict-transport-security': 'max-age=1' },
+  log: pino({ enabled: false }),
+  counterOf: () => ({ record: () => {} }),
+});
 
 beforeEach(async () => {
   nowMs = 1_000_000;
@@ -25,7 +33,7 @@ beforeEach(async () => {
       else if (request.url === '/large') response.end(Buffer.alloc(5_000_000));
       else request.on('end', () => response.end('whole')).resume();
     },
-    refusal: (error) => errorResponse(error, null, 'push'),
+    answers,
     maxHeaderBytes: 16_384,
     requestTimeoutMs: 30_000,
     keepAliveMs: 75_000,

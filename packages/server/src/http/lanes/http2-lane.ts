@@ -18,12 +18,13 @@ import {
 } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { RequestError } from '../../core/errors.ts';
-import type { ErrorResponse } from '../error-response.ts';
+import type { Answers } from '../answers.ts';
 import { isEventStream } from '../stream/response-head.ts';
+import { refuseExpectation } from './node-server.ts';
 
 export interface Http2LaneOptions {
   readonly handler: (request: Http2ServerRequest, response: Http2ServerResponse) => void;
-  readonly refusal: (error: RequestError) => ErrorResponse;
+  readonly answers: Answers;
   readonly maxHeaderBytes: number;
   /** For a whole request to arrive. */
   readonly requestTimeoutMs: number;
@@ -97,11 +98,17 @@ export class Http2Lane {
     };
     this.#server = createServer(serverOptions);
     this.#server.on('session', (session) => this.#add(session));
-    // The types say Http2Stream, which is the client's too; a server makes ServerHttp2Stream.
-    this.#server.on('stream', (stream, _headers, flags) => this.#watch(stream as ServerHttp2Stream, flags));
+    this.#server.on('stream', (stream, _headers, flags) => this.#watch(stream, flags));
+    this.#server.on('checkExpectation', (request: Http2ServerRequest, response: Http2ServerResponse) =>
+      refuseExpectation(request, response, options.answers),
+    );
     this.#server.on('request', (request, response) => {
       // [spec] RFC 9113, 8.3.1: it takes the place of Host, which all that follows reads.
       request.headers.host ??= request.authority;
+      // [Fastify] A body with neither a type nor a length, which HTTP/2 does not need, would not be read.
+      if (!request.stream.endAfterHeaders && request.headers['content-length'] === undefined) {
+        request.headers['content-type'] ??= 'application/json';
+      }
       options.handler(request, response);
     });
   }
@@ -194,7 +201,9 @@ export class Http2Lane {
     }
     const seconds = this.#options.requestTimeoutMs / 1000;
     const problem = `the request did not arrive whole within ${seconds} s`;
-    const { status, headers, body } = this.#options.refusal(new RequestError('request_timeout', problem));
+    const { status, headers, body } = this.#options.answers.refusal(
+      new RequestError('request_timeout', problem),
+    );
     stream.respond({ ':status': status, ...headers });
     stream.once('finish', () => stream.close());
     stream.end(body);

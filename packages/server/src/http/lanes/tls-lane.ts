@@ -1,21 +1,20 @@
 /** TLS in front of the front: certificates that are renewed in place, and HTTP/2 beside HTTP/1.1 on one port. */
 import type { Server } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
-import { RequestError } from '../../core/errors.ts';
 import type { Log } from '../../observe/log/log.ts';
-import { type ErrorResponse, rawErrorResponse } from '../error-response.ts';
 import { Certificates } from './certificates.ts';
 import { Http2Lane, type Http2LaneOptions } from './http2-lane.ts';
-import { type CreateServer, createTlsServer, secureContextOptions, type TlsFiles } from './tls-server.ts';
+import { type CreateServer, createTlsServer, secureContextOptions, type TlsIdentity } from './tls-server.ts';
 
 export interface TlsLaneOptions extends Http2LaneOptions {
   /** Of the certificate, its key and what else `readFiles` reads. */
   readonly paths: readonly string[];
   /** Throws an Error for the operator. */
-  readonly readFiles: () => TlsFiles;
-  readonly refusal: (error: RequestError) => ErrorResponse;
+  readonly readFiles: () => TlsIdentity;
+  /** The whole answer to a request in plain HTTP. */
+  readonly plainRefusal: () => string;
   /** The certificate that is shown from now on. */
-  readonly onCertificate: (files: TlsFiles) => void;
+  readonly onCertificate: (files: TlsIdentity) => void;
   readonly log: Pick<Log, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -51,14 +50,13 @@ export class TlsLane {
   }
 
   readonly createServer: CreateServer = (socketOptions, onHttp1): Server => {
-    const { log, refusal, requestTimeoutMs } = this.#options;
+    const { log, plainRefusal, requestTimeoutMs } = this.#options;
     this.#server = createTlsServer(socketOptions, {
       files: this.#certificates.files,
       handshakeTimeoutMs: requestTimeoutMs,
       onHttp1,
       onHttp2: (socket) => this.#http2.take(socket),
-      plainRefusal: () =>
-        rawErrorResponse(refusal(new RequestError('malformed_request', 'this port speaks HTTPS only'))),
+      plainRefusal,
       onHandshakeFailed: ({ code, message }, address) =>
         log.debug({ address, code, problem: message }, 'a TLS handshake failed'),
     });

@@ -7,7 +7,7 @@ import type { Server, ServerOpts, Socket } from 'node:net';
 import { createServer, type SecureContextOptions, type TLSSocket, type Server as TlsServer } from 'node:tls';
 
 /** A certificate with its key, held against each other. */
-export interface TlsFiles {
+export interface TlsIdentity {
   /** PEM. */
   readonly cert: string;
   readonly key: string;
@@ -20,7 +20,7 @@ export interface TlsFiles {
 export type CreateServer = (options: ServerOpts, onConnection: (socket: Socket) => void) => Server;
 
 export interface TlsServerOptions {
-  readonly files: TlsFiles;
+  readonly files: TlsIdentity;
   readonly handshakeTimeoutMs: number;
   readonly onHttp1: (socket: Socket) => void;
   readonly onHttp2: (socket: TLSSocket) => void;
@@ -43,7 +43,7 @@ const CIPHERS = [
 ].join(':');
 
 /** For `setSecureContext` too, which forgets what it is not told again. */
-export function secureContextOptions({ cert, key, ca }: TlsFiles): SecureContextOptions {
+export function secureContextOptions({ cert, key, ca }: TlsIdentity): SecureContextOptions {
   return {
     cert,
     key,

@@ -1,7 +1,7 @@
 /**
- * Wins a socket for a stream: from a request that was read, by whichever lane, over the question whether it may be
- * opened, to a response head and a session on the bare socket. On HTTP/1.1 the body has no length and no chunks, it
- * ends with the connection: every frame is then exactly the bytes that are written.
+ * Turns a request for a stream, read by whichever lane, into a session on the bare socket: it asks whether the stream
+ * may be opened and writes the head of the response. On HTTP/1.1 the body has no length and no chunks, it ends with the
+ * connection: every frame is then exactly the bytes that are written.
  */
 import type { Authorizer, RequestParts } from '../../access/authorizer.ts';
 import {
@@ -15,32 +15,34 @@ import { type RateResult, rateHeaders } from '../../access/limits/rate-limiter.t
 import type { Principal } from '../../access/principal.ts';
 import { RequestError } from '../../core/errors.ts';
 import type { StreamEnd } from '../../core/stream-ends.ts';
-import type { StreamPlan } from '../../sse/stream-plan.ts';
-import type { ResponseHead, Streams } from '../../sse/streams.ts';
-import { frameStyles } from '../../sse/wire/frame.ts';
 import type { StreamSocket } from '../../sse/wire/stream-socket.ts';
+import type { ResponseHead, StreamPlan, Streams } from '../../sse/streams.ts';
+import { type Answers, requestIdOf } from '../answers.ts';
 import { type CorsRules, corsHeaders } from '../cors.ts';
-import { errorResponse } from '../error-response.ts';
 import { httpDate } from '../http-date.ts';
 import { pathOf } from '../request-url.ts';
-import { SECURITY_HEADERS } from '../security-headers.ts';
-import { errorOn, responseHead } from './response-head.ts';
+import { endWithAnswer, responseHead } from './response-head.ts';
 import { parseStreamRequest, type StreamRequest, type StreamRequestOptions } from './stream-request.ts';
 
 export interface StreamOpenerOptions {
   readonly streams: Streams;
   readonly request: Omit<StreamRequestOptions, 'nowMs'>;
   readonly cors: CorsRules;
-  /** What all answers say of the connection. */
-  readonly transportHeaders?: Readonly<Record<string, string>>;
+  readonly transportHeaders: Readonly<Record<string, string>>;
   readonly access: {
     readonly gate: Pick<Gate, 'isOpen' | 'ask'>;
     readonly authorizer: Pick<Authorizer, 'admit'>;
   };
-  readonly serviceName: string;
-  /** Told of streams that are refused with a status, and of faults of ours among them. */
-  readonly onRefused: (error: unknown, clientIp: string) => void;
+  /** For streams that are refused with a status. */
+  readonly answers: Answers;
+  readonly onRefused: (error: unknown, stream: RefusedRequest) => void;
   readonly now: () => number;
+}
+
+/** A request for a stream that was answered with an error. */
+export interface RefusedRequest {
+  readonly requestId: string;
+  readonly clientIp: string;
 }
 
 /** A request for a stream as any lane hands it over. */
@@ -49,10 +51,12 @@ export interface IncomingStream {
   readonly target: string;
   readonly lastEventId: string | undefined;
   readonly origin: string | undefined;
+  /** `X-Request-ID` as it came. */
+  readonly requestId: string | undefined;
   readonly clientIp: string;
-  /** It came through a proxy of ours that takes a 503 to another node. */
+  /** True if it came through a trusted proxy that takes a 503 to another node. */
   readonly isRetriedElsewhere: boolean;
-  /** What may hold a credential, read when one is asked for. */
+  /** The parts that may hold a credential, read when one is asked for. */
   readonly parts: () => RequestParts;
 }
 
@@ -62,69 +66,75 @@ export interface IncomingStream {
  */
 export type OpenStream = (socket: StreamSocket, incoming: IncomingStream) => void;
 
+export function createStreamOpener(options: StreamOpenerOptions): OpenStream {
+  const { streams, now } = options;
+  return (socket, incoming) => {
+    const request = parseStreamRequest(incoming.target, incoming.lastEventId, {
+      ...options.request,
+      nowMs: now(),
+    });
+    // The client never sees this one: it is on another node at once, instead of being told to come back.
+    if (incoming.isRetriedElsewhere && streams.isDraining) {
+      throw new RequestError('draining', 'this node is stopping');
+    }
+    new StreamOpening(options, socket, incoming, request).run();
+  };
+}
+
 /** A client over its limit waits for its window to end; an EventSource does so by `retry:`. */
 const TURNED_AWAY: Readonly<Record<string, StreamEnd>> = {
   too_many_requests: 'rate_limited',
   authorization_unavailable: 'authorization_unavailable',
 };
 
-/** A request that asks for a stream in a way that can be served. */
-interface Wish {
-  readonly socket: StreamSocket;
-  readonly incoming: IncomingStream;
-  readonly request: StreamRequest;
-}
+/** One request for a stream, until its socket is a session's or has its answer. */
+class StreamOpening {
+  readonly #options: StreamOpenerOptions;
+  readonly #socket: StreamSocket;
+  readonly #incoming: IncomingStream;
+  readonly #request: StreamRequest;
 
-export function createStreamOpener(options: StreamOpenerOptions): OpenStream {
-  const { streams, access, now } = options;
+  constructor(
+    options: StreamOpenerOptions,
+    socket: StreamSocket,
+    incoming: IncomingStream,
+    request: StreamRequest,
+  ) {
+    this.#options = options;
+    this.#socket = socket;
+    this.#incoming = incoming;
+    this.#request = request;
+  }
 
-  const planOf = ({ request, incoming }: Wish, principal: Principal | undefined): StreamPlan => ({
-    userId: request.userId,
-    sessionId: request.sessionId,
-    channels: request.channels,
-    cursor: request.lastEventId,
-    start: request.start,
-    styles: frameStyles(request.eventMode, request.errorEvent),
-    clientIp: incoming.clientIp,
-    credential: principal === undefined ? undefined : streamCredentialOf(principal),
-  });
-  const headersOf = ({ incoming }: Wish, rate: RateResult | undefined): Record<string, string> => {
-    const headers = { ...corsHeaders(incoming.origin, options.cors), ...options.transportHeaders };
-    return rate === undefined ? headers : { ...headers, ...rateHeaders(rate) };
-  };
-  const headOf = (wish: Wish, rate: RateResult | undefined): ResponseHead => {
-    const headers = headersOf(wish, rate);
-    return (connectionId) =>
-      responseHead(wish.socket, 200, streamHeaders(wish.request, connectionId, headers, now()));
-  };
-
-  const refuse = (wish: Wish, { error, rate }: Refused, cause: unknown = error): void => {
-    const { socket, incoming } = wish;
-    const reason = TURNED_AWAY[error.code];
-    if (reason !== undefined) {
-      const waitMs = reason === 'rate_limited' ? rate?.resetMs : undefined;
-      streams.turnAway(socket, planOf(wish, undefined), headOf(wish, rate), { reason, waitMs, cause: error });
+  run(): void {
+    const { access, streams } = this.#options;
+    // A client that would be turned away in any case is asked for nothing, and costs nothing.
+    if (access.gate.isOpen || streams.isFull) {
+      this.#start(undefined, undefined);
       return;
     }
-    options.onRefused(cause, incoming.clientIp);
-    const response = errorResponse(error, pathOf(incoming.target), options.serviceName);
-    const headers = { ...SECURITY_HEADERS, ...headersOf(wish, rate) };
-    socket.on('error', ignore);
-    socket.end(errorOn(socket, response, headers));
-    socket.destroySoon();
-    socket.resume();
-  };
+    try {
+      const answer = access.gate.ask('connect', this.#incoming.parts(), this.#incoming.clientIp);
+      const admitted =
+        answer instanceof Promise ? answer.then((later) => this.#admit(later)) : this.#admit(answer);
+      if (admitted instanceof Promise) void this.#startWhenAdmitted(admitted);
+      else this.#start(admitted.principal, admitted.rate);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
 
   /** The application may have to be asked, too. */
-  const admit = (wish: Wish, answer: GateAnswer): Admitted | Promise<Admitted> => {
+  #admit(answer: GateAnswer): Admitted | Promise<Admitted> {
     if (answer.error !== undefined) throw new RefusedStream(answer);
     const { principal, rate } = answer;
+    const { access, now } = this.#options;
     try {
       // Clocks may differ by a little where a token is looked at; a stream cannot begin with one that is over.
       if (principal.expiresAtMs !== undefined && principal.expiresAtMs <= now()) {
         throw new RequestError('unauthorized', 'the token has expired');
       }
-      const asked = access.authorizer.admit(principal, wish.request.channels, wish.incoming.clientIp);
+      const asked = access.authorizer.admit(principal, this.#request.channels, this.#incoming.clientIp);
       if (asked === undefined) return answer;
       return asked.then(
         () => answer,
@@ -135,49 +145,68 @@ export function createStreamOpener(options: StreamOpenerOptions): OpenStream {
     } catch (error) {
       throw refusedStream(error, rate);
     }
-  };
-  const start = (wish: Wish, { principal, rate }: Admitted): void =>
-    streams.open(wish.socket, planOf(wish, principal), headOf(wish, rate));
-  const fail = (wish: Wish, error: unknown): void => {
+  }
+
+  async #startWhenAdmitted(asked: Promise<Admitted>): Promise<void> {
+    try {
+      const { principal, rate } = await this.#options.streams.hold(this.#socket, asked);
+      if (!this.#socket.destroyed) this.#start(principal, rate);
+    } catch (error) {
+      if (!this.#socket.destroyed) this.#fail(error);
+    }
+  }
+
+  #start(principal: Principal | undefined, rate: RateResult | undefined): void {
+    this.#options.streams.open(this.#socket, this.#plan(principal), this.#head(rate));
+  }
+
+  #fail(error: unknown): void {
     if (error instanceof RefusedStream) {
-      refuse(wish, error.answer);
+      this.#refuse(error.answer);
       return;
     }
     const fault = new RequestError('internal_error', 'an internal error occurred');
-    refuse(wish, { error: fault, rate: undefined }, error);
-  };
-  const startWhenAdmitted = async (wish: Wish, asked: Promise<Admitted>): Promise<void> => {
-    try {
-      const admitted = await streams.hold(wish.socket, asked);
-      if (!wish.socket.destroyed) start(wish, admitted);
-    } catch (error) {
-      if (!wish.socket.destroyed) fail(wish, error);
-    }
-  };
+    this.#refuse({ error: fault, rate: undefined }, error);
+  }
 
-  return (socket, incoming) => {
-    const nowMs = now();
-    const request = parseStreamRequest(incoming.target, incoming.lastEventId, { ...options.request, nowMs });
-    const wish = { socket, incoming, request };
-    // The client never sees this one: it is on another node at once, instead of being told to come back.
-    if (incoming.isRetriedElsewhere && streams.isDraining) {
-      throw new RequestError('draining', 'this node is stopping');
-    }
-    // Who would be turned away in any case is asked for nothing, and costs nothing.
-    if (access.gate.isOpen || streams.isFull) {
-      streams.open(socket, planOf(wish, undefined), headOf(wish, undefined));
+  #refuse({ error, rate }: Refused, cause: unknown = error): void {
+    const { streams, answers, onRefused } = this.#options;
+    const { clientIp, origin, target } = this.#incoming;
+    const reason = TURNED_AWAY[error.code];
+    if (reason !== undefined) {
+      const waitMs = reason === 'rate_limited' ? rate?.resetMs : undefined;
+      streams.turnAway(this.#socket, this.#plan(undefined), this.#head(rate), {
+        reason,
+        waitMs,
+        cause: error,
+      });
       return;
     }
-    try {
-      const answer = access.gate.ask('connect', incoming.parts(), incoming.clientIp);
-      const admitted =
-        answer instanceof Promise ? answer.then((later) => admit(wish, later)) : admit(wish, answer);
-      if (admitted instanceof Promise) void startWhenAdmitted(wish, admitted);
-      else start(wish, admitted);
-    } catch (error) {
-      fail(wish, error);
-    }
-  };
+    const requestId = requestIdOf(this.#incoming.requestId);
+    onRefused(cause, { requestId, clientIp });
+    const { status, headers, body } = answers.errorAnswer(error, pathOf(target));
+    const all = { ...answers.ownHeaders(requestId, origin), ...(rate && rateHeaders(rate)), ...headers };
+    endWithAnswer(this.#socket, { status, headers: all, body });
+  }
+
+  #plan(principal: Principal | undefined): StreamPlan {
+    const credential = principal === undefined ? undefined : streamCredentialOf(principal);
+    return { ...this.#request, clientIp: this.#incoming.clientIp, credential };
+  }
+
+  #head(rate: RateResult | undefined): ResponseHead {
+    const { cors, now, transportHeaders } = this.#options;
+    const socket = this.#socket;
+    const request = this.#request;
+    const { origin } = this.#incoming;
+    return (connectionId) =>
+      responseHead(socket, 200, {
+        ...streamHeaders(request, connectionId, now()),
+        ...corsHeaders(origin, cors),
+        ...transportHeaders,
+        ...(rate && rateHeaders(rate)),
+      });
+  }
 }
 
 /** Carries an answer out of whatever was waited for. */
@@ -194,19 +223,10 @@ function refusedStream(error: unknown, rate: RateResult | undefined): unknown {
   return error instanceof RequestError ? new RefusedStream({ error, rate }) : error;
 }
 
-function ignore(): void {
-  // 'close' follows, and nothing is kept for it.
-}
-
-function streamHeaders(
-  request: StreamRequest,
-  connectionId: string,
-  more: Readonly<Record<string, string>>,
-  nowMs: number,
-): Record<string, string> {
+function streamHeaders(request: StreamRequest, connectionId: string, nowMs: number): Record<string, string> {
   const headers: Record<string, string> = {
     'Content-Type': 'text/event-stream; charset=utf-8',
-    // Proxies: do not keep it, do not change it (compression would hold events back), do not gather it.
+    // Proxies must not store it, change it (compression would hold events back) or buffer it.
     'Cache-Control': 'no-cache, no-transform',
     'X-Accel-Buffering': 'no',
     'X-Content-Type-Options': 'nosniff',
@@ -217,6 +237,5 @@ function streamHeaders(
   if (userId !== undefined) headers['X-User-ID'] = encodeURIComponent(userId);
   if (service !== undefined) headers['X-Service'] = encodeURIComponent(service);
   if (taskId !== undefined) headers['X-Task-ID'] = encodeURIComponent(taskId);
-  for (const name in more) headers[name] = more[name] as string;
   return headers;
 }

@@ -1,8 +1,7 @@
 /** A stream of an HTTP/2 connection as a session writes to it, and what a response begins with on either protocol. */
-import { STATUS_CODES } from 'node:http';
 import type { Http2ServerResponse, ServerHttp2Stream } from 'node:http2';
 import type { StreamSocket } from '../../sse/wire/stream-socket.ts';
-import { type ErrorResponse, rawErrorResponse } from '../error-response.ts';
+import { type ErrorResponse, headerLines, rawErrorResponse, statusLine } from '../error-response.ts';
 
 type Http2StreamSocket = ServerHttp2Stream & StreamSocket & { readonly isShared: true };
 
@@ -39,20 +38,22 @@ export function responseHead(
     if (!socket.closed && !socket.destroyed) socket.respond({ ':status': status, ...headers });
     return '';
   }
-  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\nConnection: close\r\n`;
-  for (const name in headers) head += `${name}: ${headers[name]}\r\n`;
-  return `${head}\r\n`;
+  return `${statusLine(status)}Connection: close\r\n${headerLines(headers)}\r\n`;
 }
 
-/** The whole answer that refuses a stream; what is returned is the last to be written. */
-export function errorOn(
-  socket: StreamSocket,
-  response: ErrorResponse,
-  headers: Readonly<Record<string, string>>,
-): string {
-  if (!isHttp2(socket)) return rawErrorResponse(response, headers);
-  responseHead(socket, response.status, { ...response.headers, ...headers });
-  return response.body;
+/** Writes the whole answer that refuses a stream, and ends the socket. */
+export function endWithAnswer(socket: StreamSocket, answer: ErrorResponse): void {
+  socket.on('error', ignore);
+  if (isHttp2(socket)) {
+    responseHead(socket, answer.status, answer.headers);
+    socket.end(answer.body);
+  } else socket.end(rawErrorResponse(answer));
+  socket.destroySoon();
+  socket.resume();
+}
+
+function ignore(): void {
+  // 'close' follows, and nothing is kept for it.
 }
 
 /** Whether it is a session's by now. */

@@ -40,9 +40,9 @@ describe('the URL of a stream', () => {
   });
 
   it('prefers the header to the parameter for the last event id', () => {
-    expect(parse('/sse/user/7?last_event_id=q').lastEventId).toBe('q');
-    expect(parse('/sse/user/7?last_event_id=q', 'h').lastEventId).toBe('h');
-    expect(parse('/sse/user/7', '').lastEventId).toBeUndefined();
+    expect(parse('/sse/user/7?last_event_id=q').cursor).toBe('q');
+    expect(parse('/sse/user/7?last_event_id=q', 'h').cursor).toBe('h');
+    expect(parse('/sse/user/7', '').cursor).toBeUndefined();
   });
 
   it.each([

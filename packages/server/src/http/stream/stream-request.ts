@@ -13,18 +13,13 @@ import {
 } from '@message-push/protocol';
 import type { Start } from '../../core/engine.ts';
 import { type FieldProblem, RequestError, shownValue, validationFailed } from '../../core/errors.ts';
+import { frameStyles } from '../../sse/wire/frame.ts';
+import type { StreamPlan } from '../../sse/streams.ts';
 
-export interface StreamRequest {
-  readonly userId: string | undefined;
-  readonly sessionId: string | undefined;
+/** The part of a stream's plan that its URL decides. Its channels come in the order of the URL, each once. */
+export interface StreamRequest extends Omit<StreamPlan, 'clientIp' | 'credential'> {
   readonly service: string | undefined;
   readonly taskId: string | undefined;
-  /** In the order that the URL gives them, each once, the broadcast channel last. */
-  readonly channels: readonly string[];
-  readonly lastEventId: string | undefined;
-  readonly start: Start;
-  readonly eventMode: EventMode;
-  readonly errorEvent: string;
 }
 
 export interface StreamRequestOptions {
@@ -113,10 +108,12 @@ export function parseStreamRequest(
     service,
     taskId,
     channels,
-    lastEventId: lastEventIdHeader || parameter('last_event_id') || undefined,
+    cursor: lastEventIdHeader || parameter('last_event_id') || undefined,
     start: parseSince(parameter('since'), options.nowMs, problems),
-    eventMode: parseEventMode(parameter('event_mode'), options.defaultEventMode, problems),
-    errorEvent: parseErrorEvent(parameter('error_event'), options.defaultErrorEvent, problems),
+    styles: frameStyles(
+      parseEventMode(parameter('event_mode'), options.defaultEventMode, problems),
+      parseErrorEvent(parameter('error_event'), options.defaultErrorEvent, problems),
+    ),
   };
   if (problems.length > 0) throw validationFailed(problems);
   return request;

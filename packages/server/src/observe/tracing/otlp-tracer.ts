@@ -5,7 +5,7 @@
  * Guarantees: nothing here waits or throws; `span-exporter.ts` bounds what is held. No content, name of a channel,
  * user or credential is in a span.
  */
-import type { Message } from '../../core/message.ts';
+import type { Message, PublishKind } from '../../core/message.ts';
 import { OtlpDeliveryTrace } from './delivery-trace.ts';
 import { OtlpPublishTrace, type PublishTracing } from './publish-trace.ts';
 import { SpanExporter, type SpanExporterOptions } from './span-exporter.ts';
@@ -28,7 +28,7 @@ export class OtlpTracer implements Tracer {
     this.#publishing = { spans: this.#spans, engineKind, samples: () => random() < sampleRatio };
   }
 
-  startPublish(kind: string, caller: TraceFields | undefined): PublishTrace {
+  startPublish(kind: PublishKind, caller: TraceFields | undefined): PublishTrace {
     return new OtlpPublishTrace(this.#publishing, kind, caller);
   }
 

@@ -1,8 +1,9 @@
 /** The spans of one publish request: `publish`, and `store` for each message that is stored. */
 import type { Context, Span } from '@opentelemetry/api';
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { PUBLISH_PATHS } from '../../core/endpoints.ts';
 import { RequestError } from '../../core/errors.ts';
-import type { Draft } from '../../core/message.ts';
+import type { Draft, PublishKind } from '../../core/message.ts';
 import { contextOf, fieldsOf, stateOf } from './span-context.ts';
 import type { SpanExporter } from './span-exporter.ts';
 import type { TraceFields } from './trace-context.ts';
@@ -28,7 +29,7 @@ class Clock {
 
 export class OtlpPublishTrace implements PublishTrace {
   readonly #tracing: PublishTracing;
-  readonly #kind: string;
+  readonly #kind: PublishKind;
   readonly #caller: TraceFields | undefined;
   readonly #clock = new Clock();
   #isDecided = false;
@@ -36,7 +37,7 @@ export class OtlpPublishTrace implements PublishTrace {
   #context: Context = ROOT_CONTEXT;
   #carried: TraceFields | undefined;
 
-  constructor(tracing: PublishTracing, kind: string, caller: TraceFields | undefined) {
+  constructor(tracing: PublishTracing, kind: PublishKind, caller: TraceFields | undefined) {
     this.#tracing = tracing;
     this.#kind = kind;
     this.#caller = caller;
@@ -117,7 +118,7 @@ export class OtlpPublishTrace implements PublishTrace {
       return;
     }
     if (parent === undefined && !this.#tracing.samples()) return;
-    const path = `/sse/api/v1/messages/${this.#kind}`;
+    const path = PUBLISH_PATHS[this.#kind];
     const span = this.#tracing.spans.start(
       'publish',
       {

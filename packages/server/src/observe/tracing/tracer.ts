@@ -2,12 +2,12 @@
  * The tracing port: the stages that a message passes report to it. No stage holds a tracer while tracing is off, so
  * that a message costs one check. `otlp-tracer.ts` implements the port.
  */
-import type { AckLevel, Draft, Message, Receipt } from '../../core/message.ts';
+import type { AckLevel, Draft, Message, PublishKind, Receipt } from '../../core/message.ts';
 import type { TraceFields } from './trace-context.ts';
 
 export interface Tracer {
   /** Begins the trace of a publish request. `caller` holds the trace fields of its headers. */
-  startPublish(kind: string, caller: TraceFields | undefined): PublishTrace;
+  startPublish(kind: PublishKind, caller: TraceFields | undefined): PublishTrace;
   /** Begins the delivery of a publication to the streams of this node; `undefined` unless its trace is recorded. */
   startDelivery(message: Message): DeliveryTrace | undefined;
 }

@@ -4,6 +4,7 @@
  */
 
 import Type, { type TSchema } from 'typebox';
+import { PUBLISH_PATHS } from '../../../core/endpoints.ts';
 import { ERROR_KINDS, type ErrorCode } from '../../../core/errors.ts';
 import { ACK_LEVELS } from '../../../core/message.ts';
 
@@ -47,7 +48,7 @@ export const errorSchema = Type.Object(
           },
         ],
         service: 'message-push-service',
-        path: '/sse/api/v1/messages/send',
+        path: PUBLISH_PATHS.send,
       },
     ],
   },

@@ -1,5 +1,5 @@
 /** Making tickets, carrying on a stream with a newer credential, and taking credentials back. */
-
+import type { IncomingHttpHeaders } from 'node:http';
 import { BROADCAST_CHANNEL, isTransientChannel, nameProblem } from '@message-push/protocol';
 import Type, { type Static } from 'typebox';
 import { demandManage } from '../../../access/decisions.ts';
@@ -67,8 +67,8 @@ const revocationBody = Type.Object(
 /** Bodies stay bytes; what is wrong with one is said in words of its own. */
 const asJson = {
   validatorCompiler: () => () => true,
-  onRequest: async (request: { readonly headers: Parameters<typeof contentTypeError>[0] }) => {
-    const error = contentTypeError(request.headers);
+  onRequest: async ({ headers }: { readonly headers: IncomingHttpHeaders }) => {
+    const error = contentTypeError(headers['content-type'], headers['content-encoding']);
     if (error !== undefined) throw error;
   },
 };

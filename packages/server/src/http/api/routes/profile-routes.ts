@@ -96,7 +96,7 @@ export function registerProfileRoutes(api: Api, profiler: Pick<Profiler, 'begin'
       const { seconds } = request.query;
       demandManage(request.principal);
       const run = beginRun(profiler, request, reply);
-      request.log.info({ requestId: request.id, seconds }, 'a CPU profile is taken');
+      request.log.info({ seconds }, 'a CPU profile is taken');
       const profile = await run.cpuProfile(seconds * 1_000);
       return download(reply, `${run.name}.cpuprofile`, profile.byteLength).send(profile);
     },
@@ -116,10 +116,7 @@ export function registerProfileRoutes(api: Api, profiler: Pick<Profiler, 'begin'
     async (request, reply) => {
       demandManage(request.principal);
       const run = beginRun(profiler, request, reply);
-      request.log.info(
-        { requestId: request.id },
-        'a heap snapshot is taken; the process stands still meanwhile',
-      );
+      request.log.info('a heap snapshot is taken; the process stands still meanwhile');
       const { bytes, json } = run.heapSnapshot();
       return download(reply, `${run.name}.heapsnapshot`, bytes).send(json);
     },

@@ -1,14 +1,13 @@
-/** POST /sse/api/v1/messages/…: hands the bytes of a body to the publish stage. */
+/** The publish routes as the API documents them, and the way of a publish that the front has not taken. */
 import Type, { type TSchema } from 'typebox';
-import { demandPublish, demandPublishOf } from '../../../access/decisions.ts';
+import type { PublishKind } from '../../../core/message.ts';
 import {
   ackSchema,
   batchBodySchema,
   broadcastBodySchema,
   sendBodySchema,
 } from '../../../publish/message-schema.ts';
-import type { PublishKind } from '../../../publish/publisher.ts';
-import { contentTypeError } from '../../content-type.ts';
+import { PUBLISH_PATHS } from '../../publish-exchange.ts';
 import type { Api, ApiOptions } from '../api-options.ts';
 import { batchAnswerSchema, publishedSchema } from '../docs/answer-schemas.ts';
 import { errorAnswers } from '../docs/error-answers.ts';
@@ -51,12 +50,11 @@ const ROUTES: readonly {
   },
 ];
 
-export function registerPublishRoutes(api: Api, options: ApiOptions): void {
-  const { publisher, limits } = options;
+export function registerPublishRoutes(api: Api, { publishes }: Pick<ApiOptions, 'publishes'>): void {
   for (const { kind, summary, description, body, answer } of ROUTES) {
     api.route({
       method: 'POST',
-      url: `/sse/api/v1/messages/${kind}`,
+      url: PUBLISH_PATHS[kind],
       schema: {
         tags: ['Publishing'],
         operationId: `${kind}Message${kind === 'batch' ? 's' : ''}`,
@@ -68,26 +66,24 @@ export function registerPublishRoutes(api: Api, options: ApiOptions): void {
       },
       // The schemas above are documentation: the publish stage validates, in words of its own.
       validatorCompiler: () => () => true,
-      bodyLimit: kind === 'batch' ? limits.maxBatchBytes : limits.maxMessageBytes,
-      onRequest: async (request) => {
-        demandPublishOf(request.principal, kind);
-        const error = contentTypeError(request.headers);
+      bodyLimit: publishes.maxBodyBytes[kind],
+      onRequest: async ({ principal, headers }) => {
+        publishes.demand(kind, principal);
+        const error = publishes.bodyError(headers['content-type'], headers['content-encoding']);
         if (error !== undefined) throw error;
       },
-      handler: async (request, reply) => {
-        const bytes = request.body instanceof Uint8Array ? request.body : EMPTY;
-        const { ack } = request.query as { readonly ack?: string | readonly string[] };
-        // A repeated one is no level, whatever its parts are.
-        const queryAck = Array.isArray(ack) ? ack.join() : (ack as string | undefined);
-        const { traceparent, tracestate } = request.headers;
-        const { status, json } = await publisher.handle(
+      handler: async ({ body: bytes, query, principal, headers }, reply) => {
+        const { ack } = query as { readonly ack?: string | readonly string[] };
+        const json = await publishes.publish({
           kind,
-          bytes,
-          queryAck,
-          (channels) => demandPublish(request.principal, channels),
-          typeof traceparent === 'string' ? { traceparent, tracestate: tracestate?.toString() } : undefined,
-        );
-        return reply.code(status).type('application/json; charset=utf-8').send(json);
+          body: bytes instanceof Uint8Array ? bytes : EMPTY,
+          // A repeated one is no level, whatever its parts are.
+          ack: Array.isArray(ack) ? ack.join() : (ack as string | undefined),
+          principal,
+          traceparent: headers['traceparent']?.toString(),
+          tracestate: headers['tracestate']?.toString(),
+        });
+        return reply.type('application/json; charset=utf-8').send(json);
       },
     });
   }

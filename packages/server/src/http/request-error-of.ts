@@ -1,6 +1,6 @@
 /** Brings whatever Fastify or Node report about a request into the catalogue of request errors. */
-import { RequestError, validationFailed } from '../../core/errors.ts';
-import { type SchemaFinding, schemaProblems } from '../../publish/schema-problems.ts';
+import { RequestError, validationFailed } from '../core/errors.ts';
+import { type SchemaFinding, schemaProblems } from '../publish/schema-problems.ts';
 
 interface ReportedError {
   readonly code?: string;

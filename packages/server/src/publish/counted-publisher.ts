@@ -1,0 +1,30 @@
+/** Counts the publishes that are under way, so that a process that stops can wait for their answers. */
+import { atMost } from '../core/at-most.ts';
+import type { Publisher, PublishRequest } from './publisher.ts';
+
+export class CountedPublisher implements Pick<Publisher, 'handle'> {
+  readonly #publisher: Pick<Publisher, 'handle'>;
+  #underWay = 0;
+  #onSettled: (() => void) | undefined;
+
+  constructor(publisher: Pick<Publisher, 'handle'>) {
+    this.#publisher = publisher;
+  }
+
+  async handle(request: PublishRequest): Promise<string> {
+    this.#underWay++;
+    try {
+      return await this.#publisher.handle(request);
+    } finally {
+      if (--this.#underWay === 0) this.#onSettled?.();
+    }
+  }
+
+  /** Resolves when no publish is under way, at the latest after `timeoutMs`. */
+  async settled(timeoutMs: number): Promise<void> {
+    if (this.#underWay === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onSettled = resolve;
+    await atMost(promise, timeoutMs);
+  }
+}
