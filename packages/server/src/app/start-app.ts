@@ -56,7 +56,25 @@ export async function startApp(options: AppOptions): Promise<App> {
   }
 }
 
-async function start({ config, place, log, metrics, onFatal }: AppOptions, closers: Closers): Promise<App> {
+async function start(options: AppOptions, closers: Closers): Promise<App> {
+  const parts = await createParts(options);
+  await open(parts, closers);
+  const { http, metrics } = parts;
+  return {
+    port: http.port,
+    metricsPort: metrics.port,
+    metricsText: metrics.text,
+    stop: async () => {
+      await drain(options, parts);
+      await closers.unwind();
+    },
+  };
+}
+
+type Parts = Awaited<ReturnType<typeof createParts>>;
+
+/** Nothing here is open yet. */
+async function createParts({ config, place, log, metrics, onFatal }: AppOptions) {
   const now = Date.now;
   const engine = createEngine({ config, log, metrics, onFatal });
   const tracer = await createTracer({ config, engineKind: engine.kind, log, counters: metrics.traces });
@@ -87,27 +105,28 @@ async function start({ config, place, log, metrics, onFatal }: AppOptions, close
   });
   const publisher = createPublisher({ config, engine, audience: views.audience, tracer, log, metrics, now });
   const profiler = createProfiler(config, engine.kind, place);
-  const { streams, directory: local } = core;
   const { directory } = views;
-  const backups = engine.kind === 'embedded' ? engine : undefined;
+  const shared = { config, place, log, metrics, engine, local: core.directory, directory };
   const http = await createHttp({
-    config,
-    place,
-    log,
-    metrics,
-    engine,
-    backups,
+    ...shared,
+    backups: engine.kind === 'embedded' ? engine : undefined,
     publisher,
-    streams,
-    local,
-    directory,
+    streams: core.streams,
     access,
     profiler,
     now,
   });
-  const endpoint = createMetricsEndpoint({ config, place, log, metrics, engine, local, directory });
+  const endpoint = createMetricsEndpoint(shared);
+  return { engine, tracer, views, access, core, publisher, profiler, http, metrics: endpoint };
+}
 
-  closers.add('the metrics', () => endpoint.close());
+/** In the order in which each needs those before it; `closers` closes them the other way round. */
+async function open(
+  { engine, tracer, views, access, core, http, metrics }: Parts,
+  closers: Closers,
+): Promise<void> {
+  // It is scraped to the end, although it opens late.
+  closers.add('the metrics', () => metrics.close());
   closers.add('the tracer', () => tracer?.close(TRACE_FLUSH_MS));
   await engine.open(core.listener);
   closers.add('the engine', () => engine.close());
@@ -115,30 +134,25 @@ async function start({ config, place, log, metrics, onFatal }: AppOptions, close
   await views.open();
   closers.add('access', () => access.close());
   await access.open();
-  await endpoint.open();
-  closers.add('the API', () => http.close());
+  await metrics.open();
+  closers.add('HTTP', () => http.close());
   closers.add('the streams', () => core.stop());
   core.start();
   await http.start();
+}
 
-  const drain = async (): Promise<void> => {
-    const { drainMs } = config.service;
-    const deadlineMs = now() + drainMs;
-    metrics.service.isDraining = true;
-    http.drain();
-    await Promise.all([streams.drain(drainMs * DRAIN_SHARE), profiler?.stop(drainMs * DRAIN_SHARE)]);
-    await http.release();
-    await publisher.settled(Math.max(0, deadlineMs - now()));
-  };
-  return {
-    port: http.port,
-    metricsPort: endpoint.port,
-    metricsText: endpoint.text,
-    stop: async () => {
-      await drain();
-      await closers.unwind();
-    },
-  };
+/** Sends streams away and answers what is under way; everything is still open when it is done. */
+async function drain(
+  { config, metrics }: AppOptions,
+  { http, core, profiler, publisher }: Parts,
+): Promise<void> {
+  const { drainMs } = config.service;
+  const deadlineMs = Date.now() + drainMs;
+  metrics.service.isDraining = true;
+  http.drain();
+  await Promise.all([core.streams.drain(drainMs * DRAIN_SHARE), profiler?.stop(drainMs * DRAIN_SHARE)]);
+  await http.release();
+  await publisher.settled(Math.max(0, deadlineMs - Date.now()));
 }
 
 function createProfiler(

@@ -72,21 +72,7 @@ export function createApi(options: ApiOptions): Api {
   api.removeAllContentTypeParsers();
   api.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
-  if (options.enableDocs) {
-    addDocumentSchemas(api);
-    api.register(swagger, openApiDocument(info, options));
-    api.register(swaggerUi, {
-      routePrefix: '/docs',
-      staticCSP: DOCS_CSP,
-      uiConfig: {
-        layout: 'BaseLayout',
-        docExpansion: 'list',
-        tryItOutEnabled: true,
-        defaultModelsExpandDepth: 0,
-      },
-      theme: { title: `${info.serviceName}: API` },
-    });
-  }
+  if (options.enableDocs) addDocs(api, options);
   // In a plugin of their own, so that the documentation's hooks are there before them.
   api.register(async (routes: Api) => {
     registerStreamRoutes(routes, options);
@@ -100,6 +86,23 @@ export function createApi(options: ApiOptions): Api {
     if (options.enableDocs) registerReferenceRoutes(routes, localUrl(info));
   });
   return api;
+}
+
+function addDocs(api: Api, options: ApiOptions): void {
+  const { info } = options;
+  addDocumentSchemas(api);
+  api.register(swagger, openApiDocument(info, options));
+  api.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: DOCS_CSP,
+    uiConfig: {
+      layout: 'BaseLayout',
+      docExpansion: 'list',
+      tryItOutEnabled: true,
+      defaultModelsExpandDepth: 0,
+    },
+    theme: { title: `${info.serviceName}: API` },
+  });
 }
 
 function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {

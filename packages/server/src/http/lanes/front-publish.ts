@@ -32,8 +32,11 @@ export class FrontPublish implements PublishLane {
   readonly #clientIp: FrontPublishOptions['clientIp'];
   /** Whole targets, so that a query is looked up like a path. One that is not here is read by the HTTP server's route. */
   readonly #targets: ReadonlyMap<string, PublishTarget>;
-  /** The head of a good answer up to its date: written once, for it is on the way of every publish. */
+  /** The head of a good answer but for its date, id and length: written once, for it is on the way of every publish. */
   readonly #goodHead: string;
+  /** The same with the date of the current second. */
+  #datedHead = '';
+  #date = '';
 
   constructor({ exchange, answers, gate, clientIp }: FrontPublishOptions) {
     this.exchange = exchange;
@@ -51,7 +54,7 @@ export class FrontPublish implements PublishLane {
       }),
     );
     const headers = { 'content-type': 'application/json; charset=utf-8', ...answers.constantHeaders };
-    this.#goodHead = `${statusLine(200)}${headerLines(headers)}date: `;
+    this.#goodHead = statusLine(200) + headerLines(headers);
   }
 
   begin(head: PlainHead, socket: Socket): PlainPublish | undefined {
@@ -73,10 +76,13 @@ export class FrontPublish implements PublishLane {
   }
 
   goodAnswer(requestId: string, rate: RateResult | undefined, json: string): PlainAnswer {
+    const date = httpDate(Date.now());
+    if (date !== this.#date) {
+      this.#date = date;
+      this.#datedHead = `${this.#goodHead}date: ${date}\r\nx-request-id: `;
+    }
     const rates = rate === undefined ? '' : headerLines(rateHeaders(rate));
-    const head =
-      `${this.#goodHead}${httpDate(Date.now())}\r\nx-request-id: ${requestId}\r\n` +
-      `${rates}content-length: ${Buffer.byteLength(json)}\r\n`;
+    const head = `${this.#datedHead}${requestId}\r\n${rates}content-length: ${Buffer.byteLength(json)}\r\n`;
     return { head, body: json };
   }
 }

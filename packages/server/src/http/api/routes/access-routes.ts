@@ -73,9 +73,15 @@ const asJson = {
   },
 };
 
-export function registerAccessRoutes(api: Api, options: ApiOptions): void {
-  const { access, directory, clientIp } = options;
+type Routes = Pick<ApiOptions, 'access' | 'directory' | 'clientIp'>;
 
+export function registerAccessRoutes(api: Api, options: Routes): void {
+  registerTickets(api, options);
+  registerRevocations(api, options);
+  registerRenewal(api, options);
+}
+
+function registerTickets(api: Api, { access, clientIp }: Routes): void {
   api.post(
     '/sse/api/v1/tickets',
     {
@@ -106,7 +112,9 @@ export function registerAccessRoutes(api: Api, options: ApiOptions): void {
       };
     },
   );
+}
 
+function registerRevocations(api: Api, { access }: Routes): void {
   api.post(
     '/sse/api/v1/revocations',
     {
@@ -134,7 +142,9 @@ export function registerAccessRoutes(api: Api, options: ApiOptions): void {
       };
     },
   );
+}
 
+function registerRenewal(api: Api, { access, directory, clientIp }: Routes): void {
   api.post(
     '/sse/api/v1/connections/:connection_id/renew',
     {

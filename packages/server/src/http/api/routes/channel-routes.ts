@@ -18,9 +18,14 @@ const offset = (description: string) =>
 /** Widened, for the answer is written as bytes. */
 const historyAnswers: Record<number, TSchema> = { 200: historySchema, ...errorAnswers(422, 503) };
 
-export function registerChannelRoutes(api: Api, options: ApiOptions): void {
-  const { engine, directory, limits } = options;
+type Routes = Pick<ApiOptions, 'engine' | 'directory' | 'limits'>;
 
+export function registerChannelRoutes(api: Api, options: Routes): void {
+  registerList(api, options);
+  registerHistory(api, options);
+}
+
+function registerList(api: Api, { engine, directory }: Routes): void {
   api.get(
     '/sse/api/v1/channels',
     {
@@ -67,7 +72,9 @@ export function registerChannelRoutes(api: Api, options: ApiOptions): void {
       };
     },
   );
+}
 
+function registerHistory(api: Api, { engine, limits }: Routes): void {
   api.get(
     '/sse/api/v1/channels/:channel/history',
     {

@@ -1,7 +1,13 @@
 /** Looking at open streams, and ending one. */
 import Type, { type Static } from 'typebox';
 import { demandManage, demandRead, demandReadAllOf } from '../../../access/decisions.ts';
-import type { ConnectionView, Gathered, NodeTally, ViewScope } from '../../../core/directory.ts';
+import type {
+  ConnectionView,
+  Gathered,
+  NodeTally,
+  StreamTotals,
+  ViewScope,
+} from '../../../core/directory.ts';
 import { RequestError } from '../../../core/errors.ts';
 import type { Api, ApiOptions } from '../api-options.ts';
 import {
@@ -19,9 +25,17 @@ const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
 const limit = limitSchema(DEFAULT_LIMIT, MAX_LIMIT);
 
-export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
-  const { directory, now, startedAtMs } = options;
+type Routes = Pick<ApiOptions, 'directory' | 'now' | 'startedAtMs'>;
 
+export function registerConnectionRoutes(api: Api, options: Routes): void {
+  registerList(api, options);
+  registerStats(api, options);
+  registerClosing(api, options);
+  registerChannelList(api, options);
+  registerPresence(api, options);
+}
+
+function registerList(api: Api, { directory }: Routes): void {
   api.get(
     '/sse/api/v1/connections',
     {
@@ -50,7 +64,9 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
       };
     },
   );
+}
 
+function registerStats(api: Api, { directory, now, startedAtMs }: Routes): void {
   api.get(
     '/sse/api/v1/connections/stats',
     {
@@ -65,27 +81,18 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
     async ({ query: { scope }, principal }) => {
       demandReadAllOf(principal);
       const found = await directory.totals(scope);
-      const totals = found.view;
+      const uptimeSeconds = Math.max(0, now() - startedAtMs) / 1_000;
       return {
         success: true,
-        stats: {
-          total_connections: totals.connections,
-          active_connections: totals.liveConnections,
-          messages_sent: totals.messagesSent,
-          messages_failed: totals.messagesFailed,
-          connections_created: totals.connectionsCreated,
-          connections_closed: totals.connectionsClosed,
-          total_channels: totals.channels,
-          connections_by_user: { ...totals.connectionsByUser },
-          uptime_seconds: Math.max(0, now() - startedAtMs) / 1_000,
-          average_queue_size: totals.averageQueueSize,
-        },
+        stats: statsJson(found.view, uptimeSeconds),
         ...nodesJson(found, scope),
         ...completenessJson(found, scope),
       };
     },
   );
+}
 
+function registerClosing(api: Api, { directory }: Routes): void {
   api.delete(
     '/sse/api/v1/connections/:connection_id',
     {
@@ -113,7 +120,9 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
       };
     },
   );
+}
 
+function registerChannelList(api: Api, { directory }: Routes): void {
   api.get(
     '/sse/api/v1/channels/:channel/connections',
     {
@@ -140,7 +149,9 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
       };
     },
   );
+}
 
+function registerPresence(api: Api, { directory }: Routes): void {
   api.get(
     '/sse/api/v1/channels/:channel/presence',
     {
@@ -173,6 +184,21 @@ export function registerConnectionRoutes(api: Api, options: ApiOptions): void {
       };
     },
   );
+}
+
+function statsJson(totals: StreamTotals, uptimeSeconds: number): Static<typeof statsSchema>['stats'] {
+  return {
+    total_connections: totals.connections,
+    active_connections: totals.liveConnections,
+    messages_sent: totals.messagesSent,
+    messages_failed: totals.messagesFailed,
+    connections_created: totals.connectionsCreated,
+    connections_closed: totals.connectionsClosed,
+    total_channels: totals.channels,
+    connections_by_user: { ...totals.connectionsByUser },
+    uptime_seconds: uptimeSeconds,
+    average_queue_size: totals.averageQueueSize,
+  };
 }
 
 function nodesJson({ nodes }: Gathered<unknown>, scope: ViewScope): { nodes?: NodeTally } {

@@ -6,9 +6,15 @@ import type { Api, ApiOptions } from '../api-options.ts';
 import { healthSchema, probeSchema, rootSchema } from '../docs/answer-schemas.ts';
 
 export function registerHealthRoutes(api: Api, options: ApiOptions): void {
-  const { engine, directory, ownTotals, info, isReady, isDraining, now } = options;
-  const timestamp = () => new Date(now()).toISOString();
+  registerHealth(api, options);
+  registerProbes(api, options);
+  registerRoot(api, options);
+}
 
+function registerHealth(
+  api: Api,
+  { engine, directory, ownTotals, info, isReady, isDraining, now }: ApiOptions,
+): void {
   api.get(
     '/sse/health',
     {
@@ -29,7 +35,7 @@ export function registerHealthRoutes(api: Api, options: ApiOptions): void {
         status,
         service: info.serviceName,
         version: info.version,
-        timestamp: timestamp(),
+        timestamp: timeText(now()),
         connection_manager: {
           status: isDraining() ? 'draining' : 'healthy',
           active_connections: totals.connections,
@@ -46,7 +52,9 @@ export function registerHealthRoutes(api: Api, options: ApiOptions): void {
       };
     },
   );
+}
 
+function registerProbes(api: Api, { engine, isReady, isDraining, now }: ApiOptions): void {
   api.get(
     '/sse/health/live',
     {
@@ -58,7 +66,7 @@ export function registerHealthRoutes(api: Api, options: ApiOptions): void {
         response: { 200: probeSchema },
       },
     },
-    async (): Promise<Static<typeof probeSchema>> => ({ status: 'alive', timestamp: timestamp() }),
+    async (): Promise<Static<typeof probeSchema>> => ({ status: 'alive', timestamp: timeText(now()) }),
   );
 
   api.get(
@@ -73,13 +81,15 @@ export function registerHealthRoutes(api: Api, options: ApiOptions): void {
       },
     },
     async (_request, reply): Promise<Static<typeof probeSchema>> => {
-      if (isReady() && !isDraining()) return { status: 'ready', timestamp: timestamp() };
+      if (isReady() && !isDraining()) return { status: 'ready', timestamp: timeText(now()) };
       const reason = isDraining() ? 'draining' : (engine.health().reason ?? 'starting');
       reply.code(503).header('retry-after', '1');
-      return { status: 'not_ready', reason, timestamp: timestamp() };
+      return { status: 'not_ready', reason, timestamp: timeText(now()) };
     },
   );
+}
 
+function registerRoot(api: Api, { info, isReady, isDraining, enableDocs }: ApiOptions): void {
   api.get(
     '/',
     {
@@ -96,12 +106,16 @@ export function registerHealthRoutes(api: Api, options: ApiOptions): void {
       status: isDraining() ? 'draining' : isReady() ? 'running' : 'starting',
       environment: info.environment,
       port: info.port,
-      docs_url: options.enableDocs ? '/docs' : null,
+      docs_url: enableDocs ? '/docs' : null,
       description: 'Pushes messages from services to browsers over Server-Sent Events.',
       features: FEATURES,
       endpoints: ENDPOINTS,
     }),
   );
+}
+
+function timeText(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 const FEATURES = [
