@@ -9,6 +9,8 @@ export function contentTypeError(
   contentType: string | undefined,
   contentEncoding: string | undefined,
 ): RequestError | undefined {
+  // What nearly every publisher sends, on the way of every publish.
+  if (contentType === 'application/json' && contentEncoding === undefined) return undefined;
   const type = contentType?.trim();
   const encoding = contentEncoding?.trim().toLowerCase();
   if (encoding !== undefined && encoding !== '' && encoding !== 'identity') {

@@ -1,13 +1,11 @@
 /**
- * The rules of a publish over HTTP, for every lane: where it is sent, how large its body may be and how it may be
- * labelled, who may send it, and which trace it carries on. What every answer has besides is in `answers.ts`.
+ * The rules of a publish over HTTP, for every lane: where it is sent, how large its body may be, who may send it, and which
+ * trace it carries on. How a body may be labelled is in `content-type.ts`, what every answer has in `answers.ts`.
  */
 import { demandPublish, demandPublishOf } from '../access/decisions.ts';
 import type { Principal } from '../access/principal.ts';
-import type { RequestError } from '../core/errors.ts';
 import type { PublishKind } from '../core/message.ts';
 import type { Publisher } from '../publish/publisher.ts';
-import { contentTypeError } from './content-type.ts';
 
 export { PUBLISH_PATHS } from '../core/endpoints.ts';
 
@@ -37,13 +35,6 @@ export class PublishExchange {
   constructor({ publisher, maxMessageBytes, maxBatchBytes }: PublishExchangeOptions) {
     this.#publisher = publisher;
     this.maxBodyBytes = { send: maxMessageBytes, broadcast: maxMessageBytes, batch: maxBatchBytes };
-  }
-
-  /** Why a body with these headers cannot be taken. */
-  bodyError(contentType: string | undefined, contentEncoding: string | undefined): RequestError | undefined {
-    // What nearly every publisher sends, on the way of every publish.
-    if (contentType === 'application/json' && contentEncoding === undefined) return undefined;
-    return contentTypeError(contentType, contentEncoding);
   }
 
   /** Throws if the principal may not send a publish of this kind, whatever its body says. */

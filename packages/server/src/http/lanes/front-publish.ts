@@ -5,6 +5,7 @@ import type { Principal } from '../../access/principal.ts';
 import { type RateResult, rateHeaders } from '../../access/limits/rate-limiter.ts';
 import { ACK_LEVELS, type AckLevel, PUBLISH_KINDS, type PublishKind } from '../../core/message.ts';
 import { type AnsweredRequest, type Answers, type RouteCounter, requestIdOf } from '../answers.ts';
+import { contentTypeError } from '../content-type.ts';
 import { headerLines, statusLine } from '../error-response.ts';
 import { httpDate } from '../http-date.ts';
 import { PUBLISH_PATHS, type PublishExchange } from '../publish-exchange.ts';
@@ -65,7 +66,7 @@ export class FrontPublish implements PublishLane {
       // Pages of other origins are answered where CORS is.
       headers.has('origin') ||
       contentLength > this.exchange.maxBodyBytes[target.kind] ||
-      this.exchange.bodyError(headers.get('content-type'), undefined) !== undefined
+      contentTypeError(headers.get('content-type'), undefined) !== undefined
     ) {
       return undefined;
     }

@@ -105,10 +105,6 @@ export class Http2Lane {
     this.#server.on('request', (request, response) => {
       // [spec] RFC 9113, 8.3.1: it takes the place of Host, which all that follows reads.
       request.headers.host ??= request.authority;
-      // [Fastify] A body with neither a type nor a length, which HTTP/2 does not need, would not be read.
-      if (!request.stream.endAfterHeaders && request.headers['content-length'] === undefined) {
-        request.headers['content-type'] ??= 'application/json';
-      }
       options.handler(request, response);
     });
   }

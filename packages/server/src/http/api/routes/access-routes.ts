@@ -8,11 +8,11 @@ import type { Principal } from '../../../access/principal.ts';
 import { REVOCATION_KINDS, type RevocationKind } from '../../../access/tokens/revocations.ts';
 import { type FieldProblem, RequestError, shownValue, validationFailed } from '../../../core/errors.ts';
 import { parseJson } from '../../../publish/parse-json.ts';
-import { contentTypeError } from '../../content-type.ts';
 import type { Api, ApiOptions } from '../api-options.ts';
 import { renewedSchema, revokedSchema, ticketSchema } from '../docs/answer-schemas.ts';
 import { errorAnswers } from '../docs/error-answers.ts';
 import { checkName } from '../docs/url-schemas.ts';
+import { expectJson } from '../json-body.ts';
 
 const nullable = (type: 'string' | 'integer', description: string) =>
   Type.Optional(Type.Unsafe<unknown>({ type: [type, 'null'], description }));
@@ -67,10 +67,7 @@ const revocationBody = Type.Object(
 /** Bodies stay bytes; what is wrong with one is said in words of its own. */
 const asJson = {
   validatorCompiler: () => () => true,
-  onRequest: async ({ headers }: { readonly headers: IncomingHttpHeaders }) => {
-    const error = contentTypeError(headers['content-type'], headers['content-encoding']);
-    if (error !== undefined) throw error;
-  },
+  onRequest: async ({ headers }: { readonly headers: IncomingHttpHeaders }) => expectJson(headers),
 };
 
 type Routes = Pick<ApiOptions, 'access' | 'directory' | 'clientIp'>;

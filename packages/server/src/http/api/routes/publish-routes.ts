@@ -11,6 +11,7 @@ import { PUBLISH_PATHS } from '../../publish-exchange.ts';
 import type { Api, ApiOptions } from '../api-options.ts';
 import { batchAnswerSchema, publishedSchema } from '../docs/answer-schemas.ts';
 import { errorAnswers } from '../docs/error-answers.ts';
+import { expectJson } from '../json-body.ts';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -69,8 +70,7 @@ export function registerPublishRoutes(api: Api, { publishes }: Pick<ApiOptions, 
       bodyLimit: publishes.maxBodyBytes[kind],
       onRequest: async ({ principal, headers }) => {
         publishes.demand(kind, principal);
-        const error = publishes.bodyError(headers['content-type'], headers['content-encoding']);
-        if (error !== undefined) throw error;
+        expectJson(headers);
       },
       handler: async ({ body: bytes, query, principal, headers }, reply) => {
         const { ack } = query as { readonly ack?: string | readonly string[] };
