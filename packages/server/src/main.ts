@@ -1,4 +1,4 @@
-/** The process: arguments, configuration, signals and the exit status. */
+/** The entry point of a process: arguments, configuration, signals and the exit status. */
 import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -19,13 +19,13 @@ import { exitWhenWritten, onStopSignals, openServiceProcess } from './workers/se
 
 const USAGE = `Usage: npm start [-- OPTION]
 
-  --check-config   print the configuration as it counts, or what is wrong with it, and end
-  --version        print the version and end
-  --help           print this and end
+  --check-config   print the effective configuration, or what is wrong with it, and exit
+  --version        print the version and exit
+  --help           print this and exit
 `;
 
 const place = processPlace(process.env, cluster.isWorker);
-/** Longer than this after the drain window, something hangs. */
+/** A stop that takes longer than this after the drain window is aborted. */
 const STOP_GRACE_MS = 5000;
 
 async function run(): Promise<void> {
@@ -61,12 +61,12 @@ async function serve(input: ConfigInput): Promise<void> {
   } else await serveHere(loaded);
 }
 
-/** This process is a node: it serves streams and publishers itself. */
+/** Runs this process as a node, which serves streams and publishers itself. */
 async function serveHere(loaded: LoadedConfig): Promise<void> {
   const config = placeConfig(loaded.config, place);
   const metrics = createMetrics({ version: config.service.version });
   const { log, end, fail, endInOrder } = openServiceProcess({ config, place, counters: metrics.log });
-  // The primary process has said them.
+  // The primary process has already logged them for its workers.
   if (place.kind !== 'worker') for (const warning of loaded.warnings) log.warn(warning);
   if (place.kind === 'instance' && config.service.workers > 1) {
     log.warn('WORKER_THREADS has no effect in PM2 cluster mode: each instance is one process');
@@ -82,7 +82,7 @@ async function serveHere(loaded: LoadedConfig): Promise<void> {
     onFatal: (message) => void fail(undefined, message),
   }).catch((error: unknown) => fail(error, error instanceof Error ? error.message : String(error)));
 
-  // The primary process does it for its workers, and the first of PM2's instances for all.
+  // The primary process registers its workers, and the first of PM2's instances all of them.
   const isRegistering = place.kind === 'alone' || (place.kind === 'instance' && place.index === 0);
   const registrar = isRegistering ? registrarOf(config, app.port, log) : undefined;
 
@@ -120,7 +120,7 @@ async function serveHere(loaded: LoadedConfig): Promise<void> {
       onScrapeFailed: (error) => log.error({ err: error }, 'metrics could not be served'),
     });
   } else {
-    // PM2 and others that wait for it.
+    // PM2 and others wait for it.
     process.send?.('ready');
   }
 }

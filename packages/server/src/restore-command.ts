@@ -9,10 +9,10 @@ import { RestoreError, restoreStore } from './engine/embedded/store/restore-stor
 
 const USAGE = `Usage: npm run restore -- FILE
 
-Puts FILE, a backup of the embedded store, in the place of the store in DATA_DIR. Stop the service first. The
-configuration is read as the service reads it: set ENVIRONMENT or CONFIG_FILE as it has them.
+Replaces the store in DATA_DIR by FILE, a backup of the embedded store. Stop the service first. The configuration is
+read as the service reads it: set ENVIRONMENT or CONFIG_FILE as for the service.
 
-The store that is there is renamed to messages.db.replaced-TIME; nothing is deleted.
+The existing store is renamed to messages.db.replaced-TIME; nothing is deleted.
 `;
 
 function run(): void {
@@ -33,13 +33,13 @@ function run(): void {
   if (redis !== undefined) {
     throw new RestoreError('MESSAGE_QUEUE_TYPE is redis: the messages are in Redis, not in DATA_DIR');
   }
-  // npm runs scripts in the folder of the installation, and says where it was called.
+  // npm runs scripts in the folder of the installation; INIT_CWD is where it was called.
   const copy = path.resolve(process.env['INIT_CWD'] ?? '.', file);
   const { channels, lossyChannels, setAside } = restoreStore(dataDir, copy);
   const lines = [
-    `${copy} is the store in ${dataDir} now: ${channels} channels.`,
-    `In ${lossyChannels} of them messages are missing that the store before had, or may have had: their streams get one gap.`,
-    ...(setAside === undefined ? [] : [`The store before is ${setAside}.`]),
+    `${copy} is now the store in ${dataDir}: ${channels} channels.`,
+    `In ${lossyChannels} of them messages are missing that the previous store had, or may have had; their streams get one gap.`,
+    ...(setAside === undefined ? [] : [`The previous store is ${setAside}.`]),
     'Start the service.',
   ];
   process.stdout.write(`${lines.join('\n')}\n`);

@@ -1,14 +1,14 @@
-/** What was opened, closed in the reverse order. A start that fails and a stop both unwind it. */
+/** Closes what was opened in the reverse order. A start that fails and a stop both unwind it. */
 
 export class Closers {
   readonly #closers: { readonly name: string; readonly close: () => unknown }[] = [];
 
-  /** `close` is awaited; it may be called although what it closes was not opened to the end. */
+  /** `close` is awaited. If it is added before opening, it must be harmless when opening has failed. */
   add(name: string, close: () => unknown): void {
     this.#closers.push({ name, close });
   }
 
-  /** One that fails keeps none of the others open. Rejects with the first failure when all are done. */
+  /** Runs all closers even if one fails, and then rejects with the first failure. */
   async unwind(): Promise<void> {
     let failure: Error | undefined;
     for (let closer = this.#closers.pop(); closer !== undefined; closer = this.#closers.pop()) {

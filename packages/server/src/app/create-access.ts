@@ -1,4 +1,4 @@
-/** Who is asked for what, as the configuration has it: the parts of access, wired, with what they tell the log. */
+/** Wires the parts of access as the configuration asks for them, with what they write to the log. */
 import { readFile } from 'node:fs/promises';
 import { AccessWebhook } from '../access/access-webhook.ts';
 import { Authorizer, type UserOptions } from '../access/authorizer.ts';
@@ -22,13 +22,13 @@ export interface AccessParts {
   readonly config: AccessConfig;
   readonly log: Log;
   readonly now: () => number;
-  /** Pages of this origin may act for their visitors. */
+  /** True if pages of this origin may act for their visitors. */
   readonly isTrustedOrigin: (origin: string) => boolean;
-  /** Where revocations are kept, and told to other processes of the service. */
+  /** Keeps revocations and shares them with the other processes of the service. */
   readonly notes: SharedNotes;
-  /** Where several processes are one service. */
+  /** Absent when one process is the whole service. */
   readonly counters: SharedCounters | undefined;
-  /** Ends the streams that `isConcerned`. */
+  /** Ends the streams for which `isConcerned` is true and returns how many. */
   readonly endStreams: (
     isConcerned: (connectionId: string, credential: StreamCredential | undefined) => boolean,
   ) => number;
@@ -42,14 +42,14 @@ export interface Access {
   readonly revocations: Revocations;
   readonly cookieName: string | undefined;
   readonly isRevoked: (credential: StreamCredential) => boolean;
-  /** When the engine is open, and before anybody may come. */
+  /** Call it when the engine is open, and before the service listens. */
   open(): Promise<void>;
   close(): void;
 }
 
 const SWEEP_MS = 60_000;
 
-/** Rejects with a sentence for the operator. */
+/** Rejects with an error meant for the operator. */
 export async function createAccess(parts: AccessParts): Promise<Access> {
   const { config, log, now, notes } = parts;
   const keys = createKeys(parts);
@@ -110,7 +110,7 @@ function createKeys({ config, log, now, endStreams }: AccessParts): Keys | undef
       const streams = endStreams(
         (_id, credential) => credential !== undefined && removed.has(credential.name),
       );
-      log.info({ keys: names, streams }, 'API keys were taken back');
+      log.info({ keys: names, streams }, 'API keys were removed');
     },
   });
   const { apiKey, list }: KeysConfig = config.keys;
@@ -128,7 +128,10 @@ function createKeyFile({ file }: KeysConfig, ring: KeyRing, log: Log): KeyFile |
       log.info({ keys: records.length }, 'API_KEYS_FILE was read');
     },
     onError: (error) =>
-      log.error({ err: error }, 'API_KEYS_FILE is not used as it is now; its last keys count'),
+      log.error(
+        { err: error },
+        'API_KEYS_FILE cannot be used as it is now; the keys read from it before stay valid',
+      ),
   });
 }
 
@@ -179,7 +182,7 @@ function createLimiter({ config, log, now, counters }: AccessParts): RateLimiter
           onError: (error) =>
             log.warn(
               { err: error },
-              'limits cannot be counted with the other nodes; this one counts for itself',
+              'rate limits cannot be shared with the other nodes; this node counts alone',
             ),
         });
   const { requestsPerMinute: request, connectsPerMinute: connect, windowMs, burst } = limits;
@@ -195,16 +198,16 @@ function createRevocations({ config, log, now, notes, endStreams, credentialOf }
       const { kind, id } = revocation;
       const tokenId = kind === 'connection' ? credentialOf(id)?.tokenId : undefined;
       const streams = endStreams((connectionId, credential) =>
-        // Without a credential it is a stream all the same.
+        // A stream without a credential can be revoked by its id.
         concerns(revocation, connectionId, credential ?? NOBODY),
       );
       log.info({ kind, id, streams }, 'revoked');
-      // Its peer would be back at once. Only the node that has the stream knows by what it was opened.
+      // Otherwise the client could reconnect at once. Only the node that has the stream knows its credential.
       if (tokenId !== undefined) {
         revocations.revoke('token', tokenId).catch((error: unknown) => {
           log.error(
             { err: error, connectionId: id },
-            'the credential of a revoked stream counts on other nodes',
+            'the credential of a revoked stream may still be valid on other nodes',
           );
         });
       }
@@ -225,11 +228,11 @@ function applyNote(note: string, revocations: Revocations, log: Log): void {
   try {
     value = JSON.parse(note);
   } catch {
-    // Whoever may write to Redis may write anything: below it is no revocation.
+    // Anybody who can write to Redis can write anything; it is reported below.
     value = undefined;
   }
   const revocation = readRevocation(value);
-  if (revocation === undefined) log.warn('a note of another node cannot be read');
+  if (revocation === undefined) log.warn('a note from another node cannot be read');
   else if (!revocations.apply(revocation))
     log.error(`there is no room for more than ${revocations.size} revocations`);
 }

@@ -1,4 +1,4 @@
-/** HTTP as the configuration asks for it: the front with its lanes, the API behind it, and TLS before it. */
+/** Wires HTTP as the configuration asks for it: the front, the API behind it, and TLS before it. */
 import type { Config } from '../config/config.ts';
 import { readTlsFiles } from '../config/tls-files.ts';
 import type { Directory, LocalDirectory } from '../core/directory.ts';
@@ -42,25 +42,25 @@ export interface HttpParts {
 }
 
 export interface Http {
-  /** The port that is listened on, once it has started. */
+  /** The port, once the server has started. */
   readonly port: number;
-  /** Listens and serves. Rejects with a sentence for the operator. */
+  /** Listens and serves. Rejects with an error meant for the operator. */
   start(): Promise<void>;
   /** Answers every publish as the last one of its connection from now on. */
   drain(): void;
-  /** Accepts no more connections, and lets go of those without a request under way. Call it when all streams have ended. */
+  /** Accepts no more connections and closes those without a request in progress. Call it when the streams have ended. */
   release(): Promise<void>;
-  /** Ends the connections that are left. */
+  /** Closes the connections that are left. */
   close(): Promise<void>;
 }
 
-/** Above what proxies keep idle connections for (nginx: 60 s), so that it is never this end that closes first. */
+/** Longer than proxies keep idle connections (nginx: 60 s), so that this end never closes one first. */
 const KEEP_ALIVE_MS = 75_000;
 const HISTORY_PAGE_BYTES = 8 * 1024 * 1024;
-/** Time for connections of HTTP/2 to go once their streams have ended. */
+/** Time for HTTP/2 connections to close once their streams have ended. */
 const CLOSING_MS = 1000;
 
-/** What the lanes share: one rule for all. */
+/** What all lanes share. */
 interface Shared {
   readonly answers: Answers;
   readonly publishes: PublishExchange;
@@ -89,13 +89,13 @@ export async function createHttp(parts: HttpParts): Promise<Http> {
       const { host, port, listenBacklog: backlog } = config.service;
       await listen(front.server, { host, port, backlog }, place);
       front.server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'));
-      // [Node] A server that does not listen itself looks after deadlines only once it is told that it does.
+      // [Node] A server that does not listen itself watches its timeouts only after this event.
       api.server.emit('listening');
       front.start();
       tls?.start();
       isServing = true;
     },
-    // PM2's other instances have the same port, and are better places for newcomers.
+    // Under PM2 other instances listen on the same port, and new connections should go to them.
     drain: () => front.drain({ keepsListening: place.kind !== 'instance' }),
     release: async () => {
       front.close();
@@ -198,8 +198,8 @@ function createTlsLane(parts: HttpParts, { answers, limits }: Shared, api: Api):
   return new TlsLane({
     ...limits,
     paths: Object.values(paths).filter((path) => path !== undefined),
-    readFiles: () => readTlsFiles(paths),
-    // Fastify takes the requests of HTTP/2 too, in the form that Node gives them for compatibility.
+    readIdentity: () => readTlsFiles(paths),
+    // Fastify's types know HTTP/1.1 only; it serves HTTP/2 through Node's compatibility API.
     handler: (request, response) => api.routing(request as never, response as never),
     answers,
     plainRefusal: () =>

@@ -1,4 +1,4 @@
-/** Metrics for whoever scrapes them: as text, and on a port of their own if the configuration has one. */
+/** The metrics as text, and on a port of their own if the configuration asks for one. */
 import type { Config } from '../config/config.ts';
 import type { Directory, LocalDirectory } from '../core/directory.ts';
 import type { Engine } from '../core/engine.ts';
@@ -12,7 +12,7 @@ export interface MetricsEndpoint {
   readonly text: () => Promise<string>;
   /** `undefined` while no port is open. */
   readonly port: number | undefined;
-  /** Rejects with a sentence for the operator. */
+  /** Rejects with an error meant for the operator. */
   open(): Promise<void>;
   close(): Promise<void>;
 }
@@ -49,7 +49,7 @@ export function createMetricsEndpoint(parts: MetricsEndpointParts): MetricsEndpo
         // PM2 starts an instance's successor before it stops the instance.
         ...(place.kind === 'instance' && {
           onWaiting: (error: Error) =>
-            log.warn(`${error.message}. It is tried again until it is free; while PM2 reloads that is soon`),
+            log.warn(`${error.message}. Retrying until it is free, which is soon if PM2 is reloading`),
         }),
       });
     },
@@ -60,7 +60,7 @@ export function createMetricsEndpoint(parts: MetricsEndpointParts): MetricsEndpo
   };
 }
 
-/** Figures that are known where they are kept, and read only when somebody asks. */
+/** Reads the gauges, which are kept where their figures are known, only for a scrape. */
 function readGauges({ metrics, engine, local, directory }: MetricsEndpointParts): void {
   const { engine: counters, service, streams } = metrics;
   counters.details = engine.health().details;

@@ -1,4 +1,4 @@
-/** The publish stage that the configuration asks for, with what it tells the log and the metrics. */
+/** Creates the publish stage as the configuration asks for it, with what it writes to the log and the metrics. */
 import type { Config } from '../config/config.ts';
 import type { Audience } from '../core/directory.ts';
 import type { Engine } from '../core/engine.ts';

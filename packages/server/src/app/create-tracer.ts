@@ -1,4 +1,4 @@
-/** The tracer that the configuration asks for. While tracing is off nothing of OpenTelemetry is loaded. */
+/** Creates the tracer if the configuration asks for one. Otherwise OpenTelemetry is not even loaded. */
 import type { Config } from '../config/config.ts';
 import type { Log } from '../observe/log/log.ts';
 import type { TraceCounters } from '../observe/metrics/counters.ts';
@@ -19,7 +19,7 @@ export async function createTracer({
 }: TracerParts): Promise<OtlpTracer | undefined> {
   if (tracing === undefined) return undefined;
   const { OtlpTracer: Tracer } = await import('../observe/tracing/otlp-tracer.ts');
-  // Of the URL only what is no credential.
+  // Only the part of the URL that holds no credentials goes to the log.
   const { origin } = new URL(tracing.url);
   return new Tracer({
     ...tracing,
@@ -29,9 +29,6 @@ export async function createTracer({
     counters,
     random: Math.random,
     onExportFailed: (reason, spans) =>
-      log.warn(
-        { collector: origin, spans },
-        `traces could not be sent: ${reason}; this is said once a minute`,
-      ),
+      log.warn({ collector: origin, spans }, `traces could not be sent: ${reason}; reported once a minute`),
   });
 }

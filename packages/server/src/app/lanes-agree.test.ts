@@ -13,7 +13,7 @@ const GOOD = { id: 'm1', type: 'info', service: 's', target: { user_id: '7' }, d
 const JSON_TYPE = { 'content-type': 'application/json' };
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const HTTP_DATE = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/;
-/** [spec] RFC 9113, 8.2.2: of a connection, which HTTP/2 has frames for. */
+/** Headers about the connection, which HTTP/2 does not have ([spec] RFC 9113, 8.2.2). */
 const CONNECTION_HEADERS = ['connection', 'keep-alive', 'transfer-encoding'];
 
 const post = (body: unknown, headers: Record<string, string> = {}, path = SEND): LaneRequest => ({
@@ -32,7 +32,7 @@ interface Outcome {
 
 let lanes: Lanes;
 
-/** What a client and an operator see of a request, without what no two requests have in common. */
+/** What a client and an operator see of a request, without what differs between any two requests. */
 async function outcomeOf(lane: Lane, request: LaneRequest): Promise<Outcome> {
   lanes.takeLines();
   const { status, headers, body, wasContinued } = await lanes.ask(lane, request);
@@ -43,7 +43,7 @@ async function outcomeOf(lane: Lane, request: LaneRequest): Promise<Outcome> {
   if (requestId !== given) expect(requestId).toMatch(UUID);
   const lines: Record<string, unknown>[] = [];
   await vi.waitFor(() => {
-    // A connection that a test has cut may still be told so.
+    // Connections that an earlier test has cut may still leave a line.
     lines.push(
       ...lanes.takeLines().filter((line) => line['path'] !== null || line['requestId'] === requestId),
     );
@@ -63,7 +63,7 @@ function sameOf(
   id: string,
 ): unknown {
   expect(requestId).toBe(id);
-  // Nothing is measured where no route is reached.
+  // The time is not measured if no route is reached.
   if (line['msg'] === 'request' && line['status'] !== 417) expect(ms).toEqual(expect.any(Number));
   const { type, message } = (err ?? {}) as { type?: string; message?: string };
   return { ...line, ...(err !== undefined && { err: { type, message } }) };
@@ -74,7 +74,7 @@ function withoutConnection({ headers, ...outcome }: Outcome): Outcome {
   return { ...outcome, headers: Object.fromEntries(rest) };
 }
 
-/** The one outcome on all lanes. */
+/** The outcome, which must be the same on all lanes. */
 async function agreed(request: LaneRequest): Promise<Outcome> {
   const fast = await outcomeOf('fast', request);
   expect(await outcomeOf('full', request), 'full').toEqual(fast);

@@ -1,4 +1,4 @@
-/** For tests: the service's HTTP on a real port with TLS, and a client for each of its lanes. */
+/** The HTTP of the service for tests, on a real port with TLS, and a client for each of its lanes. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
@@ -21,7 +21,7 @@ import type { Streams } from '../sse/streams.ts';
 import type { Access } from './create-access.ts';
 import { createHttp, type Http } from './create-http.ts';
 
-/** `fast`: read by the front. `full`: by Node's HTTP server and Fastify. */
+/** `fast` is read by the front, `full` by Node's HTTP server and Fastify. */
 export const LANES = ['fast', 'full', 'http2'] as const;
 export type Lane = (typeof LANES)[number];
 
@@ -30,13 +30,13 @@ export interface LaneRequest {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
-  /** The end of the body never comes. */
+  /** True if the end of the body is never sent. */
   readonly isCutShort?: boolean;
 }
 
 export interface LaneAnswer {
   readonly status: number;
-  /** By lower-case name. */
+  /** Values by lower-case name. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   readonly wasContinued: boolean;
@@ -46,10 +46,10 @@ export interface Lanes {
   readonly engine: MemoryEngine;
   readonly http: Http;
   readonly metrics: Metrics;
-  /** Lines of the log since this was last called. */
+  /** Log lines since the last call. */
   takeLines(): Record<string, unknown>[];
   ask(lane: Lane, request: LaneRequest): Promise<LaneAnswer>;
-  /** Bytes as they are, until the server ends the connection. */
+  /** Sends `text` as it is and resolves with everything until the server ends the connection. */
   askRaw(text: string): Promise<string>;
   close(): Promise<void>;
 }
@@ -129,7 +129,7 @@ export async function startLanes(options: { readonly isOpen: boolean }): Promise
   };
 }
 
-/** Opens streams of one event. */
+/** Opens streams that have one event. */
 const streamsStub: Pick<Streams, 'isFull' | 'isDraining' | 'open' | 'hold'> = {
   isFull: false,
   isDraining: false,
@@ -140,7 +140,7 @@ const streamsStub: Pick<Streams, 'isFull' | 'isDraining' | 'open' | 'hold'> = {
   },
 };
 
-/** Knows who asks by the API key, which is a word for what comes of it. */
+/** A gate that tells from the API key what to answer. */
 function gate(isOpen: boolean): Pick<Gate, 'isOpen' | 'ask'> {
   const floor = floorOf({ keys: !isOpen, users: false });
   const rate = (isAllowed: boolean): RateResult => ({
@@ -178,7 +178,7 @@ function gate(isOpen: boolean): Pick<Gate, 'isOpen' | 'ask'> {
     isOpen,
     ask: (_kind, { apiKey }) => {
       const [key] = apiKey ?? [];
-      // Both forms of an answer: at once, and later.
+      // A gate answers at once or later.
       return key === 'broken' || key === 'reader'
         ? new Promise((resolve) => setImmediate(resolve)).then(() => answerTo(key))
         : answerTo(key);
@@ -215,7 +215,7 @@ async function askHttp1(
 ): Promise<LaneAnswer> {
   const given = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const length = Buffer.byteLength(body);
-  // Either is no plain request for the front.
+  // The front does not take either of them.
   const full = method === 'GET' ? 'X-A: 1\r\nX-A: 1\r\n' : 'Transfer-Encoding: chunked\r\n';
   const framing = lane === 'full' ? full : method === 'GET' ? '' : `Content-Length: ${length}\r\n`;
   const chunk = `${length === 0 ? '' : `${length.toString(16)}\r\n${body}\r\n`}${isCutShort ? '' : '0\r\n\r\n'}`;

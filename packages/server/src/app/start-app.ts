@@ -1,6 +1,6 @@
 /**
- * The application: the one place that names concrete classes and wires them, in the order in which a message
- * passes. Starting either succeeds as a whole or rejects with a sentence for the operator.
+ * The application: the one place that names concrete classes and wires them, in the order in which a message passes.
+ * Starting either succeeds as a whole or rejects with an error meant for the operator.
  */
 import { tmpdir } from 'node:os';
 import type { Config } from '../config/config.ts';
@@ -27,7 +27,7 @@ export interface App {
   readonly metricsPort: number | undefined;
   /** All metrics in Prometheus' text format. */
   readonly metricsText: () => Promise<string>;
-  /** Drains and closes, within DRAIN_TIMEOUT and a little. */
+  /** Drains and closes; takes little longer than DRAIN_TIMEOUT. */
   stop(): Promise<void>;
 }
 
@@ -36,14 +36,16 @@ export interface AppOptions {
   readonly place: ProcessPlace;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** The engine cannot go on; the process should end with a failure. */
+  /** Called when the engine cannot go on; the process should end with a failure. */
   readonly onFatal: (message: string) => void;
 }
 
-/** Streams are told to go within this share of the drain window; the rest is for what is under way. */
+/** The share of the drain window in which streams are ended; the rest is for requests in progress. */
 const DRAIN_SHARE = 0.8;
-/** For the spans that wait, at the end: a collector that is dead must not hold up a stop. */
+/** Time to send the remaining spans at the end, so that an unreachable collector does not delay a stop. */
 const TRACE_FLUSH_MS = 2000;
+/** Below this a socket does not report that it has drained. */
+const MIN_OUTBOX_BYTES = 16 * 1024;
 
 export async function startApp(options: AppOptions): Promise<App> {
   const { log } = options;
@@ -73,7 +75,7 @@ async function start(options: AppOptions, closers: Closers): Promise<App> {
 
 type Parts = Awaited<ReturnType<typeof createParts>>;
 
-/** Nothing here is open yet. */
+/** Creates everything and opens nothing. */
 async function createParts({ config, place, log, metrics, onFatal }: AppOptions) {
   const now = Date.now;
   const engine = createEngine({ config, log, metrics, onFatal });
@@ -120,12 +122,12 @@ async function createParts({ config, place, log, metrics, onFatal }: AppOptions)
   return { engine, tracer, views, access, core, publisher, profiler, http, metrics: endpoint };
 }
 
-/** In the order in which each needs those before it; `closers` closes them the other way round. */
+/** Opens everything in the order of dependencies; `closers` closes in the reverse order. */
 async function open(
   { engine, tracer, views, access, core, http, metrics }: Parts,
   closers: Closers,
 ): Promise<void> {
-  // It is scraped to the end, although it opens late.
+  // Closed last, although opened late, so that the drain can be scraped.
   closers.add('the metrics', () => metrics.close());
   closers.add('the tracer', () => tracer?.close(TRACE_FLUSH_MS));
   await engine.open(core.listener);
@@ -141,7 +143,7 @@ async function open(
   await http.start();
 }
 
-/** Sends streams away and answers what is under way; everything is still open when it is done. */
+/** Ends the streams and waits for requests in progress. Afterwards everything is still open. */
 async function drain(
   { config, metrics }: AppOptions,
   { http, core, profiler, publisher }: Parts,

@@ -1,4 +1,4 @@
-/** What streams tell the log and the metrics. */
+/** What streams write to the log and the metrics. */
 import { STREAM_REFUSALS } from '../observe/metrics/counters.ts';
 import type { Log } from '../observe/log/log.ts';
 import type { Metrics } from '../observe/metrics/metrics.ts';
@@ -20,6 +20,7 @@ export function streamsObserver(log: Log, { streams }: Metrics): StreamsObserver
       if (refusals.has(reason)) streams.refused[reason as keyof typeof streams.refused]++;
       log.warn({ reason, userId, clientIp, ...(cause !== undefined && { err: cause }) }, 'stream refused');
     },
-    failed: ({ connectionId }, error) => log.error({ connectionId, err: error }, 'a stream could not be fed'),
+    failed: ({ connectionId }, error) =>
+      log.error({ connectionId, err: error }, 'delivering to the stream failed'),
   };
 }

@@ -1,6 +1,6 @@
 /**
  * What every answer has, whichever lane writes it: the id of its request, its headers, and its lines in the log. Lanes
- * differ in how they read requests and write bytes, and in nothing that a client or an operator sees.
+ * differ in how they read requests and write bytes, but in nothing that a client or an operator sees.
  */
 import { randomUUID } from 'node:crypto';
 import type { RequestError } from '../core/errors.ts';
@@ -16,7 +16,7 @@ export interface AnsweredRequest {
   readonly requestId: string;
   /** Absent, like the path, when the head of the request could not be read. */
   readonly method: string | undefined;
-  /** Without the query, which may hold credentials. */
+  /** The path without the query, which may hold credentials. */
   readonly path: string | null;
 }
 
@@ -38,7 +38,7 @@ export interface AnswersOptions {
 /** An id that an answer can carry and a log line can show; it cannot break either. */
 const REQUEST_ID = /^[\w.:/-]{1,128}$/;
 
-/** The id that the client or a gateway gave the request in `X-Request-ID`, or a new one if that is missing or odd. */
+/** The id that a client or a gateway sent in `X-Request-ID`, or a new one if it is missing or malformed. */
 export function requestIdOf(given: string | readonly string[] | undefined): string {
   return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
 }
@@ -64,8 +64,8 @@ export class Answers {
   }
 
   /**
-   * The answer to a request that failed, without the headers of every answer. Failures of the service are logged:
-   * expected trouble, such as an engine that is unreachable, as a warning, and faults as errors.
+   * The answer to a request that failed, without the headers of every answer. A status of 500 and above is logged:
+   * expected failures, such as an unreachable engine, as warnings, and faults of the service as errors.
    */
   failed(error: unknown, request: AnsweredRequest): ErrorResponse {
     const known = requestErrorOf(error);
@@ -76,7 +76,7 @@ export class Answers {
     return this.errorAnswer(known, request.path);
   }
 
-  /** The same without a line in the log, where something else is said there. */
+  /** The same without a log line, for callers that write their own. */
   errorAnswer(error: RequestError, path: string | null): ErrorResponse {
     return errorResponse(error, path, this.#options.serviceName);
   }
@@ -88,8 +88,8 @@ export class Answers {
   }
 
   /**
-   * The whole answer to a request that no route has seen: one whose head cannot be read, or that did not arrive in
-   * time. Its log line is written here.
+   * The whole answer to a request that reached no route: its head cannot be read, or it did not arrive in time. The
+   * log line of the request is written here.
    */
   refusal(error: RequestError, request: AnsweredRequest = unreadRequest()): ErrorResponse {
     const { status, headers, body } = this.failed(error, request);
@@ -97,12 +97,12 @@ export class Answers {
     return { status, headers: { ...this.ownHeaders(request.requestId, undefined), ...headers }, body };
   }
 
-  /** Headers of an answer that is written by hand, where no server adds the date. */
+  /** `headers` with the date, for answers that are not written by one of Node's servers. */
   ownHeaders(requestId: string, origin: string | undefined): Record<string, string> {
     return { ...this.headers(requestId, origin), date: httpDate(Date.now()) };
   }
 
-  /** The same for a connection without TLS. [spec] RFC 6797, 7.2: such an answer must not speak of HSTS. */
+  /** The same rules for a connection without TLS. [spec] RFC 6797, 7.2: such an answer must not carry HSTS. */
   withoutTransport(): Answers {
     return new Answers({ ...this.#options, transportHeaders: {} });
   }

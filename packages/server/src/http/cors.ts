@@ -1,10 +1,10 @@
 /**
- * Which pages may read answers, and which may act for their visitors: one rule for the API, for streams and for
- * cookies. Functions of values.
+ * The rules about origins: which pages may read answers, and which may act for their visitors. The API, streams and
+ * cookies share them. Pure functions.
  */
 
 export interface CorsRules {
-  /** Any, or origins as browsers send them; `https://*.example.com` stands for those of all subdomains. */
+  /** `*` for any, or origins as browsers send them. `https://*.example.com` stands for all subdomains. */
   readonly origins: '*' | readonly string[];
   readonly allowsCredentials: boolean;
 }
@@ -18,18 +18,18 @@ const DEFAULT_REQUEST_HEADERS =
 const PREFLIGHT_MAX_AGE_SECONDS = 3_600;
 const HEADER_NAMES = /^[A-Za-z0-9-]+(?:[ \t]*,[ \t]*[A-Za-z0-9-]+)*$/;
 
-/** For every answer; `origin` is the request's header. */
+/** The headers of every answer; `origin` is the header of the request. */
 export function corsHeaders(origin: string | undefined, rules: CorsRules): Record<string, string> {
   if (rules.origins === '*') {
-    // The same for all, also without an `Origin`, so that there is nothing to vary by; never with credentials.
+    // Every request gets the same, even without `Origin`, so there is nothing to vary by. Never with credentials.
     return { 'access-control-allow-origin': '*', 'access-control-expose-headers': EXPOSED_HEADERS };
   }
-  // A cache must not hand one origin's answer to another.
+  // Without it a cache could hand one origin's answer to another.
   const headers: Record<string, string> = { vary: 'Origin' };
   if (origin === undefined || !isListed(origin, rules.origins)) return headers;
   headers['access-control-allow-origin'] = origin;
   headers['access-control-expose-headers'] = EXPOSED_HEADERS;
-  // [spec] Fetch, 3.3.5: credentials need the origin itself, `*` does not count.
+  // [spec] Fetch, 3.3.5: with credentials the origin must be named; `*` does not count.
   if (rules.allowsCredentials) headers['access-control-allow-credentials'] = 'true';
   return headers;
 }
@@ -40,7 +40,7 @@ export interface Preflight {
   readonly requestHeaders: string | undefined;
 }
 
-/** The answer to a preflight, or `undefined` when an OPTIONS request is none. */
+/** The headers that answer a preflight, or `undefined` if an OPTIONS request is not one. */
 export function preflightHeaders(preflight: Preflight, rules: CorsRules): Record<string, string> | undefined {
   if (preflight.origin === undefined || preflight.requestMethod === undefined) return undefined;
   const headers = {
@@ -57,14 +57,14 @@ export function preflightHeaders(preflight: Preflight, rules: CorsRules): Record
 }
 
 /**
- * Whether pages of `origin` may act for their visitors by the cookies that the browser sends. Being allowed to read
- * is not enough, and `*` names nobody.
+ * True if pages of `origin` may act for their visitors with the cookies that the browser sends. Being allowed to read
+ * is not enough, and `*` names no origin.
  */
 export function isTrustedOrigin(origin: string, { origins, allowsCredentials }: CorsRules): boolean {
   return allowsCredentials && origins !== '*' && isListed(origin, origins);
 }
 
-/** `null`, which sandboxed frames and files of any sender call themselves, is in no list and fits no pattern. */
+/** The origin `null`, which any sandboxed frame or local file has, is in no list and matches no pattern. */
 function isListed(origin: string, origins: readonly string[]): boolean {
   return origins.some((entry) => {
     const star = entry.indexOf('*');
@@ -72,10 +72,10 @@ function isListed(origin: string, origins: readonly string[]): boolean {
   });
 }
 
-/** One label of a host or more, in the form in which browsers send them. */
+/** One or more labels of a host name as browsers send them. */
 const LABELS = /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
 
-/** `before` is the scheme with `://`, `after` the domain with its dot, and the port where it is not the usual one. */
+/** `before` is the scheme with `://`; `after` is the domain with its leading dot, and a port other than the default. */
 function isSubdomain(origin: string, before: string, after: string): boolean {
   const end = origin.length - after.length;
   return (

@@ -1,6 +1,6 @@
 /**
  * The one place that turns an error into an answer: `{error: true, status_code, code, message, details?, service,
- * path}`. A function of values, so that requests that never reach Fastify are answered alike.
+ * path}`. A pure function, so that requests that never reach Fastify get the same answer.
  */
 import { STATUS_CODES } from 'node:http';
 import type { RequestError } from '../core/errors.ts';
@@ -14,17 +14,14 @@ export interface ErrorResponse {
 
 const DEFAULT_RETRY_AFTER_SECONDS = 1;
 
-/**
- * `path` is the URL's path without its query, which may hold credentials; null when the request had none that can
- * be read.
- */
+/** `path` is the path of the URL without its query, which may hold credentials; null if it could not be read. */
 export function errorResponse(known: RequestError, path: string | null, serviceName: string): ErrorResponse {
   const { status } = known;
   const headers: Record<string, string> = { 'content-type': 'application/json; charset=utf-8' };
   if (status === 429 || status === 503) {
     headers['retry-after'] = String(known.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS);
   }
-  // [spec] RFC 9110, 11.6.1: says by which scheme one may come in.
+  // [spec] RFC 9110, 11.6.1: a 401 names a scheme by which the client can authenticate.
   if (status === 401) headers['www-authenticate'] = 'Bearer';
   const body = JSON.stringify({
     error: true,
@@ -38,7 +35,7 @@ export function errorResponse(known: RequestError, path: string | null, serviceN
   return { status, headers, body };
 }
 
-/** The whole answer as HTTP/1.1, for a connection that has no response object. It ends the connection. */
+/** The whole answer as HTTP/1.1, for a connection without a response object. It is the last on its connection. */
 export function rawErrorResponse({ status, headers, body }: ErrorResponse): string {
   const length = `content-length: ${Buffer.byteLength(body)}\r\n`;
   return `${statusLine(status)}${headerLines(headers)}${length}connection: close\r\n\r\n${body}`;

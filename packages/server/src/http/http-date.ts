@@ -1,4 +1,4 @@
-/** The `Date` of answers that are written by hand. It is the same for a whole second, and dear to format. */
+/** The `Date` header of answers that are written by hand. Formatting it is expensive, so it is kept for a second. */
 
 let second = -1;
 let text = '';

@@ -1,15 +1,15 @@
-/** What may be believed of a request's headers, by whether the peer that sent them is a proxy of ours. */
+/** Which headers of a request can be believed, depending on whether a trusted proxy sent them. */
 import type { Socket } from 'node:net';
 import { compile as compileTrust, default as proxyAddress } from '@fastify/proxy-addr';
 
 export interface ProxyTrust {
-  /** Whose address counts: the peer's, or where the peer is a trusted proxy, the nearest one that is not. */
+  /** The client's address: the peer's, or behind trusted proxies, the nearest address that is not one of theirs. */
   readonly clientIp: (socket: Socket, forwardedFor: string | undefined) => string;
-  /** Whether the peer is a trusted proxy that takes a 503 to another node; `claim`: its `X-Retry-Upstream`. */
+  /** True if the peer is a trusted proxy that retries a 503 on another node; `claim` is its `X-Retry-Upstream`. */
   readonly retriesElsewhere: (socket: Socket, claim: string | undefined) => boolean;
 }
 
-/** `proxies`: all peers, none, or those of these addresses and networks. */
+/** `proxies` trusts all peers, none, or those with the listed addresses and networks. */
 export function createProxyTrust(proxies: boolean | readonly string[]): ProxyTrust {
   if (proxies === false) {
     return { clientIp: (socket) => plain(socket.remoteAddress), retriesElsewhere: () => false };

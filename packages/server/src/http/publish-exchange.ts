@@ -1,6 +1,6 @@
 /**
- * The rules of a publish over HTTP, for every lane: where it is sent, how large its body may be, who may send it, and which
- * trace it carries on. How a body may be labelled is in `content-type.ts`, what every answer has in `answers.ts`.
+ * The rules of a publish over HTTP, for every lane: where it is sent, how large its body may be, who may send it, and
+ * which trace it carries on. `content-type.ts` decides how a body may be labelled, `answers.ts` what every answer has.
  */
 import { demandPublish, demandPublishOf } from '../access/decisions.ts';
 import type { Principal } from '../access/principal.ts';
@@ -21,7 +21,7 @@ export interface PublishAsk {
   readonly body: Uint8Array;
   /** `ack` of the query as it came. */
   readonly ack: string | undefined;
-  /** Absent when the service asks nobody for a credential. */
+  /** Absent when the service asks for no credentials. */
   readonly principal: Principal | undefined;
   /** The headers of W3C Trace Context. */
   readonly traceparent: string | undefined;

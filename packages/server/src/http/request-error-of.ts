@@ -1,4 +1,4 @@
-/** Brings whatever Fastify or Node report about a request into the catalogue of request errors. */
+/** Maps what Fastify and Node report about a request to the catalogue of request errors. */
 import { RequestError, validationFailed } from '../core/errors.ts';
 import { type SchemaFinding, schemaProblems } from '../publish/schema-problems.ts';
 
@@ -10,10 +10,10 @@ interface ReportedError {
   readonly validationContext?: string;
 }
 
-/** How fields of the parts of a URL are named. */
+/** The names of the parts of a URL in the path of a field. */
 const ROOTS: Readonly<Record<string, string>> = { querystring: 'query', params: 'path' };
 
-/** Faults of ours become `internal_error` with the cause kept for the log. */
+/** Anything unknown is a fault of the service: `internal_error`, with the cause kept for the log. */
 export function requestErrorOf(error: unknown): RequestError {
   if (error instanceof RequestError) return error;
   const reported = (typeof error === 'object' && error !== null ? error : {}) as ReportedError;
@@ -24,7 +24,7 @@ export function requestErrorOf(error: unknown): RequestError {
   }
   switch (reported.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new RequestError('message_too_large', 'the body is larger than is allowed here', {
+      return new RequestError('message_too_large', 'the body is larger than allowed', {
         cause: error,
       });
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
@@ -40,7 +40,7 @@ export function requestErrorOf(error: unknown): RequestError {
     case 'FST_ERR_MAX_PARAM_LENGTH':
       return new RequestError('malformed_request', 'a part of the URL is too long', { cause: error });
     case 'HPE_HEADER_OVERFLOW':
-      return new RequestError('headers_too_large', 'the head of the request is larger than is allowed', {
+      return new RequestError('headers_too_large', 'the head of the request is larger than allowed', {
         cause: error,
       });
     case 'ERR_HTTP_REQUEST_TIMEOUT':
@@ -60,10 +60,10 @@ export function requestErrorOf(error: unknown): RequestError {
   return new RequestError('internal_error', 'an internal error occurred', { cause: error });
 }
 
-/** What Node's HTTP parser rejects before there is a request. */
+/** The error for what Node's HTTP parser rejects before there is a request. */
 export function requestErrorOfParser(error: Error & { code?: string }): RequestError {
   const known = requestErrorOf(error);
   return known.code === 'internal_error'
-    ? new RequestError('malformed_request', 'the request is not HTTP that can be read', { cause: error })
+    ? new RequestError('malformed_request', 'the request is not valid HTTP', { cause: error })
     : known;
 }

@@ -1,4 +1,4 @@
-/** The parts of a request that may hold a credential, as Node's own servers read it. */
+/** The parts of a request that may hold a credential, for requests read by Node's own servers. */
 import type { IncomingMessage } from 'node:http';
 import type { RequestParts } from '../access/authorizer.ts';
 
@@ -12,10 +12,9 @@ const READ_HEADERS: ReadonlySet<string> = new Set([
   ':authority',
 ]);
 
-/** Over either version of HTTP. */
 export function partsOf({ rawHeaders, url = '', method }: IncomingMessage): RequestParts {
   const found: Partial<Record<string, string[]>> = {};
-  // The headers as they came: in `headers` Node passes over what comes a second time.
+  // Not from `headers`, where Node drops what occurs a second time.
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = (rawHeaders[i] as string).toLowerCase();
     if (!READ_HEADERS.has(name)) continue;

@@ -1,4 +1,4 @@
-/** Reading a request's URL. */
+/** Reads the URL of a request. */
 
 /** The path without the query, which may hold credentials and must not be logged or shown. */
 export function pathOf(url: string): string {
@@ -7,7 +7,7 @@ export function pathOf(url: string): string {
 }
 
 /**
- * Query parameters by name; repeated ones are a list. An empty one counts as absent: that is how several HTTP
+ * Query parameters by name; a repeated one is a list. An empty one counts as absent, because that is how several HTTP
  * clients write None.
  */
 export function parseQuery(text: string): Record<string, string | string[]> {

@@ -1,8 +1,8 @@
-/** The level of acknowledgement that a publish asks for: by its message, else by its request, else the default. */
+/** The acknowledgement level of a publish: that of its message, else that of its request, else the default. */
 import { shownValue, validationFailed } from '../core/errors.ts';
 import { ACK_LEVELS, type AckLevel } from '../core/message.ts';
 
-/** What keeps a publish from asking for `level`, of which the engine gives `offered`. */
+/** What is wrong with asking for `level`, if the engine offers the levels `offered`. */
 export function ackProblem(level: string, offered: readonly AckLevel[]): string | undefined {
   const known = ACK_LEVELS.find((name) => name === level);
   if (known === undefined) return `must be one of ${ACK_LEVELS.join(', ')}`;
@@ -10,7 +10,7 @@ export function ackProblem(level: string, offered: readonly AckLevel[]): string 
   return `must be ${offered.join(' or ')}: ${known} needs MESSAGE_QUEUE_TYPE=redis`;
 }
 
-/** `text` as the query gives it; throws `validation_failed` when it is no level, or none of this engine's. */
+/** Reads the `ack` of a query. Throws `validation_failed` if it is not a level, or not one of this engine. */
 export function ackOfQuery(
   text: string | undefined,
   fallback: AckLevel,

@@ -1,10 +1,10 @@
-/** Counts the publishes that are under way, so that a process that stops can wait for their answers. */
+/** Counts the publishes in progress, so that a stopping process can wait for their answers. */
 import { atMost } from '../core/at-most.ts';
 import type { Publisher, PublishRequest } from './publisher.ts';
 
 export class CountedPublisher implements Pick<Publisher, 'handle'> {
   readonly #publisher: Pick<Publisher, 'handle'>;
-  #underWay = 0;
+  #inProgress = 0;
   #onSettled: (() => void) | undefined;
 
   constructor(publisher: Pick<Publisher, 'handle'>) {
@@ -12,17 +12,17 @@ export class CountedPublisher implements Pick<Publisher, 'handle'> {
   }
 
   async handle(request: PublishRequest): Promise<string> {
-    this.#underWay++;
+    this.#inProgress++;
     try {
       return await this.#publisher.handle(request);
     } finally {
-      if (--this.#underWay === 0) this.#onSettled?.();
+      if (--this.#inProgress === 0) this.#onSettled?.();
     }
   }
 
-  /** Resolves when no publish is under way, at the latest after `timeoutMs`. */
+  /** Resolves when no publish is in progress, at the latest after `timeoutMs`. */
   async settled(timeoutMs: number): Promise<void> {
-    if (this.#underWay === 0) return;
+    if (this.#inProgress === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onSettled = resolve;
     await atMost(promise, timeoutMs);

@@ -1,4 +1,7 @@
-/** ISO 8601 in UTC. Publishes come many to a millisecond, and writing a time costs as much as checking a message. */
+/**
+ * ISO 8601 in UTC. The last text is kept: many publishes arrive within a millisecond, and formatting a time costs as
+ * much as validating a message.
+ */
 let lastMs = Number.NaN;
 let lastText = '';
 

@@ -1,14 +1,14 @@
 /**
- * What may not be inside a body although it is JSON, found in one walk: names that poison prototypes in careless
- * subscribers, text that is not Unicode, nesting that breaks recursive parsers.
+ * Finds what must not be in a body although it is valid JSON, in one walk: names that poison prototypes in careless
+ * subscribers, text that is not Unicode, and nesting that breaks recursive parsers.
  */
 import { type FieldProblem, shownValue } from '../core/errors.ts';
 import { fieldPath } from './schema-problems.ts';
 
 interface Finding {
-  /** Undefined: nested too deeply. */
+  /** Absent if the value is nested too deeply. */
   readonly problem: string | undefined;
-  /** From the inside out: filled while the recursion unwinds, so that a sound body pays nothing for paths. */
+  /** From the inside out: filled while the recursion unwinds, so that a valid body pays nothing for paths. */
   readonly reversedPath: (string | number)[];
 }
 
@@ -17,7 +17,7 @@ export interface JsonProblem {
   readonly isTooDeep: boolean;
 }
 
-/** The first thing wrong inside `value`, whose own level counts as 1; `root` names it in the field's path. */
+/** The first problem inside `value`, whose own level counts as 1. `root` begins the path of the field. */
 export function findJsonProblem(value: unknown, maxDepth: number, root: string): JsonProblem | undefined {
   const finding = walk(value, maxDepth);
   if (finding === undefined) return undefined;
@@ -33,7 +33,7 @@ function walk(value: unknown, depthLeft: number): Finding | undefined {
       : { problem: 'must be well-formed Unicode (it contains a lone surrogate)', reversedPath: [] };
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  // The bound on recursion: a body of a million brackets ends here, not on the stack.
+  // Bounds the recursion: a body of a million brackets must not overflow the stack.
   if (depthLeft === 0) return { problem: undefined, reversedPath: [] };
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) {
@@ -43,7 +43,7 @@ function walk(value: unknown, depthLeft: number): Finding | undefined {
     return undefined;
   }
   const object = value as Record<string, unknown>;
-  // JSON.parse makes only own properties, and no enumerable ones are inherited.
+  // JSON.parse creates own properties only, and no enumerable ones are inherited.
   for (const key in object) {
     if (key === '__proto__') return { problem: 'is a name that is not allowed', reversedPath: [key] };
     if (!key.isWellFormed()) {

@@ -1,7 +1,7 @@
 /**
- * What a publisher may send, as JSON Schema: the one source of the validators, the types and the API
- * documentation. What JSON Schema cannot say (bytes of a channel name, control characters, nesting) is checked
- * in `read-message.ts` and `json-problems.ts`.
+ * What a publisher may send, as JSON Schema: the one source of the validators, the types and the API documentation.
+ * `read-message.ts` and `json-problems.ts` check what JSON Schema cannot express (bytes of a channel name, control
+ * characters, nesting).
  */
 import { MAX_CHANNEL_NAME_BYTES, MESSAGE_TYPES, PRIORITIES, TARGET_PREFIXES } from '@message-push/protocol';
 import Type, { type Static } from 'typebox';
@@ -26,7 +26,7 @@ const ttlSchema = Type.Integer({
   minimum: 0,
   maximum: MAX_TTL_SECONDS,
   description:
-    'Seconds for which history keeps the message; 0: until trimmed. Default: `MESSAGE_TTL`. A stream that comes back later is not told about a message whose own ttl has run out.',
+    'Seconds for which history keeps the message; 0 keeps it until it is trimmed. Default: `MESSAGE_TTL`. A stream that resumes later gets no gap for a message whose own ttl has expired.',
 });
 
 const serviceSchema = Type.String({
@@ -45,14 +45,14 @@ const idSchema = Type.String({
   minLength: 1,
   maxLength: MAX_ID_CHARS,
   description:
-    'Makes the publish repeatable: the same id and body again is answered with the first result and stored once; the same id with another body is refused with 409. Without it the service makes one.',
+    'Makes the publish repeatable: the same id with the same body is stored once and answered with the first result; the same id with another body is refused with 409. By default the service makes an id.',
 });
 
 const dataSchema = Type.Object(
   {},
   {
     additionalProperties: true,
-    description: 'What the message says: any JSON object. Numbers arrive digit for digit.',
+    description: 'The content of the message: any JSON object. Numbers arrive digit for digit.',
   },
 );
 
@@ -78,15 +78,15 @@ export const targetSchema = Type.Object(
   {
     additionalProperties: false,
     minProperties: 1,
-    description: 'Whom it reaches. A stream that several of the fields reach gets the message once.',
+    description: 'Whom the message reaches. A stream that several of the fields name gets it once.',
   },
 );
 
-/** In a message and in the query of a request. */
+/** Used in a message and in the query of a request. */
 export const ackSchema = Type.Enum([...ACK_LEVELS], {
   type: 'string',
   description:
-    'How safe the message must be before the answer: `stored`, or `replicated` on `ACK_REPLICAS` replicas of Redis too, which needs `MESSAGE_QUEUE_TYPE=redis`. Default: `ACK_LEVEL`.',
+    'How durable the message must be before the answer: `stored`, or `replicated` to `ACK_REPLICAS` Redis replicas as well, which needs `MESSAGE_QUEUE_TYPE=redis`. Default: `ACK_LEVEL`.',
 });
 
 const metadataFieldSchema = Type.String({ maxLength: 512 });
@@ -105,7 +105,7 @@ export const metadataSchema = Type.Object(
   {
     additionalProperties: true,
     description:
-      'Passed on to subscribers, further fields included, such as `traceparent` and `tracestate` of the trace that the message belongs to. Top-level `priority` and `ttl` win; `ack` wins over that of the query.',
+      'Passed on to subscribers, including further fields such as `traceparent` and `tracestate` of the trace that the message belongs to. Top-level `priority` and `ttl` take precedence over these; `ack` takes precedence over that of the query.',
   },
 );
 
@@ -123,7 +123,7 @@ const contentProperties = {
   metadata: Type.Optional(metadataSchema),
 };
 
-const BODY_NOTE = 'null counts as absent; unknown fields beside these are ignored.';
+const BODY_NOTE = 'null counts as absent; unknown fields at this level are ignored.';
 
 export const sendBodySchema = Type.Object(
   { ...senderProperties, target: targetSchema, ...contentProperties },
@@ -148,7 +148,7 @@ export const broadcastBodySchema = Type.Object(
     exclude_connections: Type.Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 128 }), {
         maxItems: MAX_EXCLUDED_CONNECTIONS,
-        description: 'Ids of connections that do not get it.',
+        description: 'Ids of connections that do not get the message.',
       }),
     ),
   },

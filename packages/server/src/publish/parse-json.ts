@@ -1,4 +1,4 @@
-/** From the bytes of a body to a JSON value, or to a `malformed_json` that says where they stop being JSON. */
+/** Parses the bytes of a body, or throws a `malformed_json` that says where they stop being JSON. */
 import { isUtf8 } from 'node:buffer';
 import { RequestError } from '../core/errors.ts';
 
@@ -24,7 +24,7 @@ export function parseJson(body: Uint8Array): ParsedJson {
   try {
     return { text, value: JSON.parse(text) };
   } catch (error) {
-    // The engine's message quotes a little of the text, perhaps half of a surrogate pair.
+    // V8 quotes a little of the text, perhaps half of a surrogate pair.
     const reason = error instanceof Error ? error.message.toWellFormed() : String(error);
     throw new RequestError('malformed_json', `the body is not valid JSON: ${reason}`, { cause: error });
   }
@@ -32,7 +32,7 @@ export function parseJson(body: Uint8Array): ParsedJson {
 
 function firstInvalidByte(bytes: Buffer): number {
   const text = bytes.toString();
-  // A replacement character stands where decoding failed, unless the sender wrote one.
+  // Decoding puts a replacement character where it fails, but the sender may also have written one.
   let offset = 0;
   for (const character of text) {
     if (character === '\ufffd' && bytes.readUIntBE(offset, Math.min(3, bytes.length - offset)) !== 0xefbfbd)

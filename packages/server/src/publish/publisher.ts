@@ -1,11 +1,10 @@
 /**
- * The publish stage: from the bytes of a body to a durable message and the answer for its publisher. It knows no
- * HTTP, no sessions and no frames; whoever takes a body from a socket calls `handle`.
+ * The publish stage: turns the bytes of a body into a durable message and the answer for its publisher. It knows
+ * nothing of HTTP, sessions and frames; the lanes call `handle`.
  *
- * Guarantees: an answer means that the engine has stored what it names, at the level that it names; a
- * `RequestError` means that this call stored nothing that its publisher is told of, but for `not_replicated`, which
- * says that the message is stored. The messages of a batch are handed to the engine in their order within one turn,
- * so that they share a group commit.
+ * Guarantees: an answer means that the engine has stored what it names, at the level that it names. A `RequestError`
+ * means that this call acknowledges nothing, except for `not_replicated`, which says that the message is stored. The
+ * messages of a batch are handed to the engine in their order within one turn, so that they share a group commit.
  */
 import type { Audience } from '../core/directory.ts';
 import type { Engine } from '../core/engine.ts';
@@ -20,13 +19,13 @@ import { findJsonProblem } from './json-problems.ts';
 import { parseJson } from './parse-json.ts';
 import { type MessageDefaults, type MessageInput, readMessage } from './read-message.ts';
 
-/** Throws a `RequestError` when the publisher may not publish to all of a message's channels. */
+/** Throws a `RequestError` if the publisher may not publish to all channels of a message. */
 export type DemandChannels = (channels: readonly string[]) => void;
 
 /** A publish as its request holds it. */
 export interface PublishRequest {
   readonly kind: PublishKind;
-  /** JSON text, not looked at yet. */
+  /** JSON text, not validated yet. */
   readonly body: Uint8Array;
   /** `ack` of the request's query: the level of messages that name none themselves. */
   readonly queryAck?: string | undefined;
@@ -36,10 +35,10 @@ export interface PublishRequest {
   readonly caller?: TraceFields | undefined;
 }
 
-/** Told of each message, for counting and logging. Must not throw. */
+/** Called for each message, for counting and logging. Must not throw. */
 export interface PublishObserver {
   onPublished(draft: Draft, receipt: Receipt): void;
-  /** Not published. Anything but a `RequestError` is a fault of ours. */
+  /** The message was not published. Anything but a `RequestError` is a fault of the service. */
   onFailed(error: unknown): void;
 }
 
@@ -48,18 +47,18 @@ export interface PublisherOptions {
   readonly audience: Audience;
   readonly serviceName: string;
   readonly messageTtlMs: number;
-  /** Levels of arrays and objects in a message, the message itself being the first. */
+  /** Levels of arrays and objects in a message. The message itself is the first. */
   readonly maxJsonDepth: number;
   readonly maxMessageBytes: number;
   readonly maxBatchBytes: number;
   readonly maxBatchSize: number;
-  /** Of publishes that name none. Default: `stored`. */
+  /** The level of publishes that name none. Default: `stored`. */
   readonly ackLevel?: AckLevel;
-  /** What the engine can give. Default: `stored` alone, which every engine gives. */
+  /** The levels that the engine offers. Default: only `stored`, which every engine offers. */
   readonly ackLevels?: readonly AckLevel[];
   readonly now: () => number;
   readonly observer?: PublishObserver;
-  /** undefined: tracing is off. */
+  /** Absent when tracing is off. */
   readonly tracer?: Pick<Tracer, 'startPublish'> | undefined;
 }
 
@@ -76,9 +75,8 @@ export class Publisher {
   }
 
   /**
-   * Resolves with the answer as JSON text. Rejects with a `RequestError`. The messages of a batch fail one by one, in
-   * the answer; the batch as a whole rejects when it is no array of messages, or when the engine could take none of
-   * them.
+   * Resolves with the answer as JSON text; rejects with a `RequestError`. The messages of a batch fail one by one, in
+   * the answer. The batch as a whole rejects if it is not an array of messages, or if the engine took none of them.
    */
   async handle(request: PublishRequest): Promise<string> {
     const { kind, demand } = request;
@@ -159,7 +157,7 @@ export class Publisher {
     trace: PublishTrace | undefined,
   ): Promise<string> {
     const outcomes = await Promise.all(inputs.map((input) => this.#publishItem(input, demand, trace)));
-    // When none of it went as asked and all of it may be repeated, that is the answer for the whole request.
+    // If every message failed and may be repeated, the whole request gets that answer.
     const first = outcomes[0];
     if (first instanceof Failure && outcomes.every(isOutage)) throw first.error;
     return batchJson(outcomes);
@@ -183,7 +181,7 @@ export class Publisher {
     const problems = value.map((item, i) => findJsonProblem(item, maxJsonDepth, `[${i}]`));
     let exact: unknown[] = value;
     if (hasSuspiciousNumber(text)) {
-      // Reading numbers exactly recurses over the whole text, so here one item's depth concerns all of them.
+      // Reading numbers exactly recurses over the whole text, so one item that is too deep refuses all of them.
       const tooDeep = problems.find((problem) => problem?.isTooDeep);
       if (tooDeep !== undefined) throw validationFailed([tooDeep.detail]);
       exact = parseExactly(text) as unknown[];
@@ -217,7 +215,7 @@ export class Publisher {
 
 interface Published {
   readonly receipt: Receipt;
-  /** Streams that are open on the message's channels now, on all nodes. */
+  /** Streams that are open on the channels of the message now, on all nodes. */
   readonly sentTo: number;
 }
 
@@ -245,7 +243,7 @@ function checkSize(bytes: Uint8Array, maxBytes: number, variable: string): void 
   throw new RequestError('message_too_large', message);
 }
 
-/** Written by hand: this is on the way of every publish, and its parts are known to need no escaping but the id. */
+/** Written by hand, because every publish needs it, and only the id may need escaping. */
 function publishedJson({ receipt, sentTo }: Published): string {
   return (
     `{"success":true,"message_id":${JSON.stringify(receipt.messageId)},"sent_to_connections":${sentTo},` +

@@ -1,6 +1,6 @@
 /**
- * From a parsed body to a draft: validated, routed, and turned into its JSON for the wire, once. A function of
- * values: no clock, no engine.
+ * Turns a parsed body into a draft: validates it, routes it, and makes its JSON for the wire, once. A pure function,
+ * without a clock or an engine.
  */
 import { hash, randomUUID } from 'node:crypto';
 import { BROADCAST_CHANNEL, nameProblem, TARGET_PREFIXES } from '@message-push/protocol';
@@ -24,28 +24,28 @@ import { fieldPath, schemaProblems } from './schema-problems.ts';
 export interface MessageDefaults {
   /** `source` of a message that names none. */
   readonly serviceName: string;
-  /** How long history keeps a message that names no ttl; 0: until trimmed. */
+  /** How long history keeps a message that names no ttl; 0 keeps it until it is trimmed. */
   readonly messageTtlMs: number;
-  /** What the engine can give. */
+  /** The levels that the engine offers. */
   readonly ackLevels: readonly AckLevel[];
 }
 
 export interface MessageInput {
-  /** The body as JavaScript sees it: what is validated. */
+  /** The body as JavaScript reads it, for validation. */
   readonly value: unknown;
-  /** The same with numbers as they were written: what is passed on. */
+  /** The body with numbers as they were written, for passing on. */
   readonly exact: unknown;
-  /** Where the body stands in the request: `''`, or `[3]` in a batch. */
+  /** The place of the body in the request: `''`, or `[3]` in a batch. */
   readonly root: string;
-  /** For a message that names none. */
+  /** The level of a message that names none. */
   readonly ack: AckLevel;
   readonly nowMs: number;
-  /** Says which trace the message carries on; undefined while tracing is off. */
+  /** Decides which trace the message carries on. Absent when tracing is off. */
   readonly trace?: Pick<PublishTrace, 'carry'> | undefined;
 }
 
 type JsonObject = Record<string, unknown>;
-/** A body before it is known to fit; the fields that are read by name. */
+/** A body before validation, with the fields that are read by name. */
 interface RawBody extends JsonObject {
   target?: unknown;
   metadata?: unknown;
@@ -56,19 +56,19 @@ type Body = Omit<SendBody, 'target'> & Partial<SendBody> & Partial<BroadcastBody
 const BODY_FIELDS = Object.keys({ ...sendBodySchema.properties, ...broadcastBodySchema.properties });
 const METADATA_FIELDS = Object.keys(metadataSchema.properties);
 const TARGET_FIELDS = Object.keys(TARGET_PREFIXES);
-/** Names that travel into logs and headers of subscribers' own making: one line of text each. */
+/** Names that end up in logs and headers of subscribers, so they must be one line of text each. */
 const ONE_LINE_FIELDS = ['service', 'source', 'id'] as const;
 const MAX_ONE_LINE_BYTES = 512;
 
 const firstFindingAjv = new Ajv();
 const allFindingsAjv = new Ajv({ allErrors: true, verbose: true });
-/** Above this, only the first finding is looked for: a body of a million wrong items must not cost a million objects. */
+/** Above this only the first problem is looked for: a million wrong items must not cost a million objects. */
 const MAX_FIELDS_FOR_ALL_FINDINGS = 1_000;
 
 const sendValidators = compileValidators(sendBodySchema);
 const broadcastValidators = compileValidators(broadcastBodySchema);
 
-/** Throws `validation_failed` with every offending field. */
+/** Throws `validation_failed`, which names every offending field. */
 export function readMessage(
   kind: 'send' | 'broadcast',
   input: MessageInput,
@@ -86,7 +86,7 @@ export function readMessage(
   const ownTtl = body.ttl ?? body.metadata?.ttl;
   const ttl = ownTtl ?? defaults.messageTtlMs / 1_000;
   const metadata = passedOn === undefined ? { priority, ttl } : Object.assign({ priority, ttl }, passedOn);
-  // Ours, whatever the publisher's metadata says; above they only take the first places.
+  // Not those of the publisher's metadata. They were set above only to come first.
   metadata.priority = priority;
   metadata.ttl = ttl;
   if (input.trace !== undefined) carryTrace(input.trace, metadata);
@@ -137,7 +137,7 @@ function readBody(kind: 'send' | 'broadcast', input: MessageInput, ackLevels: re
   const problems = isValid(body) ? [] : listProblems(body, input.root);
   addNameProblems(body, input.root, problems);
   if (kind === 'broadcast' && isJsonObject(body.target) && Object.keys(body.target).length > 0) {
-    // Ignored like other fields that are not known here, it would reach everybody instead of the few it names.
+    // If it were ignored like other unknown fields, the message would reach everybody instead of the few it names.
     const problem = 'is not allowed: a broadcast reaches every stream, "send" has a target';
     addProblem(problems, fieldPath(input.root, ['target']), problem);
   }
@@ -184,7 +184,7 @@ function compileValidators(schema: TSchema): Validators {
   };
 }
 
-/** Of the parts whose items or names are validated one by one. */
+/** Counts the fields and items that are validated one by one. */
 function countFields(body: RawBody): number {
   const { target, exclude_connections: exclude } = body;
   return (
@@ -196,7 +196,7 @@ function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** `object` itself unless one of `fields` is null, which many clients send for "not given". */
+/** Returns `object` itself unless one of `fields` is null, which many clients send for "not given". */
 function withoutNulls(object: JsonObject, fields: readonly string[]): JsonObject {
   let hasNull = false;
   for (let i = 0; i < fields.length; i++) hasNull ||= object[fields[i] as string] === null;
@@ -213,7 +213,7 @@ function withoutNullsIn(body: RawBody, field: string, fields: readonly string[])
   return cleaned === inner ? body : { ...body, [field]: cleaned };
 }
 
-/** `traceparent` comes last, where `observe/trace-context.ts` finds it. */
+/** Puts `traceparent` last, where `observe/trace-context.ts` finds it. */
 function carryTrace(trace: Pick<PublishTrace, 'carry'>, metadata: JsonObject): void {
   const carried = trace.carry(metadata);
   if (carried === undefined) return;
@@ -223,14 +223,14 @@ function carryTrace(trace: Pick<PublishTrace, 'carry'>, metadata: JsonObject): v
   metadata['traceparent'] = carried.traceparent;
 }
 
-/** How this publish is answered, and in which trace it stands: a repeat that differs in these is the same message. */
+/** Drops the fields that concern only this request: a repeat that differs in these is the same message. */
 function withoutRequestFields(metadata: JsonObject | undefined): JsonObject | undefined {
   if (metadata === undefined) return undefined;
   const { ack: _, traceparent: _parent, tracestate: _state, ...rest } = metadata;
   return Object.keys(rest).length === 0 ? undefined : rest;
 }
 
-/** 128 bits. Not a secret, but a publisher must not find two bodies with one by accident. */
+/** 128 bits. It is not a secret, but two bodies must not have the same one by accident. */
 function fingerprintOf(parts: readonly unknown[]): string {
   return hash('sha256', JSON.stringify(parts), 'base64url').slice(0, 22);
 }

@@ -1,4 +1,4 @@
-/** Routing: the channels that a target means. */
+/** Routing: finds the channels that a target names. */
 import {
   MAX_CHANNEL_NAME_BYTES,
   nameProblem,
@@ -10,7 +10,7 @@ import type { Target } from './message-schema.ts';
 
 const FIELDS = Object.keys(TARGET_PREFIXES) as TargetField[];
 
-/** In the order of `TARGET_PREFIXES`, which decides on which of them a stream shows the message. */
+/** The channels in the order of `TARGET_PREFIXES`, which decides on which of them a stream shows the message. */
 export function channelsOfTarget(target: Target): string[] {
   const channels: string[] = [];
   for (const field of FIELDS) {
@@ -20,7 +20,7 @@ export function channelsOfTarget(target: Target): string[] {
   return channels;
 }
 
-/** What keeps names of `target` from being part of channel names; fields are those of the target. */
+/** Names in `target` that cannot be part of a channel name, by the field of the target. */
 export function targetProblems(target: Readonly<Record<string, unknown>>): FieldProblem[] {
   const problems: FieldProblem[] = [];
   for (const field of FIELDS) {

@@ -1,11 +1,10 @@
 /**
- * Turns the findings of a JSON Schema validator into the words of the error catalogue: the field by its path,
- * and what is allowed as the rest of a sentence. Used for bodies here and for URLs by the HTTP API, so that a
- * publisher reads one language.
+ * Turns the findings of a JSON Schema validator into the details of a request error: the path of the field, and what
+ * is allowed. Bodies and, in the HTTP API, URLs are validated with it, so their errors read alike.
  */
 import { type FieldProblem, shownValue } from '../core/errors.ts';
 
-/** What is read of an ajv error; validators are compiled with `verbose`, which adds `data` and `parentSchema`. */
+/** The parts of an ajv error that are read. Validators must be compiled with `verbose` for the last two. */
 export interface SchemaFinding {
   readonly keyword: string;
   readonly instancePath: string;
@@ -21,7 +20,7 @@ export interface SchemaFinding {
   readonly parentSchema?: object | undefined;
 }
 
-/** A hostile body could name a million fields; a person reads the first few. */
+/** A hostile body could have a million wrong fields; a person reads the first few. */
 const MAX_PROBLEMS = 32;
 
 export function schemaProblems(findings: readonly SchemaFinding[], root: string): FieldProblem[] {
@@ -96,7 +95,7 @@ function pointerSegments(pointer: string): string[] {
     .map((segment) => shownName(segment.replaceAll('~1', '/').replaceAll('~0', '~')));
 }
 
-/** `root` and segments as a person writes them: `[3].target.user_id`. An empty path is the body itself. */
+/** A path as a person writes it: `[3].target.user_id`. An empty one is the body itself. */
 export function fieldPath(root: string, segments: readonly (string | number)[]): string {
   let path = root;
   for (const segment of segments) {

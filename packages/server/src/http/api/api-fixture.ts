@@ -1,4 +1,4 @@
-/** For tests: the API over an engine and a directory that live in memory. */
+/** The API for tests, over an engine and a directory in memory. */
 import { pino } from 'pino';
 import { Authorizer } from '../../access/authorizer.ts';
 import { Gate } from '../../access/gate.ts';
@@ -21,7 +21,7 @@ export const NOW = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 export class MemoryEngine implements Pick<Engine, 'kind' | 'publish' | 'range' | 'channels' | 'health'> {
   readonly kind = 'embedded';
   readonly logs = new Map<string, Publication[]>();
-  /** Entries that `range` handed out, to see how much a page reads. */
+  /** Entries that `range` returned, to see how much a page reads. */
   readEntries = 0;
   floor = 0;
   failure: Error | undefined;
@@ -148,7 +148,7 @@ export interface ApiFixture {
   readonly directory: MemoryDirectory;
 }
 
-/** Nobody is asked for anything. */
+/** Access without any credentials or limits. */
 function openAccess(): ApiOptions['access'] {
   const sealer = new TicketSealer(ticketKey(undefined), () => NOW);
   const revocations = new Revocations({ now: () => NOW, keepMs: 60_000 });
@@ -220,4 +220,6 @@ export function createTestApi({ counterOf, log, ...changes }: Changes = {}): Api
   return { api, engine, directory };
 }
 
-export const outage = new RequestError('engine_unavailable', 'the engine is away', { retryAfterSeconds: 3 });
+export const outage = new RequestError('engine_unavailable', 'the engine is unreachable', {
+  retryAfterSeconds: 3,
+});

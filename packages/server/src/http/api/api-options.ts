@@ -1,4 +1,4 @@
-/** What the HTTP API is made of: values and ports. */
+/** The values and ports that the HTTP API is made of. */
 import type { IncomingMessage } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type {
@@ -26,23 +26,23 @@ export interface ApiOptions {
   readonly answers: Answers;
   readonly publishes: PublishExchange;
   readonly engine: Pick<Engine, 'kind' | 'range' | 'channels' | 'health'>;
-  /** undefined: the engine's store is not of this process. */
+  /** Absent when the store belongs to another process. */
   readonly backups: BackupMaker | undefined;
   readonly directory: Directory;
-  /** Figures of this process, for its health. */
+  /** Figures of this process for its health. */
   readonly ownTotals: () => Pick<StreamTotals, 'connections' | 'channels'>;
   readonly info: {
     readonly serviceName: string;
     readonly version: string;
     readonly environment: string;
     readonly port: number;
-    /** Without it: http. */
+    /** Default: http. */
     readonly scheme?: 'http' | 'https';
-    /** Where several processes serve the port: which one this is. */
+    /** Which process this is. Absent when one process alone serves the port. */
     readonly worker?: { readonly index: number; readonly pid: number } | undefined;
   };
   readonly limits: {
-    /** Messages of one history page, in bytes of JSON. */
+    /** Bytes of JSON in one page of history. */
     readonly maxPageBytes: number;
   } & NodeServerOptions;
   readonly cors: CorsRules;
@@ -51,25 +51,24 @@ export interface ApiOptions {
     readonly authorizer: Pick<Authorizer, 'admit'>;
     readonly tickets: Pick<TicketOffice, 'issue'>;
     readonly revocations: Pick<Revocations, 'revoke'>;
-    /** For the documentation; undefined: cookies are no credential. */
+    /** The cookie that the documentation names. Absent when a cookie is not a credential. */
     readonly cookieName: string | undefined;
   };
-  /** Whose address counts. */
+  /** The client's address for the log and the limits. */
   readonly clientIp: (request: IncomingMessage) => string;
   readonly enableDocs: boolean;
-  /** Whether a load balancer should send requests here. */
+  /** True if a load balancer should send requests here. */
   readonly isReady: () => boolean;
   readonly isDraining: () => boolean;
-  /** Takes over a stream request that reached the API. */
   readonly streamHandler: StreamHandler;
   readonly logger?: FastifyBaseLogger;
-  /** Without it nothing can be profiled. */
+  /** Absent when profiling is off. */
   readonly profiler?: Pick<Profiler, 'begin'> | undefined;
   readonly startedAtMs: number;
   readonly now: () => number;
 }
 
-/** The instance that routes are registered on: it knows the types of TypeBox schemas. */
+/** The Fastify instance that routes are registered on, with the types of TypeBox schemas. */
 export type Api = FastifyInstance<
   RawServerDefault,
   RawRequestDefaultExpression,

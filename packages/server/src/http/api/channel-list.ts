@@ -1,6 +1,6 @@
 /**
- * One listing from two: channels that have history and channels that streams have joined. Both come sorted by
- * name; a page of the whole is merged from one page of each.
+ * Merges two listings into one: channels with history, and channels that streams have joined. Both are sorted by name,
+ * so a page of the merged listing is made from one page of each.
  */
 import { isTransientChannel } from '@message-push/protocol';
 import { compareNames } from '../../core/compare-names.ts';
@@ -13,8 +13,8 @@ export interface ListedChannel {
 }
 
 /**
- * The first `limit` of both after `after`. `summaries` must hold at least `limit` channels after `after`, or all.
- * `connection:` channels, one per stream, are not listed.
+ * The first `limit` channels after `after`. `summaries` must hold more than `limit` channels after `after`, or all of
+ * them. The `connection:` channels, one per stream, are not listed.
  */
 export function mergeChannels(
   summaries: readonly ChannelSummary[],

@@ -1,6 +1,6 @@
 /**
- * The HTTP API on Fastify: routes, their documentation, and what every answer has (request id, CORS, security
- * headers, errors in one shape). It does not listen: whoever owns the sockets hands requests to it.
+ * The HTTP API on Fastify: routes, their documentation, and the hooks that give every answer what `answers.ts` says.
+ * It does not listen: the lanes hand requests to it.
  */
 import type { IncomingMessage } from 'node:http';
 import swagger from '@fastify/swagger';
@@ -29,9 +29,9 @@ import { registerPublishRoutes } from './routes/publish-routes.ts';
 import { registerReferenceRoutes } from './routes/reference-routes.ts';
 import { registerStreamRoutes } from './routes/stream-routes.ts';
 
-/** Bodies of routes that take none. */
+/** Largest body of a route that sets no limit of its own. */
 const DEFAULT_BODY_LIMIT = 16_384;
-/** A channel name of the most bytes, each percent-encoded, and more; longer ones are refused by name. */
+/** Room for the longest channel name with every byte percent-encoded. Anything longer is refused before validation. */
 const MAX_PATH_PART_CHARS = 4_096;
 
 export function createApi(options: ApiOptions): Api {
@@ -42,7 +42,7 @@ export function createApi(options: ApiOptions): Api {
     bodyLimit: DEFAULT_BODY_LIMIT,
     // The line of a request is written by `Answers`: it has no query, which may hold credentials.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
-    // A publish that arrives while the process drains is stored and answered; the connection then closes.
+    // A publish that arrives while the process drains is stored and answered; then its connection closes.
     return503OnClosing: false,
     requestIdHeader: false,
     genReqId: ({ headers }) => requestIdOf(headers['x-request-id']),
@@ -68,12 +68,12 @@ export function createApi(options: ApiOptions): Api {
   api.decorateRequest('principal');
   addHooks(api, methods, options);
 
-  // Bodies stay bytes: only the publish stage reads them, and it says itself what is wrong with them.
+  // Bodies stay bytes: whoever reads them reports what is wrong with them.
   api.removeAllContentTypeParsers();
   api.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
   if (options.enableDocs) addDocs(api, options);
-  // In a plugin of their own, so that the documentation's hooks are there before them.
+  // Routes are in a plugin of their own, so that the hooks of the documentation are registered before them.
   api.register(async (routes: Api) => {
     registerStreamRoutes(routes, options);
     registerPublishRoutes(routes, options);
@@ -110,7 +110,7 @@ function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
 
   api.addHook('onRequest', async (request, reply) => {
     setCommonHeaders(request, reply, options);
-    // [spec] RFC 9113, 8.2.2: on HTTP/2 a connection says it by a frame of its own.
+    // [spec] RFC 9113, 8.2.2: HTTP/2 has a frame for it instead.
     if (isDraining() && request.raw.httpVersionMajor === 1) reply.header('connection', 'close');
     const { headers } = request;
     refuseUnlessOneHost(request.raw);
@@ -125,7 +125,7 @@ function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
       );
       if (preflight !== undefined) return reply.code(204).headers(preflight).send();
     }
-    // Before a body is read, for nobody wants it.
+    // Refused before the body is read.
     if (request.is404) return refuseUnknown(request, reply, methods);
     await guard(request, reply, { gate: options.access.gate, clientIp: options.clientIp });
     return undefined;
@@ -141,19 +141,25 @@ function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
   });
 }
 
-/** [spec] RFC 9112, 3.2: HTTP/1.1 has one Host. Node would take the first of several, and answer twice to none. */
+/** [spec] RFC 9112, 3.2: a request has exactly one Host. Node would use the first of several. */
 function refuseUnlessOneHost({ httpVersion, httpVersionMajor, headers, rawHeaders }: IncomingMessage): void {
   if (httpVersion === '1.0') return;
   if (httpVersionMajor === 2) {
-    // [spec] RFC 9113, 8.3.1: `:authority` is what Host was; with both they must say the same.
+    // [spec] RFC 9113, 8.3.1: `:authority` replaces Host; if both are present they must be equal.
     const authority = (headers as Readonly<Record<string, unknown>>)[':authority'] ?? headers.host;
     if (authority !== undefined && authority === headers.host) return;
-    throw new RequestError('malformed_request', 'a request has one :authority, and no Host that differs');
+    throw new RequestError(
+      'malformed_request',
+      'a request must have an :authority, and no Host that differs from it',
+    );
   }
   let hosts = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'host') hosts++;
   if (hosts !== 1)
-    throw new RequestError('malformed_request', `a request has one Host header, this has ${hosts}`);
+    throw new RequestError(
+      'malformed_request',
+      `a request must have exactly one Host header; this one has ${hosts}`,
+    );
 }
 
 function refuseUnknown(request: FastifyRequest, reply: FastifyReply, methods: MethodTable): FastifyReply {

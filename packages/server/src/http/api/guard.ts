@@ -1,6 +1,7 @@
 /**
- * Who may come to which route. A route is guarded unless it stands here: one that is forgotten is closed, not open.
- * It goes by the pattern that the router has matched, so that no spelling of a path passes by it.
+ * Asks for a credential before a route is served. A route is guarded unless it is listed here, so a route that is
+ * forgotten is closed, not open. The pattern that the router has matched decides, so no spelling of a path gets around
+ * the guard.
  */
 import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -13,14 +14,14 @@ import { STREAM_ROUTES } from '../stream/stream-request.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Of a guarded route. */
+    /** Set on guarded routes. */
     principal: Principal;
   }
 }
 
 export type RouteAccess = 'open' | 'stream' | 'guarded';
 
-/** What a load balancer and a reader of the documentation need; nothing in them is anybody's. */
+/** Routes for load balancers and readers of the documentation. They show nothing that belongs to a user. */
 const OPEN_ROUTES: ReadonlySet<string> = new Set([
   '/',
   '/sse/health',
@@ -30,7 +31,7 @@ const OPEN_ROUTES: ReadonlySet<string> = new Set([
   '/redoc',
 ]);
 
-/** `pattern`: as Fastify writes it. `stream`: its opener asks by itself. */
+/** `pattern` is a route as Fastify writes it. For `stream` routes the opener asks for the credential. */
 export function accessOf(pattern: string): RouteAccess {
   if (STREAM_ROUTES.has(pattern)) return 'stream';
   const isOpen = OPEN_ROUTES.has(pattern) || pattern === '/docs' || pattern.startsWith('/docs/');
@@ -42,7 +43,7 @@ export interface GuardOptions {
   readonly clientIp: (request: IncomingMessage) => string;
 }
 
-/** Throws what the gate answers; otherwise the request has its principal. */
+/** Throws the error of the gate, or sets the principal of the request. */
 export async function guard(
   request: FastifyRequest,
   reply: FastifyReply,

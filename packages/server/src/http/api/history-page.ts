@@ -1,6 +1,6 @@
 /**
- * One page of a channel's history for people and tools, bounded in messages and in bytes. The stored JSON of a
- * message passes into the answer as bytes.
+ * Reads one page of a channel's history for people and tools, bounded in messages and in bytes. The stored JSON of a
+ * message is copied into the answer as bytes.
  */
 import type { Engine, LogState } from '../../core/engine.ts';
 import type { Publication } from '../../core/message.ts';
@@ -21,11 +21,11 @@ export interface HistoryEntry {
 export interface HistoryAnswer {
   readonly state: LogState;
   readonly entries: readonly HistoryEntry[];
-  /** Where the next page begins: its `from`, or its `to` when reversed. */
+  /** Where the next page begins: its `from`, or its `to` when reversed. Absent on the last page. */
   readonly next: number | undefined;
 }
 
-/** The first look is a short one, for messages may have a megabyte each. */
+/** The first read is short, because messages may have a megabyte each. */
 const FIRST_CHUNK = 16;
 
 export async function readHistoryPage(
@@ -42,7 +42,7 @@ export async function readHistoryPage(
   for (;;) {
     const page = await engine.range(channel, { from, to, limit: chunk, reverse });
     state ??= page.state;
-    // When the log began a new life between two looks, the page ends with what is of one life.
+    // If the log was replaced between two reads, the page ends before the entries of the new one.
     if (page.publications.length === 0 || page.state.epoch !== state.epoch) break;
     for (const publication of page.publications) {
       const offset = offsetIn(publication, channel);

@@ -1,10 +1,10 @@
-/** Which methods a path has, to tell 405 from 404 and to fill `Allow`. */
+/** The methods of each path, to tell 405 from 404 and to fill `Allow`. */
 
 export class MethodTable {
   readonly #methodsByPattern = new Map<string, Set<string>>();
   #matchers: { regExp: RegExp; methods: Set<string> }[] = [];
 
-  /** `pattern` as Fastify writes it: `/a/:b`, `/files/*`. */
+  /** `pattern` is a route as Fastify writes it: `/a/:b`, `/files/*`. */
   add(pattern: string, methods: string | readonly string[]): void {
     let known = this.#methodsByPattern.get(pattern);
     if (known === undefined) {
@@ -15,7 +15,7 @@ export class MethodTable {
     for (const method of [methods].flat()) known.add(method);
   }
 
-  /** Sorted; empty when there is no such path. */
+  /** The methods of a path, sorted; empty if there is no such path. */
   methodsOf(path: string): string[] {
     const found = new Set<string>();
     for (const { regExp, methods } of this.#matchers) {

@@ -1,23 +1,23 @@
 /**
- * The certificate that the service shows: read again when its files have changed, so that it is renewed without a
- * restart and without a stream that ends. New files that cannot be used change nothing but the log.
+ * The certificate that the service presents. Its files are read again when they have changed, so that it is renewed
+ * without a restart and without ending a stream. New files that cannot be used are logged and otherwise ignored.
  *
- * Files are looked at from time to time and not watched: watching fails in silence on network file systems, and on
- * volumes whose files are links that are swapped. A change counts once it has stood still for a look, because
- * certificate and key are two files that cannot be replaced at once.
+ * The files are polled, not watched: watching fails silently on network file systems, and on volumes whose files are
+ * links that are swapped. A change takes effect once two polls in a row have seen it, because the certificate and the
+ * key are two files that cannot be replaced at the same moment.
  */
 import { statSync } from 'node:fs';
 import type { TlsIdentity } from './tls-server.ts';
 
 export interface CertificatesOptions {
-  /** Of the files that `read` reads. */
+  /** The files that `read` reads. */
   readonly paths: readonly string[];
-  /** Throws an Error for the operator. */
+  /** Throws an error meant for the operator. */
   readonly read: () => TlsIdentity;
-  /** Takes over new files; new connections are shown them. */
-  readonly onRenewed: (files: TlsIdentity) => void;
+  /** New connections are to get the new certificate. */
+  readonly onRenewed: (identity: TlsIdentity) => void;
   readonly onRefused: (error: Error) => void;
-  /** It ends within `EXPIRES_SOON_MS`, or is over: told of at the start and once a day. */
+  /** The certificate expires within `EXPIRES_SOON_MS`, or has expired. Called at the start and once a day. */
   readonly onExpiring: (expiresAtMs: number) => void;
   readonly now: () => number;
 }
@@ -28,23 +28,23 @@ const REMIND_MS = 86_400_000;
 
 export class Certificates {
   readonly #options: CertificatesOptions;
-  #files: TlsIdentity;
-  /** What the files looked like when they were last read, and at the last look. */
+  #identity: TlsIdentity;
+  /** The state of the files when they were last read, and at the last poll. */
   #read: string;
   #seen: string;
   #remindedMs = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
 
-  /** Throws an Error for the operator. */
+  /** Throws an error meant for the operator. */
   constructor(options: CertificatesOptions) {
     this.#options = options;
     this.#read = this.#look();
     this.#seen = this.#read;
-    this.#files = options.read();
+    this.#identity = options.read();
   }
 
-  get files(): TlsIdentity {
-    return this.#files;
+  get identity(): TlsIdentity {
+    return this.#identity;
   }
 
   start(): void {
@@ -68,8 +68,8 @@ export class Certificates {
   #renew(look: string): void {
     this.#read = look;
     try {
-      this.#files = this.#options.read();
-      this.#options.onRenewed(this.#files);
+      this.#identity = this.#options.read();
+      this.#options.onRenewed(this.#identity);
       this.#remindedMs = Number.NEGATIVE_INFINITY;
     } catch (error) {
       this.#options.onRefused(error as Error);
@@ -79,12 +79,12 @@ export class Certificates {
   #remind(): void {
     const { now, onExpiring } = this.#options;
     const nowMs = now();
-    if (this.#files.expiresAtMs - nowMs > EXPIRES_SOON_MS || nowMs - this.#remindedMs < REMIND_MS) return;
+    if (this.#identity.expiresAtMs - nowMs > EXPIRES_SOON_MS || nowMs - this.#remindedMs < REMIND_MS) return;
     this.#remindedMs = nowMs;
-    onExpiring(this.#files.expiresAtMs);
+    onExpiring(this.#identity.expiresAtMs);
   }
 
-  /** Of the files that links lead to. Changes when one is written, replaced or swapped for another. */
+  /** Describes the files that links lead to. Changes when one is written, replaced or swapped for another. */
   #look(): string {
     return this.#options.paths.map(lookAt).join('\n');
   }

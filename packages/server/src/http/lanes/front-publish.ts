@@ -1,4 +1,4 @@
-/** Publishes that the front has read: which it takes, who may send them, and their answers as HTTP/1.1. */
+/** The fast lane of publishes: which of them the front takes, who may send them, and their answers as HTTP/1.1. */
 import type { Socket } from 'node:net';
 import type { Gate, GateAnswer } from '../../access/gate.ts';
 import type { Principal } from '../../access/principal.ts';
@@ -31,9 +31,9 @@ export class FrontPublish implements PublishLane {
   readonly answers: Answers;
   readonly #gate: FrontPublishOptions['gate'];
   readonly #clientIp: FrontPublishOptions['clientIp'];
-  /** Whole targets, so that a query is looked up like a path. One that is not here is read by the HTTP server's route. */
+  /** Whole targets, so that a query is looked up like a path. Any other target is left to the HTTP server. */
   readonly #targets: ReadonlyMap<string, PublishTarget>;
-  /** The head of a good answer but for its date, id and length: written once, for it is on the way of every publish. */
+  /** The head of a good answer except its date, id and length. Made once, because every publish needs it. */
   readonly #goodHead: string;
   /** The same with the date of the current second. */
   #datedHead = '';
@@ -63,7 +63,7 @@ export class FrontPublish implements PublishLane {
     const { headers, contentLength } = head;
     if (
       target === undefined ||
-      // Pages of other origins are answered where CORS is.
+      // The CORS headers of the answer depend on it.
       headers.has('origin') ||
       contentLength > this.exchange.maxBodyBytes[target.kind] ||
       contentTypeError(headers.get('content-type'), undefined) !== undefined

@@ -1,6 +1,6 @@
 /**
- * Reads the head of a request that is written in the plainest way, and no other: whatever is unusual is left to
- * Node's own parser. So this one never has to decide what an ambiguous request means.
+ * Reads the head of a request that is written in the plainest way, and no other. Whatever is unusual is left to Node's
+ * own parser, so this one never has to decide what an ambiguous request means.
  */
 
 /** A head that may be served on the fast lane. */
@@ -8,19 +8,19 @@ export interface PlainHead {
   readonly method: 'GET' | 'POST';
   /** Path and query, visible ASCII. */
   readonly target: string;
-  /** By lower-case name; a name that occurs twice makes a head unusual. */
+  /** Values by lower-case name. A head in which a name occurs twice is unusual. */
   readonly headers: ReadonlyMap<string, string>;
-  /** Of the body; 0 for GET. */
+  /** Length of the body in bytes; 0 for GET. */
   readonly contentLength: number;
 }
 
 const REQUEST_LINE = /^(GET|POST) (\/[!-~]*) HTTP\/1\.1$/;
-// [spec] RFC 9110, 5.6.2 token; 5.5 field-value without obs-text. The space around the value is not for the pattern
-// to find: with two places for it to be, a line of spaces would cost the square of its length.
+// [spec] RFC 9110, 5.6.2 token; 5.5 field-value without obs-text. The pattern does not strip the space around the
+// value: with two places where it may match, a line of spaces would take time quadratic in its length.
 const HEADER_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t -~]*)$/;
 const CONTENT_LENGTH = /^(?:0|[1-9]\d{0,9})$/;
 
-/** Each of these changes what follows the head, or asks for more than an answer. */
+/** Headers that change what follows the head, or ask for more than an answer. */
 const UNUSUAL_HEADERS = [
   'transfer-encoding',
   'upgrade',
@@ -31,7 +31,7 @@ const UNUSUAL_HEADERS = [
   'http2-settings',
 ];
 
-/** `text`: the head without its final empty line. Returns undefined for a head that is not plain. */
+/** `text` is the head without its final empty line. Returns `undefined` for a head that is not plain. */
 export function parsePlainHead(text: string): PlainHead | undefined {
   const lines = text.split('\r\n');
   const requestLine = REQUEST_LINE.exec(lines[0] as string);

@@ -1,10 +1,10 @@
 /**
- * The front: a `net` server that reads the head of each connection's request itself. Streams and publishes that
- * are written in the plainest way are served here, on the bare socket, at about half of what they cost behind
- * Node's HTTP server; every other connection goes to that server, with the bytes that were read.
+ * The front: a `net` server that reads the head of each request itself. Streams and publishes that are written in the
+ * plainest way are served here, on the bare socket, at about half of their cost behind Node's HTTP server. Every other
+ * connection is handed to that server, with the bytes that were read.
  *
- * What this file has to get right: nothing is served on a guess (`front-request.ts` takes only what has one
- * meaning), a connection's requests are answered one after the other, and what a peer may make us hold is bounded
+ * What this file has to get right: nothing is served on a guess (`front-request.ts` takes only what has one meaning);
+ * the requests of a connection are answered one after the other; and what a peer can make the process hold is bounded
  * by `maxHeaderBytes` and the size of a body, for at most `requestTimeoutMs`.
  */
 import type { Server as HttpServer } from 'node:http';
@@ -19,66 +19,66 @@ import { plainParts } from './plain-parts.ts';
 import type { CreateServer } from './tls-server.ts';
 
 export interface FrontOptions {
-  /** undefined: a plain one. */
+  /** Absent without TLS. */
   readonly createServer?: CreateServer | undefined;
-  /** Gets every connection whose request is not served here. */
+  /** Takes over every connection whose request is not served here. */
   readonly httpServer: HttpServer;
   readonly openStream: OpenStream;
   readonly publishes: PublishLane;
   readonly answers: Pick<Answers, 'refusal'>;
-  /** The peer's address as the log and the limits take it. */
+  /** The client's address for the log and the limits. */
   readonly clientIp: (socket: Socket, forwardedFor: string | undefined) => string;
-  /** Whether the peer is a proxy that takes a 503 to another node, as its header claims. */
+  /** True if the peer is a trusted proxy that retries a 503 on another node; `claim` is its header. */
   readonly retriesElsewhere: (socket: Socket, claim: string | undefined) => boolean;
   readonly maxHeaderBytes: number;
-  /** For a whole request to arrive. */
+  /** Time within which a whole request must arrive. */
   readonly requestTimeoutMs: number;
-  /** For a connection without a request. */
+  /** Time after which a connection without a request is closed. */
   readonly keepAliveMs: number;
   readonly now: () => number;
 }
 
-/** The publishes of plain requests; `front-publish.ts` stands behind it. */
+/** The port to `front-publish.ts`, which answers the publishes of plain requests. */
 export interface PublishLane {
-  /** The publish that a head begins, or `undefined` when the HTTP server has to answer it. */
+  /** The publish that a head begins, or `undefined` if the HTTP server has to answer it. */
   begin(head: PlainHead, socket: Socket): PlainPublish | undefined;
 }
 
 export interface PlainPublish {
-  /** True if it is refused whatever its body says. Must not reject. */
+  /** True if the publish is refused whatever its body says. Must not reject. */
   isRefused(): Promise<boolean>;
-  /** The answer. A refused publish is answered without a look at its body. Must not reject. */
+  /** Resolves with the answer. The body of a refused publish is not looked at. Must not reject. */
   answer(body: Uint8Array): Promise<PlainAnswer>;
 }
 
 export interface PlainAnswer {
-  /** Status line and header lines, but for those about the connection and the empty line. */
+  /** Status line and header lines, except those about the connection and the final empty line. */
   readonly head: string;
   readonly body: string;
 }
 
 const HEAD_END = '\r\n\r\n';
 const NO_BODY = new Uint8Array();
-/** The end of the head of a connection's last answer. */
+/** The end of the head of the last answer on a connection. */
 const CLOSE = 'Connection: close\r\n\r\n';
 const SWEEP_MS = 1000;
-/** A socket says that it has drained only after it held this much: less than a page of history, not Node's 64 KB. */
+/** A socket reports backpressure above this: less than a page of history, instead of Node's 64 KB. */
 const HIGH_WATER_MARK = 16 * 1024;
 
-/** A connection that is between or within plain requests. */
+/** A connection between requests, or within a plain one. */
 class Connection {
   readonly socket: Socket;
-  /** Bytes that belong to no answered request, in the pieces in which they came. */
+  /** Bytes that belong to no answered request yet, in the pieces in which they arrived. */
   parts: Buffer[] = [];
   size = 0;
   /** The head whose body is being read. */
   head: PlainHead | undefined;
   publish: PlainPublish | undefined;
-  /** Until the answer has gone out to the kernel. */
+  /** True until the kernel has taken the answer. */
   isAnswering = false;
-  /** The last answer is on its way; what else comes is not read. */
+  /** True once the last answer was written; whatever else arrives is ignored. */
   isEnding = false;
-  /** When the request began, or the last one was answered. */
+  /** When the current request began, or when the last one was answered. */
   sinceMs: number;
 
   constructor(socket: Socket, nowMs: number) {
@@ -91,7 +91,7 @@ class Connection {
     this.size += chunk.length;
   }
 
-  /** Everything so far in one piece. */
+  /** Everything received so far in one piece. */
   joined(): Buffer {
     if (this.parts.length !== 1) this.parts = [Buffer.concat(this.parts)];
     return this.parts[0] as Buffer;
@@ -124,14 +124,14 @@ function onClose(this: FrontSocket): void {
   if (connection !== undefined) this[kFront]?.forget(connection);
 }
 function onError(this: FrontSocket): void {
-  // 'close' follows.
+  // 'close' follows and does the rest.
   this.destroy();
 }
 
 export class Front {
   readonly server: Server;
   readonly #options: FrontOptions;
-  /** The end of the head of an answer after which the connection stays. */
+  /** The end of the head of an answer after which the connection stays open. */
   readonly #keepAlive: string;
   readonly #connections = new Set<Connection>();
   #sweepTimer: NodeJS.Timeout | undefined;
@@ -141,7 +141,7 @@ export class Front {
   constructor(options: FrontOptions) {
     this.#options = options;
     this.#keepAlive = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(options.keepAliveMs / 1000)}\r\n\r\n`;
-    // As Node's HTTP server has it: a peer that has sent its last request may still wait for the answer.
+    // As in Node's HTTP server: a peer that has closed its side may still wait for the answer.
     const serverOptions = {
       allowHalfOpen: true,
       noDelay: true,
@@ -158,15 +158,15 @@ export class Front {
   }
 
   /**
-   * From now on every publish is answered as the last one of its connection: whoever keeps connections for later
-   * has none left when the port closes, and need not find out by a request that is lost.
+   * Answers every publish as the last one of its connection from now on. Clients with a pool of connections then have
+   * none left when the port closes, and lose no request to a connection that is gone.
    */
   drain({ keepsListening }: { readonly keepsListening: boolean }): void {
     this.#isDraining = true;
     if (!keepsListening) this.server.close();
   }
 
-  /** Accepts no more connections and lets go of those that have no request under way. */
+  /** Accepts no more connections and closes those without a request in progress. */
   close(): void {
     this.#isClosing = true;
     clearInterval(this.#sweepTimer);
@@ -193,7 +193,7 @@ export class Front {
     if (connection.size === 0 && connection.head === undefined) connection.sinceMs = this.#options.now();
     connection.append(chunk);
     if (!connection.isAnswering) this.#advance(connection);
-    // A publisher that sends ahead waits until its first request is answered.
+    // Pipelined requests wait until the one before is answered.
     else connection.socket.pause();
   }
 
@@ -237,7 +237,7 @@ export class Front {
         parts: () => plainParts(head),
       });
     } catch {
-      // It asks for no stream in a way that can be served: the HTTP server's route finds the same and has the words for it.
+      // No stream can be opened for this URL. The route of the HTTP server comes to the same result and answers it.
       this.#giveTo(this.#options.httpServer, socket, connection.joined());
     }
   }
@@ -255,15 +255,15 @@ export class Front {
     if (connection.head === head) void this.#refuseEarly(connection, head, publish);
   }
 
-  /** A body that nobody will take is not waited for. */
+  /** A refusal does not wait for the body. */
   async #refuseEarly(connection: Connection, head: PlainHead, publish: PlainPublish): Promise<void> {
     if (!(await publish.isRefused())) return;
-    // Meanwhile its body may have come whole, and it is answered as any.
+    // Meanwhile the body may have arrived, and the publish is answered like any other.
     if (connection.head !== head || connection.isEnding) return;
     connection.isEnding = true;
     connection.parts = [];
     const answer = await publish.answer(NO_BODY);
-    // Not closed at once: the peer is sending, and a reset would take the answer from it.
+    // Not destroyed: the peer is still sending, and a reset would make it lose the answer.
     connection.socket.end(answer.head + CLOSE + answer.body);
   }
 
@@ -294,7 +294,7 @@ export class Front {
       return;
     }
     if (socket.write(head + this.#keepAlive + body)) this.goOn(connection);
-    // A peer that does not read its answers gets no more of them.
+    // A peer that does not read its answers gets no further ones.
     else socket.once('drain', onDrain);
   }
 
@@ -309,13 +309,13 @@ export class Front {
       );
   }
 
-  /** The answer is out: what the peer has sent ahead is next. */
+  /** Called when the answer was written: goes on with what the peer has pipelined. */
   goOn(connection: Connection): void {
     const { socket } = connection;
     connection.isAnswering = false;
     if (socket.isPaused()) socket.resume();
     this.#advance(connection);
-    // Its side is closed, and what is left is no whole request.
+    // The peer has closed its side, and what is left is not a whole request.
     if (socket.readableEnded && this.#connections.has(connection)) this.endOfInput(connection);
   }
 
@@ -327,8 +327,8 @@ export class Front {
 
   #handOver(connection: Connection): void {
     if (connection.socket.readableEnded) {
-      // Nobody can read on from a socket whose end was read.
-      const problem = 'a request of this form must not be sent ahead of the end of its connection';
+      // The HTTP server cannot read on from a socket whose end was read.
+      const problem = 'a request of this form must not be followed by the end of the connection';
       this.#refuse(connection, new RequestError('malformed_request', problem));
       return;
     }
@@ -336,7 +336,7 @@ export class Front {
     this.#giveTo(this.#options.httpServer, connection.socket, connection.joined());
   }
 
-  /** The socket is somebody else's from here on. */
+  /** Gives the socket up: from here on somebody else owns it. */
   #release(connection: Connection): void {
     const socket = connection.socket as FrontSocket;
     this.#connections.delete(connection);
@@ -365,25 +365,25 @@ export class Front {
         continue;
       }
       if (isWaiting) {
-        // In silence: a word now could be taken for the answer to a request that is on its way.
+        // Without an answer: the peer could take it for the answer to a request that it is just sending.
         socket.destroySoon();
         continue;
       }
       const seconds = this.#options.requestTimeoutMs / 1000;
       this.#refuse(
         connection,
-        new RequestError('request_timeout', `the request did not arrive whole within ${seconds} s`),
+        new RequestError('request_timeout', `the whole request did not arrive within ${seconds} s`),
       );
     }
   }
 }
 
-/** No request is under way. */
+/** True if no request is in progress. */
 function isIdle({ isAnswering, isEnding, size, head }: Connection): boolean {
   return !isAnswering && !isEnding && size === 0 && head === undefined;
 }
 
-/** False for what is certainly no plain request, so that a wrong protocol or a bare LF is not waited for. */
+/** False for what cannot become a plain request: another protocol or a bare LF is handed over at once. */
 function maybePlain(buffered: Buffer): boolean {
   const lineEnd = buffered.indexOf(0x0a);
   if (lineEnd >= 0 && buffered[lineEnd - 1] !== 0x0d) return false;

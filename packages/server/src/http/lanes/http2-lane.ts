@@ -1,10 +1,10 @@
 /**
- * The lane of HTTP/2: connections that the TLS server gives it are read by Node's HTTP/2 server, which does not
- * listen itself, and their requests go to the same handler as those of HTTP/1.1.
+ * The HTTP/2 lane. Node's HTTP/2 server, which does not listen itself, reads the connections that the TLS server hands
+ * over; their requests go to the same handler as those of HTTP/1.1.
  *
- * What this file has to get right is what one connection may make us hold: its streams at once, their heads and
- * unsent bytes, requests whose end never comes, and connections that carry nothing. A connection that floods us with
- * resets, settings or broken frames is closed by Node and nghttp2, and hurts no other one.
+ * What this file has to get right is what one connection can make the process hold: its concurrent streams, their
+ * heads and unsent bytes, requests that never end, and connections that carry nothing. Node and nghttp2 close a
+ * connection that floods the server with resets, settings or broken frames; no other connection is affected.
  */
 import {
   constants,
@@ -26,9 +26,9 @@ export interface Http2LaneOptions {
   readonly handler: (request: Http2ServerRequest, response: Http2ServerResponse) => void;
   readonly answers: Answers;
   readonly maxHeaderBytes: number;
-  /** For a whole request to arrive. */
+  /** Time within which a whole request must arrive. */
   readonly requestTimeoutMs: number;
-  /** For a connection without a stream. */
+  /** Time after which a connection without a stream is closed. */
   readonly keepAliveMs: number;
   /** Unsent bytes that a stream may hold. */
   readonly maxOutboxBytes: number;
@@ -36,9 +36,9 @@ export interface Http2LaneOptions {
   readonly now: () => number;
 }
 
-/** More than a browser opens by itself, so that a page may have a stream per widget. */
+/** More than a browser opens by itself, so that a page can have a stream per widget. */
 const MAX_STREAMS = 128;
-/** Streams that a client has reset: as many at once, and per second. */
+/** Streams that a client may reset: in one burst, and per second. */
 const RESET_BURST = 256;
 const RESETS_PER_SECOND = 32;
 const MAX_BROKEN_FRAMES = 100;
@@ -46,12 +46,12 @@ const MAX_REFUSED_STREAMS = 100;
 const MAX_HEADERS = 128;
 const MEGABYTE = 1_000_000;
 const SWEEP_MS = 1_000;
-/** For an answer to be made and read. Streams of events have their own clock. */
+/** Time for an answer to be made and read. Event streams have timeouts of their own. */
 const EXCHANGE_MS = 300_000;
-/** For a peer to close its side of a connection that was closed here. */
+/** Time for a peer to close its side of a connection that was closed here. */
 const CLOSING_MS = 5_000;
 
-/** [Node] Documented, and missing in its types. */
+/** [Node] Documented, but missing in its types. */
 interface NotInTypes {
   readonly maxSessionInvalidFrames: number;
   readonly maxSessionRejectedStreams: number;
@@ -60,7 +60,7 @@ interface NotInTypes {
 interface Connection {
   readonly session: ServerHttp2Session;
   streams: number;
-  /** When its last stream ended, or it was closed. */
+  /** When its last stream ended, or when it was closed. */
   sinceMs: number;
 }
 
@@ -77,7 +77,7 @@ export class Http2Lane {
   readonly #exchanges = new Map<ServerHttp2Stream, Exchange>();
   #timer: NodeJS.Timeout | undefined;
   #onEmpty: (() => void) | undefined;
-  /** Of the connection that is being taken over. */
+  /** The socket whose session is about to be created. */
   #taken: TLSSocket | undefined;
 
   constructor(options: Http2LaneOptions) {
@@ -93,7 +93,7 @@ export class Http2Lane {
       streamResetRate: RESETS_PER_SECOND,
       maxSessionInvalidFrames: MAX_BROKEN_FRAMES,
       maxSessionRejectedStreams: MAX_REFUSED_STREAMS,
-      // Every stream may hold its outbox and a page besides. New streams are refused above it, and none is cut.
+      // Each stream may hold its outbox and a page of history. Above it new streams are refused; none is ended.
       maxSessionMemory: Math.ceil((MAX_STREAMS * 2 * options.maxOutboxBytes) / MEGABYTE) + 10,
     };
     this.#server = createServer(serverOptions);
@@ -103,14 +103,14 @@ export class Http2Lane {
       refuseExpectation(request, response, options.answers),
     );
     this.#server.on('request', (request, response) => {
-      // [spec] RFC 9113, 8.3.1: it takes the place of Host, which all that follows reads.
+      // [spec] RFC 9113, 8.3.1: `:authority` replaces Host, which the rest of the code reads.
       request.headers.host ??= request.authority;
       options.handler(request, response);
     });
   }
 
   take(socket: TLSSocket): void {
-    // On HTTP/2 a peer that has closed its side has gone.
+    // A peer that has closed its side of an HTTP/2 connection has gone.
     socket.allowHalfOpen = false;
     this.#taken = socket;
     this.#server.emit('connection', socket);
@@ -122,7 +122,7 @@ export class Http2Lane {
     this.#timer.unref();
   }
 
-  /** Lets streams end, takes no new ones, and waits until all connections have gone, for so long. */
+  /** Takes no new streams and waits until all connections are gone, for at most `timeoutMs`. */
   async close(timeoutMs: number): Promise<void> {
     for (const connection of this.#connections.values()) this.#letGo(connection);
     if (this.#connections.size > 0) {
@@ -149,13 +149,13 @@ export class Http2Lane {
       stream.once('close', () => {
         connection.streams--;
         connection.sinceMs = this.#options.now();
-        // Once a stream has heard its farewell, a client must find another connection: it comes back by a new one.
+        // A client whose stream was told to reconnect must do so on a new connection.
         if (this.#options.isDraining()) this.#letGo(connection);
       });
     });
   }
 
-  /** Says that no more streams are taken; those that are open go on. */
+  /** Sends GOAWAY: no new streams are taken, open ones go on. */
   #letGo({ session }: Connection): void {
     if (!session.closed && !session.destroyed) session.close();
   }
@@ -189,14 +189,14 @@ export class Http2Lane {
     }
   }
 
-  /** Whoever was answered before his request was whole need not send the rest. */
+  /** A client that was answered before its request was whole need not send the rest. */
   #refuseLate(stream: ServerHttp2Stream): void {
     if (stream.headersSent) {
       if (stream.writableFinished) stream.close();
       return;
     }
     const seconds = this.#options.requestTimeoutMs / 1000;
-    const problem = `the request did not arrive whole within ${seconds} s`;
+    const problem = `the whole request did not arrive within ${seconds} s`;
     const { status, headers, body } = this.#options.answers.refusal(
       new RequestError('request_timeout', problem),
     );

@@ -1,6 +1,6 @@
 /**
- * Node's own HTTP server, for every request that the front does not take. It does not listen: the front hands it
- * connections.
+ * Node's own HTTP server, for every request that the front does not take. It does not listen: the front hands
+ * connections to it.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { RequestError } from '../../core/errors.ts';
@@ -52,16 +52,19 @@ interface RefusedResponse {
   end(body: string): unknown;
 }
 
-/** Answers a request that expects something else than `100-continue`. */
+/** Answers a request that expects something other than `100-continue`. */
 export function refuseExpectation(
   { headers, method, url = '', httpVersionMajor }: RefusedRequest,
   response: RefusedResponse,
   answers: Answers,
 ): void {
-  const error = new RequestError('expectation_failed', 'only 100-continue can be expected');
+  const error = new RequestError(
+    'expectation_failed',
+    'the only expectation that is supported is 100-continue',
+  );
   const requestId = requestIdOf(headers['x-request-id']);
   const answer = answers.refusal(error, { requestId, method, path: pathOf(url) });
-  // [spec] RFC 9113, 8.2.2: HTTP/2 has no header for it. The body that may follow is not read.
+  // A body may follow, which nobody reads. [spec] RFC 9113, 8.2.2: HTTP/2 has no such header.
   const more = httpVersionMajor === 1 ? { connection: 'close' } : {};
   const length = String(Buffer.byteLength(answer.body));
   response.writeHead(answer.status, { ...answer.headers, 'content-length': length, ...more });

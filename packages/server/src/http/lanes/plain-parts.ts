@@ -1,4 +1,4 @@
-/** The parts of a plain request that may hold a credential. A header that came twice has made it no plain one. */
+/** The parts of a plain request that may hold a credential. No header occurs twice in such a request. */
 import type { RequestParts } from '../../access/authorizer.ts';
 import type { PlainHead } from './front-request.ts';
 

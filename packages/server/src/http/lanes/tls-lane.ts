@@ -1,4 +1,4 @@
-/** TLS in front of the front: certificates that are renewed in place, and HTTP/2 beside HTTP/1.1 on one port. */
+/** TLS: certificates that are renewed in place, and HTTP/2 beside HTTP/1.1 on one port. */
 import type { Server } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import type { Log } from '../../observe/log/log.ts';
@@ -7,14 +7,14 @@ import { Http2Lane, type Http2LaneOptions } from './http2-lane.ts';
 import { type CreateServer, createTlsServer, secureContextOptions, type TlsIdentity } from './tls-server.ts';
 
 export interface TlsLaneOptions extends Http2LaneOptions {
-  /** Of the certificate, its key and what else `readFiles` reads. */
+  /** The files that `readIdentity` reads: the certificate, its key and the authorities of clients. */
   readonly paths: readonly string[];
-  /** Throws an Error for the operator. */
-  readonly readFiles: () => TlsIdentity;
-  /** The whole answer to a request in plain HTTP. */
+  /** Throws an error meant for the operator. */
+  readonly readIdentity: () => TlsIdentity;
+  /** The whole answer to a request in plain HTTP on this port. */
   readonly plainRefusal: () => string;
-  /** The certificate that is shown from now on. */
-  readonly onCertificate: (files: TlsIdentity) => void;
+  /** Called with the certificate that is presented from now on. */
+  readonly onCertificate: (identity: TlsIdentity) => void;
   readonly log: Pick<Log, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -24,35 +24,37 @@ export class TlsLane {
   readonly #http2: Http2Lane;
   #server: TlsServer | undefined;
 
-  /** Throws an Error for the operator. */
+  /** Throws an error meant for the operator. */
   constructor(options: TlsLaneOptions) {
-    const { log, now, onCertificate, paths, readFiles } = options;
+    const { log, now, onCertificate, paths, readIdentity } = options;
     this.#options = options;
     this.#http2 = new Http2Lane(options);
     this.#certificates = new Certificates({
       paths,
-      read: readFiles,
+      read: readIdentity,
       now,
-      onRenewed: (files) => {
-        this.#server?.setSecureContext(secureContextOptions(files));
-        onCertificate(files);
-        log.info({ expiresAt: new Date(files.expiresAtMs).toISOString() }, 'the certificate was renewed');
+      onRenewed: (identity) => {
+        this.#server?.setSecureContext(secureContextOptions(identity));
+        onCertificate(identity);
+        log.info({ expiresAt: new Date(identity.expiresAtMs).toISOString() }, 'the certificate was renewed');
       },
       onRefused: (error) =>
-        log.error(`the changed certificate is not used, the one before it still is: ${error.message}`),
+        log.error(
+          `the changed certificate cannot be used and the previous one stays in use: ${error.message}`,
+        ),
       onExpiring: (expiresAtMs) => {
         const expiresAt = new Date(expiresAtMs).toISOString();
         if (expiresAtMs <= now()) log.error({ expiresAt }, 'the certificate has expired');
         else log.warn({ expiresAt }, 'the certificate expires soon');
       },
     });
-    onCertificate(this.#certificates.files);
+    onCertificate(this.#certificates.identity);
   }
 
   readonly createServer: CreateServer = (socketOptions, onHttp1): Server => {
     const { log, plainRefusal, requestTimeoutMs } = this.#options;
     this.#server = createTlsServer(socketOptions, {
-      files: this.#certificates.files,
+      identity: this.#certificates.identity,
       handshakeTimeoutMs: requestTimeoutMs,
       onHttp1,
       onHttp2: (socket) => this.#http2.take(socket),
@@ -68,7 +70,7 @@ export class TlsLane {
     this.#http2.start();
   }
 
-  /** After the streams have heard their farewell. */
+  /** Call it when the streams have been told to reconnect. */
   async close(timeoutMs: number): Promise<void> {
     this.#certificates.close();
     await this.#http2.close(timeoutMs);

@@ -1,26 +1,26 @@
 /**
- * The server that speaks TLS: what it offers, what it refuses to speak, and what it says to a client that does not
- * speak TLS at all. Connections come out of it with their protocol chosen and nothing of it read.
+ * The TLS server: which versions and ciphers it offers, and how it answers a client that does not speak TLS at all.
+ * Its connections have chosen their protocol, and nothing of their requests was read.
  */
 import { constants } from 'node:crypto';
 import type { Server, ServerOpts, Socket } from 'node:net';
 import { createServer, type SecureContextOptions, type TLSSocket, type Server as TlsServer } from 'node:tls';
 
-/** A certificate with its key, held against each other. */
+/** A certificate and its key, which match, and the authorities of client certificates. */
 export interface TlsIdentity {
-  /** PEM. */
+  /** PEM, as are the others. */
   readonly cert: string;
   readonly key: string;
-  /** Authorities of client certificates; undefined: clients are not asked for one. */
+  /** Absent when clients are not asked for a certificate. */
   readonly ca: string | undefined;
   readonly expiresAtMs: number;
 }
 
-/** Makes the server of the front: one of `node:net`, or one that comes from it. */
+/** Makes the server of the front, like `createServer` of `node:net`. */
 export type CreateServer = (options: ServerOpts, onConnection: (socket: Socket) => void) => Server;
 
 export interface TlsServerOptions {
-  readonly files: TlsIdentity;
+  readonly identity: TlsIdentity;
   readonly handshakeTimeoutMs: number;
   readonly onHttp1: (socket: Socket) => void;
   readonly onHttp2: (socket: TLSSocket) => void;
@@ -29,7 +29,7 @@ export interface TlsServerOptions {
   readonly onHandshakeFailed: (error: Error & { code?: string }, address: string | undefined) => void;
 }
 
-/** Forward secrecy and authenticated encryption only; [spec] RFC 9113, 9.2.2 forbids HTTP/2 most of the others. */
+/** Ciphers with forward secrecy and authenticated encryption. [spec] RFC 9113, 9.2.2 forbids HTTP/2 most others. */
 const CIPHERS = [
   'TLS_AES_128_GCM_SHA256',
   'TLS_AES_256_GCM_SHA384',
@@ -42,7 +42,7 @@ const CIPHERS = [
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':');
 
-/** For `setSecureContext` too, which forgets what it is not told again. */
+/** All options of a secure context. `setSecureContext` needs them too: it resets those that it is not given. */
 export function secureContextOptions({ cert, key, ca }: TlsIdentity): SecureContextOptions {
   return {
     cert,
@@ -55,15 +55,15 @@ export function secureContextOptions({ cert, key, ca }: TlsIdentity): SecureCont
 }
 
 export function createTlsServer(socketOptions: ServerOpts, options: TlsServerOptions): TlsServer {
-  const { files, onHttp1, onHttp2, plainRefusal, onHandshakeFailed } = options;
+  const { identity, onHttp1, onHttp2, plainRefusal, onHandshakeFailed } = options;
   const server = createServer({
     ...socketOptions,
-    ...secureContextOptions(files),
-    // A client that names neither is refused in the handshake; one that names none speaks HTTP/1.1.
+    ...secureContextOptions(identity),
+    // A client that offers only other protocols fails the handshake; one that offers none speaks HTTP/1.1.
     ALPNProtocols: ['h2', 'http/1.1'],
     handshakeTimeout: options.handshakeTimeoutMs,
-    requestCert: files.ca !== undefined,
-    rejectUnauthorized: files.ca !== undefined,
+    requestCert: identity.ca !== undefined,
+    rejectUnauthorized: identity.ca !== undefined,
   });
   server.on('secureConnection', (socket) => {
     if (socket.alpnProtocol === 'h2') onHttp2(socket);
@@ -71,7 +71,7 @@ export function createTlsServer(socketOptions: ServerOpts, options: TlsServerOpt
   });
   server.on('tlsClientError', (error: Error & { code?: string }, socket) => {
     onHandshakeFailed(error, socket.remoteAddress);
-    // [Node] The connection below is still open then, and closed at once where nothing is done with it.
+    // [Node] The connection below TLS is still open here.
     const { _parent: below } = socket as unknown as { _parent?: Socket | null };
     if (error.code === 'ERR_SSL_HTTP_REQUEST' && below?.writable === true) {
       below.end(plainRefusal());

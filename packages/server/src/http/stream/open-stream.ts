@@ -1,7 +1,7 @@
 /**
- * Turns a request for a stream, read by whichever lane, into a session on the bare socket: it asks whether the stream
- * may be opened and writes the head of the response. On HTTP/1.1 the body has no length and no chunks, it ends with the
- * connection: every frame is then exactly the bytes that are written.
+ * Turns a request for a stream, read by whichever lane, into a session on the bare socket: asks whether the stream may
+ * be opened, and writes the head of the response. On HTTP/1.1 the body has neither a length nor chunks but ends with
+ * the connection, so a frame is exactly the bytes that are written.
  */
 import type { Authorizer, RequestParts } from '../../access/authorizer.ts';
 import {
@@ -33,7 +33,7 @@ export interface StreamOpenerOptions {
     readonly gate: Pick<Gate, 'isOpen' | 'ask'>;
     readonly authorizer: Pick<Authorizer, 'admit'>;
   };
-  /** For streams that are refused with a status. */
+  /** Makes the answers to streams that are refused with a status. */
   readonly answers: Answers;
   readonly onRefused: (error: unknown, stream: RefusedRequest) => void;
   readonly now: () => number;
@@ -56,13 +56,13 @@ export interface IncomingStream {
   readonly clientIp: string;
   /** True if it came through a trusted proxy that takes a 503 to another node. */
   readonly isRetriedElsewhere: boolean;
-  /** The parts that may hold a credential, read when one is asked for. */
+  /** The parts that may hold a credential. Called only if one is asked for. */
   readonly parts: () => RequestParts;
 }
 
 /**
- * Throws a `RequestError` for a request that asks for no stream, before it has touched the socket; otherwise the
- * socket is taken over, and whatever is wrong is answered on it.
+ * Throws a `RequestError`, before it has touched the socket, for a request that does not ask for a stream. Otherwise
+ * it takes the socket over and answers on it whatever is wrong.
  */
 export type OpenStream = (socket: StreamSocket, incoming: IncomingStream) => void;
 
@@ -73,7 +73,7 @@ export function createStreamOpener(options: StreamOpenerOptions): OpenStream {
       ...options.request,
       nowMs: now(),
     });
-    // The client never sees this one: it is on another node at once, instead of being told to come back.
+    // The client never sees this error: the proxy takes it to another node at once, so it need not reconnect.
     if (incoming.isRetriedElsewhere && streams.isDraining) {
       throw new RequestError('draining', 'this node is stopping');
     }
@@ -81,13 +81,13 @@ export function createStreamOpener(options: StreamOpenerOptions): OpenStream {
   };
 }
 
-/** A client over its limit waits for its window to end; an EventSource does so by `retry:`. */
+/** Errors that are answered with 200 and `retry:`, because an EventSource never retries after another status. */
 const TURNED_AWAY: Readonly<Record<string, StreamEnd>> = {
   too_many_requests: 'rate_limited',
   authorization_unavailable: 'authorization_unavailable',
 };
 
-/** One request for a stream, until its socket is a session's or has its answer. */
+/** One request for a stream, until its socket belongs to a session or has its answer. */
 class StreamOpening {
   readonly #options: StreamOpenerOptions;
   readonly #socket: StreamSocket;
@@ -108,7 +108,7 @@ class StreamOpening {
 
   run(): void {
     const { access, streams } = this.#options;
-    // A client that would be turned away in any case is asked for nothing, and costs nothing.
+    // A client that is turned away in any case need not be authenticated.
     if (access.gate.isOpen || streams.isFull) {
       this.#start(undefined, undefined);
       return;
@@ -124,13 +124,13 @@ class StreamOpening {
     }
   }
 
-  /** The application may have to be asked, too. */
+  /** Asks the application too, if it has a say. */
   #admit(answer: GateAnswer): Admitted | Promise<Admitted> {
     if (answer.error !== undefined) throw new RefusedStream(answer);
     const { principal, rate } = answer;
     const { access, now } = this.#options;
     try {
-      // Clocks may differ by a little where a token is looked at; a stream cannot begin with one that is over.
+      // Verifying a token tolerates a difference of clocks; a stream cannot begin with a token that is over.
       if (principal.expiresAtMs !== undefined && principal.expiresAtMs <= now()) {
         throw new RequestError('unauthorized', 'the token has expired');
       }
@@ -209,7 +209,7 @@ class StreamOpening {
   }
 }
 
-/** Carries an answer out of whatever was waited for. */
+/** Carries a refusal and its rate headers through promises. */
 class RefusedStream extends Error {
   readonly answer: Refused;
 

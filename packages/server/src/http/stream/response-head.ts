@@ -1,16 +1,16 @@
-/** A stream of an HTTP/2 connection as a session writes to it, and what a response begins with on either protocol. */
+/** What a session writes to on HTTP/2, and the beginning of a response on either version of HTTP. */
 import type { Http2ServerResponse, ServerHttp2Stream } from 'node:http2';
 import type { StreamSocket } from '../../sse/wire/stream-socket.ts';
 import { type ErrorResponse, headerLines, rawErrorResponse, statusLine } from '../error-response.ts';
 
 type Http2StreamSocket = ServerHttp2Stream & StreamSocket & { readonly isShared: true };
 
-/** The stream itself, with what a socket can do besides. */
+/** The stream of the response, with what a session needs of a socket added to it. */
 export function streamSocketOf({ stream }: Http2ServerResponse): StreamSocket {
   return Object.assign(stream, {
     isShared: true as const,
     destroySoon: endAndClose,
-    // [Node] Written one by one, what a slow peer has read is known by the write and not by all that waits together.
+    // [Node] Without it every write gets a callback of its own, so it is known how far a slow peer has read.
     _writev: undefined as never,
   });
 }
@@ -18,15 +18,15 @@ export function streamSocketOf({ stream }: Http2ServerResponse): StreamSocket {
 function endAndClose(this: ServerHttp2Stream): void {
   if (this.writableFinished) this.close();
   else {
-    // [spec] RFC 9113, 8.1: a peer whose request has not ended need not send the rest.
+    // [spec] RFC 9113, 8.1: a client whose request has not ended need not send the rest.
     this.once('finish', () => this.close());
     if (!this.writableEnded) this.end();
   }
 }
 
 /**
- * The beginning of a response: what goes out before the first bytes of its body. HTTP/2 has frames of its own for it,
- * which leave at once. `headers` are those of both protocols.
+ * The bytes of a response before its body. HTTP/2 has a frame for them, which is sent at once; what is returned is
+ * then empty.
  */
 export function responseHead(
   socket: StreamSocket,
@@ -34,14 +34,14 @@ export function responseHead(
   headers: Readonly<Record<string, string>>,
 ): string {
   if (isHttp2(socket)) {
-    // Its peer may have reset it meanwhile, of which the session is about to hear.
+    // The peer may have reset the stream meanwhile; the session is about to be told.
     if (!socket.closed && !socket.destroyed) socket.respond({ ':status': status, ...headers });
     return '';
   }
   return `${statusLine(status)}Connection: close\r\n${headerLines(headers)}\r\n`;
 }
 
-/** Writes the whole answer that refuses a stream, and ends the socket. */
+/** Writes the whole answer that refuses a stream and ends the socket. */
 export function endWithAnswer(socket: StreamSocket, answer: ErrorResponse): void {
   socket.on('error', ignore);
   if (isHttp2(socket)) {
@@ -53,10 +53,10 @@ export function endWithAnswer(socket: StreamSocket, answer: ErrorResponse): void
 }
 
 function ignore(): void {
-  // 'close' follows, and nothing is kept for it.
+  // 'close' follows, and there is nothing to clean up.
 }
 
-/** Whether it is a session's by now. */
+/** True if a session owns the stream. */
 export function isEventStream(stream: ServerHttp2Stream): boolean {
   return (stream as Partial<Http2StreamSocket>).isShared === true;
 }

@@ -1,4 +1,4 @@
-/** Streams whose request was read by one of Node's own servers: they are handed to the same opener as all others. */
+/** Hands streams whose request was read by one of Node's own servers to the opener that serves all lanes. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
 import { RequestError } from '../../core/errors.ts';
@@ -16,13 +16,13 @@ export function createStreamHandler(
 ): StreamHandler {
   return (request, response) => {
     const { socket, url = '', headers } = request;
-    // The socket is still owed to the answer of a request that was sent before this one.
+    // The socket still has to carry the answer to an earlier request.
     if (response.socket !== socket) {
       throw new RequestError('malformed_request', 'a stream cannot be pipelined behind another request');
     }
     const isHttp2 = request.httpVersionMajor === 2;
     openStream(isHttp2 ? streamSocketOf(response as unknown as Http2ServerResponse) : socket, {
-      // [spec] RFC 9112, 3.2.2: a request target may name the whole URL.
+      // [spec] RFC 9112, 3.2.2: a request target may be a whole URL.
       target: url.replace(/^https?:\/\/[^/?]*/i, ''),
       lastEventId: oneOf(headers['last-event-id']),
       origin: headers.origin,
@@ -34,7 +34,7 @@ export function createStreamHandler(
   };
 }
 
-/** [Node] Header lines that occur twice are joined; only `Set-Cookie` is a list. */
+/** [Node] Joins header lines that occur twice, except for `Set-Cookie`, so a list is only possible by its types. */
 function oneOf(value: string | string[] | undefined): string | undefined {
   return typeof value === 'string' ? value : value?.join(', ');
 }

@@ -1,6 +1,6 @@
 /**
- * What the URL of a stream asks for: a pure function from path, query and Last-Event-ID to the channels that it
- * joins and the place where it starts. Throws a `RequestError` that names every parameter that is wrong.
+ * Reads the URL of a stream: a pure function from path, query and Last-Event-ID to the channels that the stream joins
+ * and the place where it starts. Throws a `RequestError` that names every parameter that is wrong.
  */
 import {
   BROADCAST_CHANNEL,
@@ -32,7 +32,7 @@ export interface StreamRequestOptions {
 const PATH_PATTERN = /^\/sse\/(?:(user|service|task)\/([^/]+)|stream)$/;
 const MAX_ID_BYTES = 128;
 const MAX_EVENT_NAME_BYTES = 64;
-/** Above this a number in `since` is a Unix time in seconds; below it is a count. */
+/** From here on a number in `since` is a Unix time in seconds; a smaller one is a count. */
 const MIN_UNIX_SECONDS = 1e9;
 const MIN_UNIX_MS = 1e12;
 const DURATION_MS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 };
@@ -40,7 +40,7 @@ const CONTROL_EVENTS = ['connection', 'heartbeat', 'gap', 'expiring', 'reconnect
 const SINCE_HELP =
   'must be "all", "latest", a count (1 to 1000000), a duration (30s, 10m, 2h, 1d), a Unix time in seconds or an ISO 8601 time';
 
-/** Patterns of the routes that `PATH_PATTERN` matches, as Fastify writes them. */
+/** The routes that `PATH_PATTERN` matches, as Fastify writes them. */
 export const STREAM_ROUTES: ReadonlySet<string> = new Set([
   '/sse/user/:user_id',
   '/sse/stream',
@@ -48,12 +48,12 @@ export const STREAM_ROUTES: ReadonlySet<string> = new Set([
   '/sse/task/:task_id',
 ]);
 
-/** True for the path of a stream, whether its id is a good one or not. */
+/** True for the path of a stream, even if the id in it is not valid. */
 export function isStreamPath(path: string): boolean {
   return PATH_PATTERN.test(path);
 }
 
-/** `target` is the request target: path and query as they came. */
+/** `target` is the request target: path and query as they were sent. */
 export function parseStreamRequest(
   target: string,
   lastEventIdHeader: string | undefined,
@@ -63,11 +63,11 @@ export function parseStreamRequest(
   const path = mark < 0 ? target : target.slice(0, mark);
   const queryText = mark < 0 ? '' : target.slice(mark + 1);
   const query = new URLSearchParams(queryText);
-  // An empty one counts as absent, as everywhere: that is how several HTTP clients write None.
+  // An empty parameter counts as absent: that is how several HTTP clients write None.
   const parameter = (name: string): string | null => query.get(name) || null;
   const match = PATH_PATTERN.exec(path);
   if (match === null) throw new RequestError('not_found', `there is no stream at ${path}`);
-  // URLSearchParams passes over what it cannot decode, and a stream would join a channel that nobody meant.
+  // URLSearchParams keeps what it cannot decode, and the stream would join a channel that nobody meant.
   decoded(queryText, 'query');
   const problems: FieldProblem[] = [];
   const kind = match[1] as 'user' | 'service' | 'task' | undefined;
@@ -99,7 +99,7 @@ export function parseStreamRequest(
   if (channels.length > options.maxChannels) {
     problems.push({
       field: 'query.channels',
-      problem: `must lead to at most ${options.maxChannels} channels with ${BROADCAST_CHANNEL}, these are ${channels.length}`,
+      problem: `must lead to at most ${options.maxChannels} channels, ${BROADCAST_CHANNEL} included; these are ${channels.length}`,
     });
   }
   const request = {
@@ -137,7 +137,7 @@ function addListed(lists: readonly string[], channels: string[], problems: Field
     if (name === '') continue;
     const channel = channelOfQueryName(name);
     const problem = isTransientChannel(channel)
-      ? 'must not name a connection: a stream joins its own connection channel only'
+      ? 'must not name a connection channel: a stream joins only its own'
       : channelNameProblem(channel);
     if (problem !== undefined) problems.push({ field: 'query.channels', problem, value: shownValue(name) });
     else if (!channels.includes(channel)) channels.push(channel);

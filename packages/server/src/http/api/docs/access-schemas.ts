@@ -1,4 +1,4 @@
-/** What the documentation says of credentials: the schemes, which routes ask for them, and how they refuse. */
+/** Credentials in the documentation: the schemes, the routes that ask for them, and their refusals. */
 import type { RouteOptions } from 'fastify';
 import { accessOf } from '../guard.ts';
 import { errorAnswers } from './error-answers.ts';
@@ -13,7 +13,7 @@ export function securitySchemes(cookieName: string | undefined) {
       type: 'apiKey',
       in: 'header',
       name: 'X-API-Key',
-      description: 'An API key, of a back end or an operator.',
+      description: 'API key of a back end or an operator.',
     },
     bearer: { type: 'http', scheme: 'bearer', description: 'An API key, or the JWT of a user.' },
     cookie: {
@@ -31,13 +31,13 @@ export function securitySchemes(cookieName: string | undefined) {
   } as const;
 }
 
-/** Adds to the route's schema how it is guarded; by the same rule that guards it. */
+/** Adds to a route's schema which credentials it asks for, by the same rule that guards it. */
 export function addRouteAccess(route: RouteOptions, isAllOpen: boolean): void {
   const { schema } = route;
   if (schema === undefined || schema.hide === true || typeof route.url !== 'string') return;
   const access = accessOf(route.url);
   if (access === 'open') return;
-  // An empty one: nobody need show anything.
+  // The empty one means that no credential is needed.
   schema.security = [...(isAllOpen ? [{}] : []), ...ALL];
   const answers = access === 'stream' ? errorAnswers(400, 401, 403) : errorAnswers(400, 401, 403, 429, 503);
   schema.response = { ...answers, ...(schema.response as object | undefined) };

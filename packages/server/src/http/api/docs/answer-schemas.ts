@@ -1,6 +1,6 @@
 /**
- * What the API answers, for its documentation. Answers are written by their routes, not by these schemas; the
- * tests hold the two together.
+ * The answers of the API, for its documentation. Routes write their answers themselves; tests compare them with these
+ * schemas.
  */
 
 import Type, { type TSchema } from 'typebox';
@@ -60,21 +60,21 @@ const publishedProperties = {
   sent_to_connections: Type.Integer({
     minimum: 0,
     description:
-      'Streams that are open on the channels of the message now, on all nodes. 0 is no failure: history keeps it.',
+      'Streams that are open on the channels of the message now, on all nodes. 0 is not a failure: history keeps the message.',
   }),
   timestamp: time,
   ack: Type.Enum([...ACK_LEVELS], {
     type: 'string',
     description:
-      'The level that was reached: `stored` by the engine, or `replicated` on `ACK_REPLICAS` replicas of Redis too.',
+      'The level that was reached: `stored` by the engine, or `replicated` to `ACK_REPLICAS` Redis replicas as well.',
   }),
   repeated: Type.Optional(
-    Type.Boolean({ description: 'An earlier publish with this id is answered; nothing was stored again.' }),
+    Type.Boolean({ description: 'The answer of an earlier publish with this id; nothing was stored again.' }),
   ),
 };
 
 export const publishedSchema = Type.Object(publishedProperties, {
-  description: 'The message is stored, at least as safely as was asked.',
+  description: 'The message is stored, at the requested level or above.',
   examples: [
     {
       success: true,
@@ -109,12 +109,12 @@ export const batchAnswerSchema = Type.Object(
 export const backupSchema = Type.Object(
   {
     success: isSuccess,
-    path: Type.String({ description: 'Of the copy, on the machine of the service.' }),
+    path: Type.String({ description: 'Path of the copy on the machine of the service.' }),
     bytes: count,
     seconds: Type.Number({ minimum: 0 }),
     timestamp: time,
   },
-  { description: 'The copy is whole and on disk.' },
+  { description: 'The copy is complete and on disk.' },
 );
 
 export const connectionSchema = Type.Object({
@@ -138,21 +138,20 @@ const nodes = Type.Optional(
     },
     {
       description:
-        'With `scope=cluster`: how many nodes the answer is of. What the others have is missing in it.',
+        'With `scope=cluster`: how many nodes have answered. The streams of the others are missing.',
     },
   ),
 );
 const complete = Type.Optional(
   Type.Boolean({
-    description:
-      'With `scope=cluster`: every node has answered, and none had more to say than an answer may hold.',
+    description: 'With `scope=cluster`: every node has answered, and no answer had to be cut.',
   }),
 );
 
 export const connectionsSchema = Type.Object(
   {
     success: isSuccess,
-    total_connections: Type.Integer({ description: 'How many match, shown or not.' }),
+    total_connections: Type.Integer({ description: 'How many match, including those that are not listed.' }),
     connections: Type.Array(connectionSchema, { description: 'The oldest first.' }),
     nodes,
   },
@@ -164,7 +163,7 @@ export const statsSchema = Type.Object(
     success: isSuccess,
     stats: Type.Object({
       total_connections: count,
-      active_connections: Type.Integer({ description: 'Of these, the ones that are not catching up.' }),
+      active_connections: Type.Integer({ description: 'Those of them that are not catching up.' }),
       messages_sent: Type.Integer({ description: 'Messages written to a stream, summed over streams.' }),
       messages_failed: Type.Integer({
         description: 'Messages that a stream could not be given: lost to a gap.',
@@ -175,13 +174,13 @@ export const statsSchema = Type.Object(
         description: 'Channels with at least one stream, each counted once on every node that has one.',
       }),
       connections_by_user: Type.Object({}, { additionalProperties: Type.Integer() }),
-      uptime_seconds: Type.Number({ description: 'Of the node that answers.' }),
+      uptime_seconds: Type.Number({ description: 'Uptime of the node that answers.' }),
       average_queue_size: Type.Number(),
     }),
     nodes,
     complete,
   },
-  { description: 'Figures of the streams, since their nodes were started.' },
+  { description: 'Figures of the streams since their nodes were started.' },
 );
 
 export const closedSchema = Type.Object(
@@ -222,8 +221,8 @@ export const channelListSchema = Type.Object(
       Type.Object({
         channel: Type.String(),
         connection_count: count,
-        messages: Type.Integer({ description: 'In history.' }),
-        bytes: Type.Integer({ description: 'Of JSON, in history.' }),
+        messages: Type.Integer({ description: 'Messages in history.' }),
+        bytes: Type.Integer({ description: 'Bytes of JSON in history.' }),
         epoch: nullable(Type.String()),
         last_offset: count,
         last_published_at: nullable(time),
@@ -240,10 +239,12 @@ export const historySchema = Type.Object(
   {
     success: isSuccess,
     channel: Type.String(),
-    epoch: Type.String({ description: 'One life of the log. Offsets of another one mean other messages.' }),
+    epoch: Type.String({
+      description: 'Identifies one life of the log. The same offset in another epoch is another message.',
+    }),
     first_offset: nullable(Type.Integer({ description: 'The oldest that is still there.' })),
-    last_offset: Type.Integer({ description: 'The newest; 0: never published to.' }),
-    floor: Type.Integer({ description: 'Entries up to this offset are lost to trimming.' }),
+    last_offset: Type.Integer({ description: 'The newest; 0 if nothing was ever published to the channel.' }),
+    floor: Type.Integer({ description: 'Entries up to this offset were trimmed.' }),
     messages: Type.Array(
       Type.Object({
         offset: Type.Integer({ minimum: 1 }),
@@ -256,7 +257,7 @@ export const historySchema = Type.Object(
       Type.Integer({ description: 'Pass it as `from`, or as `to` when reversed, for the next page.' }),
     ),
   },
-  { description: 'A stretch of the log.' },
+  { description: 'A page of the log.' },
 );
 
 const healthWord = Type.Enum(['healthy', 'degraded', 'unhealthy'], { type: 'string' });
@@ -284,7 +285,7 @@ export const healthSchema = Type.Object(
     worker: Type.Optional(
       Type.Object(
         { index: count, pid: count },
-        { description: 'The process that answered, where several serve the port.' },
+        { description: 'The process that answered, if several serve the port.' },
       ),
     ),
   },
@@ -318,8 +319,8 @@ export const rootSchema = Type.Object(
 export const ticketSchema = Type.Object(
   {
     success: isSuccess,
-    ticket: Type.String({ description: 'For `?ticket=`. Whoever has it can use it.' }),
-    ticket_id: Type.String({ description: 'By which it is revoked.' }),
+    ticket: Type.String({ description: 'Pass it as `?ticket=`. Anybody who has it can use it.' }),
+    ticket_id: Type.String({ description: 'Pass it as `token_id` to revoke the ticket.' }),
     user_id: nullable(id),
     channels: Type.Array(Type.String(), { description: 'Names and patterns that it may join.' }),
     expires_at: time,
@@ -333,9 +334,12 @@ export const revokedSchema = Type.Object(
     kind: Type.Enum(['user', 'token', 'connection'], { type: 'string' }),
     id,
     revoked_at: time,
-    kept_until: Type.String({ format: 'date-time', description: 'Nothing that it concerns lives longer.' }),
+    kept_until: Type.String({
+      format: 'date-time',
+      description: 'Every credential that the revocation concerns has expired by then.',
+    }),
   },
-  { description: 'It counts on every node.' },
+  { description: 'The revocation is in force on every node.' },
 );
 
 export const renewedSchema = Type.Object(
@@ -343,7 +347,7 @@ export const renewedSchema = Type.Object(
     success: isSuccess,
     connection_id: id,
     expires_at: nullable(
-      Type.String({ format: 'date-time', description: 'null: it does not end by itself.' }),
+      Type.String({ format: 'date-time', description: 'null if the stream does not expire.' }),
     ),
   },
   { description: 'The stream goes on.' },

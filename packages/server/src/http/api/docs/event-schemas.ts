@@ -1,6 +1,6 @@
 /**
- * The events of a stream, for the API documentation: OpenAPI cannot model a stream, so each event's `data:` is a
- * component with an example, and `x-event` says under which name it arrives.
+ * The events of a stream, for the API documentation. OpenAPI cannot model a stream, so the `data:` of each event is a
+ * component with an example, and `x-event` is the name of the event.
  */
 import { GAP_REASONS, MESSAGE_TYPES, type MessageType } from '@message-push/protocol';
 import Type, { type TSchema } from 'typebox';
@@ -15,13 +15,13 @@ function messageSchema(type: MessageType | undefined, data: object): TSchema {
   const { minProperties: _, ...anyTarget } = targetSchema as TSchema & { minProperties?: number };
   return Type.Object(
     {
-      id: Type.String({ description: 'The id that the publisher chose or was told. Not the SSE id.' }),
+      id: Type.String({ description: 'The id that the publisher chose or was given. It is not the SSE id.' }),
       timestamp: time,
       type: Type.Unsafe({ type: 'string', enum: type === undefined ? MESSAGE_TYPES : [type] }),
       service: Type.String(),
       source: Type.String(),
       target: Type.Unsafe({ ...anyTarget, description: 'Empty in a broadcast.' }),
-      data: Type.Object({}, { additionalProperties: true, description: 'What the publisher said.' }),
+      data: Type.Object({}, { additionalProperties: true, description: 'The data of the publisher.' }),
       metadata: metadataSchema,
     },
     {
@@ -78,7 +78,7 @@ const channelGapSchema = Type.Object({
   channel: Type.String(),
   reason: Type.Enum([...GAP_REASONS], { type: 'string' }),
   last_seen: nullable(positionSchema),
-  missed: nullable(Type.Integer({ description: 'Messages that are lost; null: unknown.' })),
+  missed: nullable(Type.Integer({ description: 'How many messages are lost; null if unknown.' })),
   available: nullable(Type.Object({ from: Type.Integer(), to: Type.Integer() })),
   epoch: nullable(Type.String()),
 });
@@ -111,12 +111,12 @@ const EVENT_NAMES: Readonly<Record<MessageType, string>> = {
   custom: 'CustomEvent',
 };
 
-/** Component name → the JSON that stands in the event's `data:`. */
+/** The JSON in the `data:` of each event, by the name of its component. */
 export const eventSchemas: Readonly<Record<string, TSchema>> = {
   Message: messageSchema(undefined, EXAMPLE_DATA.progress),
   ConnectionEvent: controlSchema(
     undefined,
-    'The first event of a stream: unnamed, so that `onmessage` gets it.',
+    'The first event of a stream. It has no name, so `onmessage` gets it.',
     Type.Object({
       connection_id: Type.String(),
       message: Type.String(),
@@ -142,7 +142,7 @@ export const eventSchemas: Readonly<Record<string, TSchema>> = {
   ),
   GapEvent: controlSchema(
     'gap',
-    'Messages were lost to this stream: history could not serve its cursor. Whoever keeps state loads it anew; the stream goes on.',
+    'This stream has missed messages that history no longer has. A client that keeps state should load it again; the stream goes on.',
     Type.Object({ channels: Type.Array(channelGapSchema) }),
     {
       channels: [
@@ -159,7 +159,7 @@ export const eventSchemas: Readonly<Record<string, TSchema>> = {
   ),
   ExpiringEvent: controlSchema(
     'expiring',
-    'The credential of this stream ends soon, and the stream with it, unless it is renewed: POST to `/sse/api/v1/connections/{connection_id}/renew` with a newer one.',
+    'The credential of this stream expires soon. The stream ends with it unless it is renewed: POST to `/sse/api/v1/connections/{connection_id}/renew` with a newer credential.',
     Type.Object({
       connection_id: Type.String(),
       expires_at: time,

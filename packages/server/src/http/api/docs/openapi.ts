@@ -1,4 +1,4 @@
-/** The frame of the API document: Fastify's routes fill in the paths. */
+/** The frame of the OpenAPI document. Fastify adds the paths of the routes. */
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import type { TSchema } from 'typebox';
 import type { Api, ApiOptions } from '../api-options.ts';
@@ -9,28 +9,28 @@ import { localUrl } from './local-url.ts';
 
 const description = (
   baseUrl: string,
-) => `Back-end services POST JSON messages, browsers hold one \`EventSource\` and get them: in order, without loss, in milliseconds.
+) => `Back-end services POST JSON messages, browsers receive them over one \`EventSource\`: in order, without loss, within milliseconds.
 
 Open a stream: \`curl -N ${baseUrl}/sse/user/123\`. Send it a message with **Send a message** below.
 
-A stream that is cut resumes by itself: \`EventSource\` sends the last SSE id back, and the service replays what was missed. When history cannot serve it, one \`gap\` event says so. Errors of every route have one shape, \`Error\`; \`code\` is a stable word.`;
+A stream that is cut resumes by itself: \`EventSource\` sends the last SSE id, and the service replays what was missed. If history no longer has it, one \`gap\` event says so. Every route answers errors in the same form, \`Error\`; test its \`code\`.`;
 
 const TAGS = [
-  { name: 'Streams', description: 'Server-Sent Events. The schemas named *…Event* say what arrives.' },
+  { name: 'Streams', description: 'Server-Sent Events. The schemas named *…Event* describe what arrives.' },
   { name: 'Publishing', description: 'Messages from services.' },
   { name: 'Channels', description: 'Named logs that streams join.' },
   { name: 'Connections', description: 'Open streams.' },
   { name: 'Access', description: 'Tickets, renewal, revocation.' },
-  { name: 'Care', description: 'Looking after the store.' },
+  { name: 'Maintenance', description: 'Backups of the store.' },
   { name: 'Health', description: 'For load balancers and people.' },
 ];
 
 const PROFILES_TAG = {
   name: 'Profiles',
-  description: 'What the process spends its time and memory on. For operators.',
+  description: 'For operators: what the process spends its time and memory on.',
 };
 
-/** Components that routes refer to by name, and the events, which no route can refer to. */
+/** Adds the components that routes refer to, and the events, to which no route can refer. */
 export function documentSchemas(): TSchema[] {
   return Object.entries({ Error: errorSchema, ...eventSchemas }).map(([name, schema]) => ({
     ...schema,

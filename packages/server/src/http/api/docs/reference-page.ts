@@ -1,11 +1,11 @@
 /**
- * The API document as one page of HTML for reading, searching and printing: no script, nothing from elsewhere. A
- * pure function of the document; `/docs` is the page for trying things out.
+ * Renders the OpenAPI document as one page of HTML for reading, searching and printing, without scripts and without
+ * anything from other hosts. A pure function. `/docs` is the page for trying things out.
  */
 import { createHash } from 'node:crypto';
 import { REFERENCE_STYLE } from './reference-style.ts';
 
-/** What is read of a JSON Schema. */
+/** The parts of a JSON Schema that are shown. */
 interface Schema {
   readonly $ref?: string;
   readonly type?: string | readonly string[];
@@ -71,7 +71,7 @@ interface Route {
 const styleHash = createHash('sha256').update(REFERENCE_STYLE).digest('base64');
 export const REFERENCE_CSP = `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; frame-ancestors 'none'`;
 
-/** `baseUrl` is what the examples call. */
+/** `baseUrl` is the service that the examples call. */
 export function renderReference(document: ApiDocument, baseUrl: string): string {
   const routes = Object.entries(document.paths).flatMap(([path, operations]) =>
     Object.entries(operations).map(([method, operation]) => ({ method, path, operation })),
@@ -145,7 +145,7 @@ function parameterRow(parameter: Parameter): string {
   return row(parameter.name, parameter.required === true, `${typeText(parameter.schema)} ${place}`, about);
 }
 
-/** The fields of a schema, those of nested objects under their path. */
+/** The fields of a schema; those of nested objects are named by their path. */
 function schemaHtml(schema: Schema): string {
   const rows = fieldRows(schema, '');
   return rows.length === 0 ? `<p>${typeText(schema)}</p>` : table(rows);
@@ -236,7 +236,7 @@ function slug(text: string): string {
   return text.replaceAll(/[^A-Za-z0-9]+/g, '-');
 }
 
-/** Paragraphs, `code`, **strong** and *emphasis*: what the descriptions of this API use of Markdown. */
+/** The Markdown of the descriptions: paragraphs, `code`, **strong** and *emphasis*. */
 function prose(text: string | undefined): string {
   if (text === undefined) return '';
   return text

@@ -1,4 +1,4 @@
-/** The look of the reference page: light and dark, on paper too. No script, no font from elsewhere. */
+/** The style sheet of the reference page: light, dark and print. */
 export const REFERENCE_STYLE = `
 :root { color-scheme: light dark; --text: #1c2330; --soft: #5b6577; --line: #dfe3ea; --back: #ffffff;
   --panel: #f6f7f9; --accent: #0b5cad; --get: #0b6e4f; --post: #0b5cad; --delete: #b3261e; }

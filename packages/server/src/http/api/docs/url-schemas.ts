@@ -1,4 +1,4 @@
-/** Parts of URLs that several routes read. */
+/** Parts of URLs that several routes share. */
 import { channelNameProblem, channelOfQueryName, nameProblem } from '@message-push/protocol';
 import Type from 'typebox';
 import { VIEW_SCOPES } from '../../../core/directory.ts';
@@ -20,10 +20,10 @@ export const scopeSchema = Type.Enum([...VIEW_SCOPES], {
   type: 'string',
   default: 'cluster',
   description:
-    'Whose streams: of the node that answers, or of all nodes on the same Redis. Where one process is everything both are the same.',
+    'Whose streams to show: those of the node that answers, or of all nodes on the same Redis. With a single process both are the same.',
 });
 
-/** The channel that a URL names; throws `validation_failed` when it names none. */
+/** The channel that a URL names. Throws `validation_failed` if the name is not valid. */
 export function channelOfPath(name: string): string {
   const channel = channelOfQueryName(name);
   const problem = channelNameProblem(channel);
@@ -31,7 +31,7 @@ export function channelOfPath(name: string): string {
   throw validationFailed([{ field: 'path.channel', problem, value: shownValue(name) }]);
 }
 
-/** Throws `validation_failed` when a name in a URL cannot be one. */
+/** Throws `validation_failed` if a name in a URL is not valid. */
 export function checkName(field: string, name: string | undefined): void {
   const problem = name === undefined || name === '' ? undefined : nameProblem(name);
   if (problem !== undefined) throw validationFailed([{ field, problem, value: shownValue(name) }]);

@@ -1,4 +1,4 @@
-/** Making tickets, carrying on a stream with a newer credential, and taking credentials back. */
+/** Makes tickets, renews the credential of a stream, and revokes credentials. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { BROADCAST_CHANNEL, isTransientChannel, nameProblem } from '@message-push/protocol';
 import Type, { type Static } from 'typebox';
@@ -21,24 +21,24 @@ const ticketBody = Type.Object(
   {
     user_id: nullable(
       'string',
-      'Whose ticket; a user makes one for himself only. Lets it join `user:{user_id}`.',
+      'The user of the ticket, who may join `user:{user_id}` with it. Users make tickets for themselves only.',
     ),
-    session_id: nullable('string', 'Lets it join `session:{session_id}`.'),
+    session_id: nullable('string', 'Allows it to join `session:{session_id}`.'),
     channels: Type.Optional(
       Type.Unsafe<unknown>({
         type: ['array', 'null'],
         items: { type: 'string' },
         description:
-          'Names and patterns (`task:*`) that it may join. Of a user: at most what his token allows, and by default all of that.',
+          'Names and patterns (`task:*`) that it may join. A user can pass on at most what their token allows, which is also the default.',
       }),
     ),
     ttl: nullable(
       'integer',
-      'Seconds; by default `TICKET_TTL`, at most `TICKET_MAX_TTL` and what is left of the token.',
+      'Lifetime in seconds. Default: `TICKET_TTL`. At most `TICKET_MAX_TTL`, and never longer than the token.',
     ),
     origin: nullable(
       'string',
-      'The one origin whose pages may use it; by default, of a page that asks, its own.',
+      'The only origin whose pages may use it. Default: the origin of the page that asks, if any.',
     ),
   },
   { additionalProperties: false, examples: [{ user_id: '123', channels: ['task:456'], ttl: 600 }] },
@@ -54,17 +54,20 @@ const MAX_ID_BYTES = 256;
 
 const revocationBody = Type.Object(
   {
-    user_id: nullable('string', 'All that this user got until now: every token and ticket, and his streams.'),
+    user_id: nullable(
+      'string',
+      'Revokes every token and ticket that this user has until now, and ends their streams.',
+    ),
     token_id: nullable(
       'string',
-      "A token's `jti`, or a ticket's `ticket_id`, with every ticket made from it.",
+      'Revokes the token with this `jti`, or the ticket with this `ticket_id`, and every ticket made from it.',
     ),
-    connection_id: nullable('string', 'A stream, with the credential that it was opened with.'),
+    connection_id: nullable('string', 'Ends this stream and revokes the credential that it was opened with.'),
   },
-  { additionalProperties: false, description: 'One of the three.', examples: [{ user_id: '123' }] },
+  { additionalProperties: false, description: 'Exactly one of the fields.', examples: [{ user_id: '123' }] },
 );
 
-/** Bodies stay bytes; what is wrong with one is said in words of its own. */
+/** Bodies stay bytes, so that what is wrong with one can be reported as for a publish. */
 const asJson = {
   validatorCompiler: () => () => true,
   onRequest: async ({ headers }: { readonly headers: IncomingHttpHeaders }) => expectJson(headers),
@@ -87,7 +90,7 @@ function registerTickets(api: Api, { access, clientIp }: Routes): void {
         operationId: 'createTicket',
         summary: 'Make a ticket',
         description:
-          'For `?ticket=` in the URL of a stream, as often as needed until it expires: an `EventSource` repeats its URL when it reconnects. By a back end whose API key has the scope `manage`, or by a user with his token, for himself.',
+          'For `?ticket=` in the URL of a stream. It can be used until it expires, because an `EventSource` repeats its URL when it reconnects. Made by a back end whose API key has the scope `manage`, or by users with their token for themselves.',
         body: ticketBody,
         response: { 200: ticketSchema, ...errorAnswers(413, 415, 422) },
       },
@@ -120,7 +123,7 @@ function registerRevocations(api: Api, { access }: Routes): void {
         operationId: 'revoke',
         summary: 'Revoke credentials',
         description:
-          'Of a user, a token or a stream: they count no longer, and their streams end on every node within 5 s, with `event: end` and reason `revoked`. Needs the scope `manage` over `user:{user_id}` or `connection:{connection_id}`, for a token over all channels. 503: it counts here, but perhaps not on every node; repeat it.',
+          'Revokes the credentials of a user, a token or a stream. Their streams end on every node within 5 s, with `event: end` and reason `revoked`. Needs the scope `manage` over `user:{user_id}` or `connection:{connection_id}`, for a token over all channels. 503 means that it is in force on this node, but perhaps not on every other one: repeat it.',
         body: revocationBody,
         response: { 200: revokedSchema, ...errorAnswers(413, 415, 422) },
       },
@@ -148,9 +151,9 @@ function registerRenewal(api: Api, { access, directory, clientIp }: Routes): voi
       schema: {
         tags: ['Access'],
         operationId: 'renewConnection',
-        summary: 'Carry on a stream with a newer credential',
+        summary: 'Renew the credential of a stream',
         description:
-          'The stream goes on until the credential of this request ends. It must be of the same user, and let him join all channels of the stream. The body is empty.',
+          'The stream goes on until the credential of this request expires. It must belong to the same user and allow all channels of the stream. The body is empty.',
         params: Type.Object({ connection_id: Type.String() }),
         response: { 200: renewedSchema, ...errorAnswers(404, 422) },
       },
@@ -160,10 +163,7 @@ function registerRenewal(api: Api, { access, directory, clientIp }: Routes): voi
       checkName('path.connection_id', connectionId);
       const credential = streamCredentialOf(principal);
       if (credential === undefined) {
-        throw new RequestError(
-          'unauthorized',
-          'a stream is renewed with the credential that it is to go on with',
-        );
+        throw new RequestError('unauthorized', 'renewing a stream needs a credential for it to go on with');
       }
       const stream = await directory.find(connectionId);
       if (stream === undefined) throw unknownConnection(connectionId);
@@ -181,7 +181,7 @@ function registerRenewal(api: Api, { access, directory, clientIp }: Routes): voi
   );
 }
 
-/** As when it was opened: its credential may reach less now, and the application may say something else. */
+/** Asks again as when the stream was opened: the new credential may allow less, and so may the application. */
 async function admitAgain(
   authorizer: ApiOptions['access']['authorizer'],
   principal: Principal,
@@ -192,21 +192,21 @@ async function admitAgain(
   try {
     await authorizer.admit(principal, joined.length === 0 ? [BROADCAST_CHANNEL] : joined, clientIp);
   } catch (error) {
-    // Which channels a stream has is nobody's to learn whose stream it is not.
+    // The error must not tell the channels of a stream to somebody else.
     if (error instanceof RequestError && error.code === 'forbidden') throw notRenewable();
     throw error;
   }
 }
 
 function notRenewable(): RequestError {
-  return new RequestError('forbidden', 'this credential cannot carry on this stream');
+  return new RequestError('forbidden', 'this credential cannot renew this stream');
 }
 
 function unknownConnection(connectionId: string): RequestError {
   return new RequestError('connection_not_found', `there is no connection "${connectionId}"`);
 }
 
-/** An empty one is an empty object. */
+/** An empty body counts as an empty object. */
 function bodyOf(body: unknown): unknown {
   return body instanceof Uint8Array && body.byteLength > 0 ? parseJson(body).value : {};
 }

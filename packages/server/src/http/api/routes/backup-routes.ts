@@ -1,4 +1,4 @@
-/** Copying the store while the service runs. Putting a copy back is for a service that is stopped: `npm run restore`. */
+/** Copies the store while the service runs. `npm run restore` puts a copy back while it is stopped. */
 import type { Static } from 'typebox';
 import { demandManage } from '../../../access/decisions.ts';
 import { RequestError } from '../../../core/errors.ts';
@@ -11,11 +11,11 @@ export function registerBackupRoutes(api: Api, { backups, now }: ApiOptions): vo
     '/sse/api/v1/backups',
     {
       schema: {
-        tags: ['Care'],
+        tags: ['Maintenance'],
         operationId: 'createBackup',
         summary: 'Copy the store',
         description:
-          'Answers when the copy is on disk, under `DATA_DIR/backups`: it holds every message that was acknowledged before the request. Publishing and streams go on meanwhile. Embedded engine only; needs `manage` over all channels.',
+          'Answers when the copy is on disk, under `DATA_DIR/backups`. It holds every message that was acknowledged before the request. Publishing and streams go on meanwhile. Embedded engine only; needs the scope `manage` for all channels.',
         response: { 200: backupSchema, ...errorAnswers(409, 503) },
       },
     },
@@ -24,7 +24,7 @@ export function registerBackupRoutes(api: Api, { backups, now }: ApiOptions): vo
       if (backups === undefined) {
         throw new RequestError(
           'no_embedded_store',
-          'the messages are in Redis: its own snapshots are their backup (docs/production/backup.md)',
+          'the messages are in Redis: back up its snapshots instead (docs/production/backup.md)',
         );
       }
       const timestamp = new Date(now()).toISOString();

@@ -1,4 +1,4 @@
-/** Looking at channels: which there are, and what a channel's history holds. */
+/** Lists channels and reads their history. */
 import { isTransientChannel } from '@message-push/protocol';
 import Type, { type TSchema } from 'typebox';
 import { demandRead, demandReadAllOf } from '../../../access/decisions.ts';
@@ -15,7 +15,7 @@ const MAX_LIMIT = 1_000;
 const offset = (description: string) =>
   Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description }));
 
-/** Widened, for the answer is written as bytes. */
+/** Widened, because the answer is written as bytes. */
 const historyAnswers: Record<number, TSchema> = { 200: historySchema, ...errorAnswers(422, 503) };
 
 type Routes = Pick<ApiOptions, 'engine' | 'directory' | 'limits'>;
@@ -33,11 +33,15 @@ function registerList(api: Api, { engine, directory }: Routes): void {
         tags: ['Channels'],
         operationId: 'listChannels',
         summary: 'List channels',
-        description: 'Those with history and those with open streams, sorted by name.',
+        description: 'Lists the channels with history and those with open streams, sorted by name.',
         querystring: Type.Object({
-          prefix: Type.String({ default: '', description: 'Only names that start so.', examples: ['user:'] }),
+          prefix: Type.String({
+            default: '',
+            description: 'Only names with this prefix.',
+            examples: ['user:'],
+          }),
           limit: limitSchema(DEFAULT_LIMIT, MAX_LIMIT),
-          after: Type.String({ default: '', description: '`next` of the page before.' }),
+          after: Type.String({ default: '', description: '`next` of the previous page.' }),
           scope: scopeSchema,
         }),
         response: { 200: channelListSchema, ...errorAnswers(422, 503) },
@@ -82,7 +86,7 @@ function registerHistory(api: Api, { engine, limits }: Routes): void {
         tags: ['Channels'],
         operationId: 'getChannelHistory',
         summary: "Read a channel's history",
-        description: 'A page is bounded in messages and in bytes: follow `next` while `has_more`.',
+        description: 'A page is bounded in messages and in bytes: follow `next` while `has_more` is true.',
         params: channelParams,
         querystring: Type.Object({
           from: offset('First offset, inclusive. Default: the oldest.'),
@@ -97,7 +101,7 @@ function registerHistory(api: Api, { engine, limits }: Routes): void {
       const channel = channelOfPath(params.channel);
       demandRead(principal, channel);
       if (isTransientChannel(channel)) {
-        const problem = 'must not be a connection: channel, which has no history';
+        const problem = 'must not be a connection channel: those have no history';
         throw validationFailed([{ field: 'path.channel', problem, value: channel }]);
       }
       const { from = 1, to = Number.MAX_SAFE_INTEGER, limit, reverse } = query;

@@ -1,4 +1,4 @@
-/** Looking at open streams, and ending one. */
+/** Lists open streams and ends them. */
 import Type, { type Static } from 'typebox';
 import { demandManage, demandRead, demandReadAllOf } from '../../../access/decisions.ts';
 import type {

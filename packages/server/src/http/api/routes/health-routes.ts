@@ -1,4 +1,4 @@
-/** Health, probes, and the page that says what runs here. */
+/** Health, probes, and the description of the service at `/`. */
 import type { Static } from 'typebox';
 import { ENDPOINTS } from '../../../core/endpoints.ts';
 import type { EngineHealth } from '../../../core/engine.ts';
@@ -22,7 +22,7 @@ function registerHealth(
         tags: ['Health'],
         operationId: 'getHealth',
         summary: 'State of the service',
-        description: '503 when unhealthy; degraded is 200.',
+        description: '503 when unhealthy, 200 when healthy or degraded.',
         response: { 200: healthSchema, 503: healthSchema },
       },
     },
@@ -62,7 +62,7 @@ function registerProbes(api: Api, { engine, isReady, isDraining, now }: ApiOptio
         tags: ['Health'],
         operationId: 'getLiveness',
         summary: 'Liveness probe',
-        description: 'Answers while the process serves requests at all. Restart it when this fails.',
+        description: 'Answers as long as the process serves requests. Restart it when this fails.',
         response: { 200: probeSchema },
       },
     },

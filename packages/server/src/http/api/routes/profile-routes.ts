@@ -1,6 +1,6 @@
 /**
- * Profiles of the process that answers, for operators. The routes are there only while profiling is on: a heap snapshot
- * holds every message and secret in memory, so that whoever may take one may know everything.
+ * Profiles of the process that answers, for operators. The routes exist only while profiling is on: a heap snapshot
+ * holds every message and secret in memory, so whoever may take one can read them all.
  */
 import type { Http2ServerResponse } from 'node:http2';
 import type { Writable } from 'node:stream';
@@ -19,7 +19,7 @@ const numbers = Type.Array(Type.Integer());
 const cpuProfileSchema = Type.Object(
   {
     nodes: Type.Array(Type.Object({}, { additionalProperties: true }), {
-      description: 'Functions, as they called each other.',
+      description: 'The tree of calls.',
     }),
     startTime: Type.Integer({ description: 'Microseconds.' }),
     endTime: Type.Integer(),
@@ -63,14 +63,14 @@ const heapSnapshotSchema = Type.Object(
   },
 );
 
-/** Widened, for the answers are written as bytes. */
+/** Widened, because the answers are written as bytes. */
 const answers = (schema: TSchema): Record<number, TSchema> => ({
   200: schema,
   ...errorAnswers(409, 422, 503),
 });
 
-const OF_WHOM =
-  'Of the process that answers, its main thread; one at a time. Needs the scope `manage` over all channels.';
+const WHAT =
+  'Profiles the main thread of the process that answers, one at a time. Needs the scope `manage` for all channels.';
 
 export function registerProfileRoutes(api: Api, profiler: Pick<Profiler, 'begin'>): void {
   api.post(
@@ -80,7 +80,7 @@ export function registerProfileRoutes(api: Api, profiler: Pick<Profiler, 'begin'
         tags: ['Profiles'],
         operationId: 'takeCpuProfile',
         summary: 'Record a CPU profile',
-        description: `${OF_WHOM} Answered once the time is over; a process that stops answers with what was sampled until then.`,
+        description: `${WHAT} Answers when the time is over; a process that stops answers with the samples so far.`,
         querystring: Type.Object({
           seconds: Type.Integer({
             minimum: 1,
@@ -109,21 +109,21 @@ export function registerProfileRoutes(api: Api, profiler: Pick<Profiler, 'begin'
         tags: ['Profiles'],
         operationId: 'takeHeapSnapshot',
         summary: 'Take a heap snapshot',
-        description: `${OF_WHOM} It stands still meanwhile, for some 8 s per 100 MB of heap, and needs several times as much memory. The snapshot holds contents of messages and secrets.`,
+        description: `${WHAT} The process is blocked meanwhile, for some 8 s per 100 MB of heap, and needs several times as much memory. The snapshot contains messages and secrets.`,
         response: answers(heapSnapshotSchema),
       },
     },
     async (request, reply) => {
       demandManage(request.principal);
       const run = beginRun(profiler, request, reply);
-      request.log.info('a heap snapshot is taken; the process stands still meanwhile');
+      request.log.info('a heap snapshot is taken; the process is blocked meanwhile');
       const { bytes, json } = run.heapSnapshot();
       return download(reply, `${run.name}.heapsnapshot`, bytes).send(json);
     },
   );
 }
 
-/** A run that is over when its answer is out, or when whoever asked goes away. */
+/** Begins a run that ends when its answer was sent, or when the client disconnects. */
 function beginRun(
   profiler: Pick<Profiler, 'begin'>,
   request: FastifyRequest,
@@ -136,7 +136,8 @@ function beginRun(
     onceClosed(stream, () => run.release());
     return run;
   }
-  // Connections may be half open: who goes away looks like who has only finished asking, and gets what there is.
+  // Connections may be half open, so a client that disconnects looks like one that has sent everything. Either way
+  // the profile ends, and the answer has the samples so far.
   const end = (): void => run.end();
   const { socket } = request.raw;
   socket.once('end', end);
@@ -147,7 +148,7 @@ function beginRun(
   return run;
 }
 
-/** Also when it has closed already, while the credential was looked at. */
+/** Calls back at once if it has closed already, while the credential was checked. */
 function onceClosed(emitter: Pick<Writable, 'once' | 'destroyed'>, onClosed: () => void): void {
   if (emitter.destroyed) onClosed();
   else emitter.once('close', onClosed);

@@ -1,4 +1,4 @@
-/** The publish routes as the API documents them, and the way of a publish that the front has not taken. */
+/** The publish routes: their documentation, and the handler for publishes that the front does not take. */
 import Type, { type TSchema } from 'typebox';
 import type { PublishKind } from '../../../core/message.ts';
 import {
@@ -18,7 +18,7 @@ const EMPTY = Buffer.alloc(0);
 const querySchema = Type.Object({ ack: Type.Optional(ackSchema) });
 
 const ANSWERED =
-  'Answered once the message is stored, and with `ack=replicated` once replicas have it too; 503 `not_replicated` says that it is stored, but too few of them confirmed it in time.';
+  'Answers when the message is stored, and with `ack=replicated` when replicas have it too. 503 `not_replicated` means that it is stored, but too few replicas have confirmed it in time.';
 
 const ROUTES: readonly {
   kind: PublishKind;
@@ -30,7 +30,7 @@ const ROUTES: readonly {
   {
     kind: 'send',
     summary: 'Send a message',
-    description: `To the streams that its target names. ${ANSWERED}`,
+    description: `Sends a message to the streams that its target names. ${ANSWERED}`,
     body: sendBodySchema,
     answer: publishedSchema,
   },
@@ -45,7 +45,7 @@ const ROUTES: readonly {
     kind: 'batch',
     summary: 'Send many messages',
     description:
-      'Each is accepted or refused on its own, and `results` says which; the status is 200 also when some were refused. `ack` is for those that name none themselves.',
+      'Each message is accepted or refused on its own, as `results` says; the status is 200 even if some were refused. `ack` applies to the messages that name none themselves.',
     body: batchBodySchema,
     answer: batchAnswerSchema,
   },
@@ -65,7 +65,7 @@ export function registerPublishRoutes(api: Api, { publishes }: Pick<ApiOptions, 
         body,
         response: { 200: answer, ...errorAnswers(400, 408, 409, 413, 415, 422, 429, 503) },
       },
-      // The schemas above are documentation: the publish stage validates, in words of its own.
+      // The schemas above are documentation; the publish stage validates.
       validatorCompiler: () => () => true,
       bodyLimit: publishes.maxBodyBytes[kind],
       onRequest: async ({ principal, headers }) => {
@@ -77,7 +77,7 @@ export function registerPublishRoutes(api: Api, { publishes }: Pick<ApiOptions, 
         const json = await publishes.publish({
           kind,
           body: bytes instanceof Uint8Array ? bytes : EMPTY,
-          // A repeated one is no level, whatever its parts are.
+          // A repeated parameter is refused as a whole.
           ack: Array.isArray(ack) ? ack.join() : (ack as string | undefined),
           principal,
           traceparent: headers['traceparent']?.toString(),

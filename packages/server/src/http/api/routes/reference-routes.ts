@@ -1,4 +1,4 @@
-/** The API document as JSON, and as a page to read. */
+/** The OpenAPI document as JSON and as a page to read. */
 import type { Api } from '../api-options.ts';
 import { type ApiDocument, REFERENCE_CSP, renderReference } from '../docs/reference-page.ts';
 

@@ -1,6 +1,6 @@
 /**
- * The stream routes as the API documents them. Streams are usually taken from their socket before a request
- * reaches Fastify; one that does reach it is handed to the same opener, which reads and checks the URL itself.
+ * The stream routes: their documentation, and the handler for streams that the front does not take. It hands them to
+ * the same opener, which reads and checks the URL.
  */
 import { EVENT_MODES } from '@message-push/protocol';
 import Type, { type TProperties } from 'typebox';
@@ -10,8 +10,8 @@ import { errorAnswers } from '../docs/error-answers.ts';
 const optionalName = (description: string, examples?: string[]) =>
   Type.Optional(Type.String({ description, ...(examples === undefined ? {} : { examples }) }));
 
-const userId = optionalName('Joins `user:{user_id}` too.', ['123']);
-const sessionId = optionalName('Joins `session:{session_id}` too.');
+const userId = optionalName('Joins `user:{user_id}` as well.', ['123']);
+const sessionId = optionalName('Joins `session:{session_id}` as well.');
 const channels = optionalName(
   'Further channels, separated by commas. A bare name `a` is `channel:a`; one with a prefix (`kb:7`) is taken as written.',
   ['news,kb:7'],
@@ -19,7 +19,7 @@ const channels = optionalName(
 
 const common = {
   last_event_id: optionalName(
-    'Resume after this SSE id, for clients that cannot send the header `Last-Event-ID`, which wins over it.',
+    'Resume after this SSE id. For clients that cannot send the header `Last-Event-ID`, which takes precedence.',
   ),
   since: optionalName(
     'Where a stream without a cursor starts: `all`, `latest`, a count of messages, a duration (`10m`), a Unix time in seconds, or an ISO 8601 time. Default: now.',
@@ -32,7 +32,7 @@ const common = {
     }),
   ),
   error_event: optionalName(
-    "Event name of messages of type `error`, which is also the name of EventSource's own failure. Default: `SSE_ERROR_EVENT`.",
+    'Event name for messages of type `error`, because EventSource uses that name for its own failures. Default: `SSE_ERROR_EVENT`.',
   ),
 };
 
@@ -48,7 +48,7 @@ const ROUTES: readonly {
     url: '/sse/user/:user_id',
     operationId: 'streamOfUser',
     summary: "A user's stream",
-    joins: '`user:{user_id}` and, where given, `session:{session_id}` and `channels`',
+    joins: '`user:{user_id}` and, if given, `session:{session_id}` and `channels`',
     params: { user_id: Type.String({ examples: ['123'] }) },
     query: { session_id: sessionId, channels },
   },
@@ -63,7 +63,7 @@ const ROUTES: readonly {
     url: '/sse/service/:service_name',
     operationId: 'streamOfService',
     summary: "A service's stream",
-    joins: '`service:{service_name}` and, where given, `user:{user_id}`',
+    joins: '`service:{service_name}` and, if given, `user:{user_id}`',
     params: { service_name: Type.String({ examples: ['knowledge-service'] }) },
     query: { user_id: userId },
   },
@@ -71,7 +71,7 @@ const ROUTES: readonly {
     url: '/sse/task/:task_id',
     operationId: 'streamOfTask',
     summary: "A task's stream",
-    joins: '`task:{task_id}` and, where given, `user:{user_id}`',
+    joins: '`task:{task_id}` and, if given, `user:{user_id}`',
     params: { task_id: Type.String({ examples: ['task_456'] }) },
     query: { user_id: userId },
   },
@@ -83,7 +83,7 @@ const eventStream = {
   description: 'The stream, until either side ends it.',
   headers: {
     'X-Connection-ID': { type: 'string', description: 'Id of this connection.' },
-    'X-User-ID': { type: 'string', description: 'Where a user is named.' },
+    'X-User-ID': { type: 'string', description: 'If the URL names a user.' },
     'X-Service': { type: 'string', description: 'On a stream of a service.' },
     'X-Task-ID': { type: 'string', description: 'On a stream of a task.' },
   },
@@ -119,10 +119,10 @@ export function registerStreamRoutes(api: Api, options: ApiOptions): void {
       exposeHeadRoute: false,
       validatorCompiler: () => () => true,
       handler: (request, reply) => {
-        // Throws before it has touched the socket, and is answered as any error; after it, nothing is ours.
+        // Throws before it has touched the socket, and is answered like any error. Afterwards Fastify must not answer.
         options.streamHandler(request.raw, reply.raw);
         reply.hijack();
-        // [Node] On HTTP/2 the end of a stream is said to be that of an answer, which this never was.
+        // [Node] On HTTP/2 'finish' would be taken for the end of an answer by Fastify.
         reply.raw.removeAllListeners('finish');
       },
     });
