@@ -244,6 +244,7 @@ describe('where a key is asked for', () => {
     ['to a channel that the key does not have', post(GOOD, { 'x-api-key': 'narrow' }), 403],
     ['over the limit', post(GOOD, { 'x-api-key': 'busy' }), 429],
     ['that cannot be asked about', post(GOOD, { 'x-api-key': 'broken' }), 500],
+    ['about which asking fails at once', post(GOOD, { 'x-api-key': 'broken at once' }), 500],
   ])('a publish %s', async (_, request, status) => {
     const outcome = await agreed(request);
     expect(outcome.status).toBe(status);

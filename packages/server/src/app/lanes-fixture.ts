@@ -169,6 +169,7 @@ function gate(isOpen: boolean): Pick<Gate, 'isOpen' | 'ask'> {
       case 'busy':
         return { error: rateError(rate(false)), rate: rate(false) };
       case 'broken':
+      case 'broken at once':
         throw new Error('the gate is broken');
       default:
         return { error: new RequestError('unauthorized', 'this needs a key'), rate: rate(true) };

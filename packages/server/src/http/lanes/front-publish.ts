@@ -70,10 +70,17 @@ export class FrontPublish implements PublishLane {
     ) {
       return undefined;
     }
-    const asked = this.#gate.isOpen
-      ? undefined
-      : this.#gate.ask('request', plainParts(head), this.#clientIp(socket, headers.get('x-forwarded-for')));
-    return new Exchange(this, target, head, asked);
+    return new Exchange(this, target, head, this.#gate.isOpen ? undefined : this.#ask(head, socket));
+  }
+
+  #ask(head: PlainHead, socket: Socket): GateAnswer | Promise<GateAnswer> {
+    try {
+      const clientIp = this.#clientIp(socket, head.headers.get('x-forwarded-for'));
+      return this.#gate.ask('request', plainParts(head), clientIp);
+    } catch (error) {
+      // A fault: answered with 500 like one that comes later.
+      return Promise.reject(error);
+    }
   }
 
   goodAnswer(requestId: string, rate: RateResult | undefined, json: string): PlainAnswer {
