@@ -79,35 +79,22 @@ export function parseStreamRequest(
     if (problem !== undefined) problems.push({ field, problem, value: shownValue(value) });
     return value;
   };
-  const channels: string[] = [];
-  const join = (prefix: string, value: string | undefined): void => {
-    if (value !== undefined && !channels.includes(`${prefix}:${value}`)) channels.push(`${prefix}:${value}`);
-  };
   const service = kind === 'service' ? id('path.service_name', pathId) : undefined;
   const taskId = kind === 'task' ? id('path.task_id', pathId) : undefined;
   const userId = kind === 'user' ? id('path.user_id', pathId) : id('query.user_id', parameter('user_id'));
   const sessionId =
     kind === 'user' || kind === undefined ? id('query.session_id', parameter('session_id')) : undefined;
-  join('service', service);
-  join('task', taskId);
-  join('user', userId);
-  join('session', sessionId);
-  addListed(query.getAll('channels'), channels, problems);
-  const listed = channels.indexOf(BROADCAST_CHANNEL);
-  if (listed >= 0) channels.splice(listed, 1);
-  channels.push(BROADCAST_CHANNEL);
-  if (channels.length > options.maxChannels) {
-    problems.push({
-      field: 'query.channels',
-      problem: `must lead to at most ${options.maxChannels} channels, ${BROADCAST_CHANNEL} included; these are ${channels.length}`,
-    });
-  }
   const request = {
     userId,
     sessionId,
     service,
     taskId,
-    channels,
+    channels: joinedChannels(
+      { service, task: taskId, user: userId, session: sessionId },
+      query.getAll('channels'),
+      options.maxChannels,
+      problems,
+    ),
     cursor: lastEventIdHeader || parameter('last_event_id') || undefined,
     start: parseSince(parameter('since'), options.nowMs, problems),
     styles: frameStyles(
@@ -117,6 +104,26 @@ export function parseStreamRequest(
   };
   if (problems.length > 0) throw validationFailed(problems);
   return request;
+}
+
+/** Each channel once: those of `ids` in their order, those that `lists` name, and the broadcast channel last. */
+function joinedChannels(
+  ids: Readonly<Record<string, string | undefined>>,
+  lists: readonly string[],
+  maxChannels: number,
+  problems: FieldProblem[],
+): string[] {
+  const channels: string[] = [];
+  for (const [prefix, id] of Object.entries(ids)) if (id !== undefined) channels.push(`${prefix}:${id}`);
+  addListed(lists, channels, problems);
+  const listed = channels.indexOf(BROADCAST_CHANNEL);
+  if (listed >= 0) channels.splice(listed, 1);
+  channels.push(BROADCAST_CHANNEL);
+  if (channels.length > maxChannels) {
+    const problem = `must lead to at most ${maxChannels} channels, ${BROADCAST_CHANNEL} included; these are ${channels.length}`;
+    problems.push({ field: 'query.channels', problem });
+  }
+  return channels;
 }
 
 function decoded(text: string, part: 'path' | 'query'): string {
