@@ -61,11 +61,11 @@ export async function startApp(options: AppOptions): Promise<App> {
 async function start(options: AppOptions, closers: Closers): Promise<App> {
   const parts = await createParts(options);
   await open(parts, closers);
-  const { http, metrics } = parts;
+  const { http, metricsEndpoint } = parts;
   return {
     port: http.port,
-    metricsPort: metrics.port,
-    metricsText: metrics.text,
+    metricsPort: metricsEndpoint.port,
+    metricsText: metricsEndpoint.text,
     stop: async () => {
       await drain(options, parts);
       await closers.unwind();
@@ -118,17 +118,17 @@ async function createParts({ config, place, log, metrics, onFatal }: AppOptions)
     profiler,
     now,
   });
-  const endpoint = createMetricsEndpoint(shared);
-  return { engine, tracer, views, access, core, publisher, profiler, http, metrics: endpoint };
+  const metricsEndpoint = createMetricsEndpoint(shared);
+  return { engine, tracer, views, access, core, publisher, profiler, http, metricsEndpoint };
 }
 
 /** Opens everything in the order of dependencies; `closers` closes in the reverse order. */
 async function open(
-  { engine, tracer, views, access, core, http, metrics }: Parts,
+  { engine, tracer, views, access, core, http, metricsEndpoint }: Parts,
   closers: Closers,
 ): Promise<void> {
   // Closed last, although opened late, so that the drain can be scraped.
-  closers.add('the metrics', () => metrics.close());
+  closers.add('the metrics', () => metricsEndpoint.close());
   closers.add('the tracer', () => tracer?.close(TRACE_FLUSH_MS));
   await engine.open(core.listener);
   closers.add('the engine', () => engine.close());
@@ -136,7 +136,7 @@ async function open(
   await views.open();
   closers.add('access', () => access.close());
   await access.open();
-  await metrics.open();
+  await metricsEndpoint.open();
   closers.add('HTTP', () => http.close());
   closers.add('the streams', () => core.stop());
   core.start();
