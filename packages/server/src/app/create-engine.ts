@@ -1,4 +1,4 @@
-/** Creates the engine that the configuration asks for, with what it writes to the log and the metrics. */
+/** Creates the engine that the configuration asks for, with its reports to the log and the metrics. */
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config/config.ts';
 import type { RedisConfig } from '../config/redis-config.ts';
@@ -16,7 +16,9 @@ export interface EngineParts {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Called when the engine cannot go on; the process should end with a failure. */
+  /** This node's streams; asked for when they are needed, because streams are made with the engine. */
+  readonly local: () => LocalDirectory;
+  /** The engine cannot go on; the process should end with a failure. */
   readonly onFatal: (message: string) => void;
 }
 
@@ -55,29 +57,23 @@ function createEmbeddedEngine({ config, log, metrics, onFatal }: EngineParts): E
         metrics.engine.trimmed[cause] += rows;
       },
       storeSetAside: (file) =>
-        log.error({ file }, 'the store could not be read and was set aside; a new one was created'),
+        log.error({ file }, 'the store could not be read and was set aside; a new one was begun'),
       faulted: onFatal,
     },
   });
 }
 
-function createRedisEngine({ config, log, metrics }: EngineParts, redis: RedisConfig): RedisEngine {
-  const { engine, history, publishing, service } = config;
-  return new RedisEngine({
-    mode: redis.mode,
-    nodes: redis.nodes,
-    sentinelMaster: redis.sentinelMaster,
-    sentinelUsername: redis.sentinelUsername,
-    sentinelPassword: redis.sentinelPassword,
-    connection: {
-      username: redis.username,
-      password: redis.password,
-      database: redis.database,
-      tls: redis.tls,
-      connectTimeoutMs: redis.connectTimeoutMs,
-      callTimeoutMs: redis.socketTimeoutMs,
-      // CLIENT SETNAME refuses spaces.
-      name: service.name.replace(/[^\x21-\x7e]/g, '_'),
+function createRedisEngine({ config, log, metrics, local }: EngineParts, redis: RedisConfig): CreatedEngine {
+  const { engine, history, publishing, service, streams } = config;
+  return createRedis({
+    settings: {
+      ...redis,
+      // CLIENT SETNAME takes no spaces.
+      clientName: service.name.replace(/[^\x21-\x7e]/g, '_'),
+    },
+    expectations: {
+      isReplicatedByDefault: publishing.ackLevel === 'replicated',
+      isProduction: service.environment === 'production',
     },
     nodeId: randomBytes(4).toString('hex'),
     bounds: {
@@ -100,10 +96,10 @@ function createRedisEngine({ config, log, metrics }: EngineParts, redis: RedisCo
       },
       serverReady: (server, version) => log.info({ server, version }, 'Redis is connected'),
       serverDown: (server, reason) => log.error({ server }, `Redis is unreachable: ${reason}`),
-      listenerBack: (server) => log.warn({ server }, 'the bus is connected again; positions are compared'),
+      listenerBack: (server) => log.warn({ server }, 'the bus is subscribed again; positions are compared'),
       warned: (message) => log.warn(message),
       lost: (channel) =>
-        log.error({ channel }, 'acknowledged messages are missing after a failover; streams receive a gap'),
+        log.error({ channel }, 'acknowledged messages are missing after a failover; their streams get a gap'),
     },
   });
 }

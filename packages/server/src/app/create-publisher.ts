@@ -27,7 +27,7 @@ export function createPublisher(parts: PublisherParts): CountedPublisher {
       engine,
       audience,
       serviceName: service.name,
-      messageTtlMs: history.messageTtlMs ?? 0,
+      messageTtlMs: history.messageTtlMs,
       maxJsonDepth: publishing.maxJsonDepth,
       maxMessageBytes: publishing.maxMessageBytes,
       maxBatchBytes: publishing.maxBatchBytes,

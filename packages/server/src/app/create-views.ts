@@ -1,4 +1,4 @@
-/** Creates the views of the open streams: of this process, or of all nodes on the same Redis. */
+/** Creates the views of the open streams: of this process, or of all nodes that share its store. */
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import type { Audience, Directory, LocalDirectory, OnMembership, UserQuota } from '../core/directory.ts';
@@ -9,15 +9,15 @@ import { SoleNode } from '../sse/sole-node.ts';
 export interface Views {
   readonly directory: Directory;
   readonly audience: Audience;
-  /** Absent when no other node has to know. */
+  /** For the streams of this process; absent where it is everything. */
   readonly onMembership?: OnMembership | undefined;
   readonly userQuota?: UserQuota | undefined;
   readonly notes: SharedNotes;
-  /** Absent when one process is the whole service. */
+  /** Absent where one process is everything. */
   readonly counters?: SharedCounters;
-  /** Call it when the engine is open. */
+  /** Called when the engine is open. */
   open(): Promise<void>;
-  /** Call it before the engine is closed. */
+  /** Called before the engine is closed. */
   close(): Promise<void>;
 }
 
@@ -25,8 +25,9 @@ const NOTES_FILE = 'revocations.jsonl';
 
 export interface ViewsParts {
   readonly config: Config;
-  readonly engine: Engine;
-  /** A function, because the streams are created after the views and with them. */
+  /** Views of all nodes, where there may be several. */
+  readonly fleet: Views | undefined;
+  /** Asked for when it is needed: the streams are made with what is returned here. */
   readonly local: () => LocalDirectory;
 }
 

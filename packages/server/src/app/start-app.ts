@@ -44,8 +44,6 @@ export interface AppOptions {
 const DRAIN_SHARE = 0.8;
 /** Time to send the remaining spans at the end, so that an unreachable collector does not delay a stop. */
 const TRACE_FLUSH_MS = 2000;
-/** Below this a socket does not report that it has drained. */
-const MIN_OUTBOX_BYTES = 16 * 1024;
 
 export async function startApp(options: AppOptions): Promise<App> {
   const { log } = options;
@@ -78,9 +76,10 @@ type Parts = Awaited<ReturnType<typeof createParts>>;
 /** Creates everything and opens nothing. */
 async function createParts({ config, place, log, metrics, onFatal }: AppOptions) {
   const now = Date.now;
-  const engine = createEngine({ config, log, metrics, onFatal });
+  const local = (): LocalDirectory => core.directory;
+  const { engine, fleet } = createEngine({ config, log, metrics, local, onFatal });
   const tracer = await createTracer({ config, engineKind: engine.kind, log, counters: metrics.traces });
-  const views = createViews({ config, engine, local: (): LocalDirectory => core.directory });
+  const views = createViews({ config, fleet, local });
   const access = await createAccess({
     config: config.access,
     log,

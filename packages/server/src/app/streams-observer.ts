@@ -1,6 +1,7 @@
 /** What streams write to the log and the metrics. */
-import { STREAM_REFUSALS } from '../observe/metrics/counters.ts';
+
 import type { Log } from '../observe/log/log.ts';
+import { STREAM_REFUSALS } from '../observe/metrics/counters.ts';
 import type { Metrics } from '../observe/metrics/metrics.ts';
 import type { StreamsObserver } from '../sse/streams.ts';
 

@@ -8,7 +8,6 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Admitted, Gate } from '../../access/gate.ts';
 import { rateHeaders } from '../../access/limits/rate-limiter.ts';
 import type { Principal } from '../../access/principal.ts';
-import { rateHeaders } from '../../access/limits/rate-limiter.ts';
 import { partsOf } from '../request-parts.ts';
 import { STREAM_ROUTES } from '../stream/stream-request.ts';
 

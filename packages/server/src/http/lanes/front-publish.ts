@@ -1,8 +1,8 @@
 /** The fast lane of publishes: which of them the front takes, who may send them, and their answers as HTTP/1.1. */
 import type { Socket } from 'node:net';
 import type { Gate, GateAnswer } from '../../access/gate.ts';
-import type { Principal } from '../../access/principal.ts';
 import { type RateResult, rateHeaders } from '../../access/limits/rate-limiter.ts';
+import type { Principal } from '../../access/principal.ts';
 import { ACK_LEVELS, type AckLevel, PUBLISH_KINDS, type PublishKind } from '../../core/message.ts';
 import { type AnsweredRequest, type Answers, type RouteCounter, requestIdOf } from '../answers.ts';
 import { contentTypeError } from '../content-type.ts';

@@ -98,7 +98,8 @@ export class Http2Lane {
     };
     this.#server = createServer(serverOptions);
     this.#server.on('session', (session) => this.#add(session));
-    this.#server.on('stream', (stream, _headers, flags) => this.#watch(stream, flags));
+    // The types say Http2Stream, which is the client's too; a server makes ServerHttp2Stream.
+    this.#server.on('stream', (stream, _headers, flags) => this.#watch(stream as ServerHttp2Stream, flags));
     this.#server.on('checkExpectation', (request: Http2ServerRequest, response: Http2ServerResponse) =>
       refuseExpectation(request, response, options.answers),
     );

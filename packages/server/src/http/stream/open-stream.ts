@@ -15,8 +15,9 @@ import { type RateResult, rateHeaders } from '../../access/limits/rate-limiter.t
 import type { Principal } from '../../access/principal.ts';
 import { RequestError } from '../../core/errors.ts';
 import type { StreamEnd } from '../../core/stream-ends.ts';
+import type { StreamPlan } from '../../sse/stream-plan.ts';
+import type { ResponseHead, Streams } from '../../sse/streams.ts';
 import type { StreamSocket } from '../../sse/wire/stream-socket.ts';
-import type { ResponseHead, StreamPlan, Streams } from '../../sse/streams.ts';
 import { type Answers, requestIdOf } from '../answers.ts';
 import { type CorsRules, corsHeaders } from '../cors.ts';
 import { httpDate } from '../http-date.ts';

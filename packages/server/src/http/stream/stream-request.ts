@@ -13,8 +13,8 @@ import {
 } from '@message-push/protocol';
 import type { Start } from '../../core/engine.ts';
 import { type FieldProblem, RequestError, shownValue, validationFailed } from '../../core/errors.ts';
+import type { StreamPlan } from '../../sse/stream-plan.ts';
 import { frameStyles } from '../../sse/wire/frame.ts';
-import type { StreamPlan } from '../../sse/streams.ts';
 
 /** The part of a stream's plan that its URL decides. Its channels come in the order of the URL, each once. */
 export interface StreamRequest extends Omit<StreamPlan, 'clientIp' | 'credential'> {
