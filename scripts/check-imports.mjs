@@ -20,14 +20,14 @@ gateway      → access, core, observe
 engine       → core, protocol
   embedded   → engine, store
     store    → nothing
-  redis      → engine, fleet, link, log, names, publish, server, watch
+  redis      → engine, fleet, link, log, names, publish, watch
     names    → nothing
-    server   → names
-    link     → names, server
+    server   → nothing
+    link     → server
     log      → engine, link, names
     publish  → engine, link, log, names, server
     watch    → engine, link, log, names, server
-    fleet    → link, log, names, server
+    fleet    → link, names, server
 hub          → core, observe, protocol
 sse          → core, hub, observe, protocol, catch-up, wire
   catch-up   → wire
