@@ -3,13 +3,13 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const conditions = ['source', 'module', 'node', 'development|production'];
 
-/** Latencies and memory are measured here: nothing else may run meanwhile. */
+/** These measure latency and memory, so nothing else may run at the same time. */
 const QUIET = ['tests/faults/slow-readers.test.ts', 'tests/access/half-open.test.ts'];
 
-/** A fleet behind nginx through whole deployments, which takes minutes: by `npm run test:upgrade`. */
+/** Deployments of a fleet behind nginx, which take minutes; run by `npm run test:upgrade`. */
 const UPGRADE = ['tests/upgrade/**/*.test.ts'];
 
-/** They take the longest, so they start first: otherwise one of them would run alone at the end. */
+/** The longest files start first; otherwise one of them would run alone at the end. */
 const LONGEST = [
   'deploy/guide',
   'deploy/deploy',
@@ -23,7 +23,7 @@ const LONGEST = [
   'redis/views-cluster',
 ];
 
-/** Tests of real processes. */
+/** Options of all tests with real processes. */
 const SYSTEM = {
   setupFiles: ['tests/support/vitest-setup.ts'],
   testTimeout: 300_000,
@@ -51,12 +51,12 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['packages/*/src/**/*.test.ts', 'bench/src/**/*.test.ts'],
-          // Nothing here takes more than a few seconds, on a machine that has nothing else to do.
+          // Every test takes a few seconds at most on an idle machine.
           testTimeout: 60_000,
         },
       },
       {
-        // Real processes, side by side: most of them wait most of the time.
+        // Real processes, several files at a time: most of them wait most of the time.
         extends: true,
         test: {
           ...SYSTEM,

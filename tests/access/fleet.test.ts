@@ -1,4 +1,4 @@
-/** Three nodes on one Redis are one service: in what a client may use, and in what counts no longer. */
+/** Three nodes on one Redis act as one service for limits and for revocations. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { probe } from '../support/access/access-probe.ts';
 import {
@@ -47,7 +47,7 @@ describe('limits', () => {
         { name: 'two', scopes: ['read', 'publish'], channels: ['*'] },
       ]),
       ENABLE_RATE_LIMITING: 'true',
-      // A window that is longer than the test.
+      // The window is longer than the test.
       RATE_LIMIT_WINDOW: '600',
       RATE_LIMIT_PER_MINUTE: String(REQUESTS / 10),
       RATE_LIMIT_CONNECTS_PER_MINUTE: String(CONNECTS / 10),
@@ -55,7 +55,7 @@ describe('limits', () => {
   });
   afterAll(() => disposeAll(nodes));
 
-  /** As many as pass, of twice as many as may, over all nodes and 32 at a time. */
+  /** Asks `count` times, all nodes in turn and 32 at a time; returns how many requests were allowed. */
   async function passed(count: number, ask: (node: TestServer) => Promise<boolean>): Promise<number> {
     let next = 0;
     let allowed = 0;
@@ -148,7 +148,7 @@ describe('a revocation', () => {
     const { status, text } = await request(`${node?.url}${API}/revocations`, { body, headers: asMaster });
     expect([status, text]).toEqual([200, expect.stringContaining('"success":true')]);
   };
-  /** Ended with a word, came back as an EventSource does, and was told to stay away. */
+  /** Expects that the stream was ended with an event, reconnected as an EventSource does, and was refused. */
   const isGone = async (stream: StreamClient): Promise<void> => {
     await waitFor('the end', () => stream.isFailed, { timeoutMs: 5000 });
     expect(stream.status).toBe(401);
@@ -168,7 +168,7 @@ describe('a revocation', () => {
     await revoke({ user_id: '7' });
     await Promise.all(ended.map(isGone));
     expect(others.map(({ ends }) => ends)).toEqual([0, 0, 0]);
-    // What he gets from now on counts: a ticket says when it was made to the millisecond.
+    // Tickets made from now on are valid: a ticket records its time of creation to the millisecond.
     const { ticket: next } = await ticketFor({ user_id: '7' });
     await open(nodes[1], `/sse/user/7?ticket=${next}`);
   });
@@ -268,7 +268,7 @@ describe('a stream whose credential ends', () => {
       const end = await stream.event('the end', ({ type }) => type === 'end', 20_000);
       expect(end.data).toContain('"expired"');
       expect(Date.now()).toBeGreaterThanOrEqual(exp * 1000);
-      // It comes back once, with what is over, and stays away.
+      // It reconnects once with the expired credential and then stays away.
       await waitFor('a refusal', () => stream.isFailed);
       expect([stream.status, stream.opens]).toEqual([401, 1]);
     } finally {

@@ -1,6 +1,6 @@
 /**
- * Requests of every form on every route of the document: the service neither falls nor says that it did, and whatever
- * it answers is what its document says. `TEST_FUZZ_REQUESTS` asks for more of them.
+ * Requests of every form on every documented route: the service neither crashes nor reports an internal error, and
+ * every answer is one that the API document describes. `TEST_FUZZ_REQUESTS` sets their number.
  */
 import { Agent, request } from 'node:http';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -20,7 +20,7 @@ import { StreamClient } from '../support/streams/stream-client.ts';
 
 const REQUESTS = numberFromEnv('TEST_FUZZ_REQUESTS', atScale(20_000, 4_000));
 const AT_ONCE = 24;
-/** Said before a route is found, or of any route. */
+/** Statuses that any route may have, or that are sent before a route is found. */
 const ALWAYS = new Set([204, 400, 404, 405, 408, 413, 414, 415, 417, 431]);
 
 interface Media {
@@ -134,7 +134,7 @@ test(`${REQUESTS} requests of any form`, { timeout: 600_000 }, async () => {
       const asked = fuzzedRequest(operation, random);
       const { status, type, text } = await send(asked);
       statuses[status] = (statuses[status] ?? 0) + 1;
-      // A # ends a path, and what is before it may be another route.
+      // A # ends a path, and the part before it may be another route.
       const isOperation = asked.method === operation.method && !asked.target.includes('#');
       const problem = problemOf(status, type, text, isOperation, responses);
       if (problem !== undefined) {
@@ -170,10 +170,10 @@ test(`${REQUESTS} requests of any form`, { timeout: 600_000 }, async () => {
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
   expect(wrong, `TEST_SEED=${random.seed}`).toEqual([]);
   expect(sent).toBeGreaterThanOrEqual(REQUESTS);
-  // It was not all refused at the door.
+  // Enough requests were accepted for the test to mean something.
   expect(statuses[200]).toBeGreaterThan(REQUESTS / 20);
 
-  // As before: a message is stored and delivered, by the same process.
+  // The same process still stores and delivers messages.
   const headers = { 'x-api-key': MASTER_KEY };
   const stream = new StreamClient({ port: server.port, path: '/sse/user/after', headers, reconnects: false });
   await stream.opened();

@@ -11,7 +11,7 @@ import { waitFor } from '../support/wait.ts';
 const HALF_OPEN = atScale(5000, 1500);
 const CLIENTS = 200;
 const REQUEST_TIMEOUT_S = atScale(15, 8);
-/** The whole of it would be refused; only its beginning is sent. */
+/** Only the beginnings of requests are sent; some would be refused as a whole. */
 const BEGINNINGS = [
   'GET /sse/user/7 HTTP/1.1\r\nHost: h\r\n',
   'POST /sse/api/v1/messages/send HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n',
@@ -48,7 +48,7 @@ test(`with ${HALF_OPEN} half requests open every new client is served`, { timeou
       socket.write(BEGINNINGS[i % BEGINNINGS.length] ?? '');
     });
     socket.on('error', () => undefined).resume();
-    // Whoever attacks comes back.
+    // An attacker reconnects.
     socket.once('close', () => {
       sockets.delete(socket);
       if (isLasting) begin(i);
@@ -75,7 +75,7 @@ test(`with ${HALF_OPEN} half requests open every new client is served`, { timeou
   const p99 = tookMs.toSorted((a, b) => a - b)[Math.floor(CLIENTS * 0.99)] as number;
   expect(p99).toBeLessThan(1000);
 
-  // What began is let go of: each of the first comes to its end.
+  // The service gives up on requests that do not end: their connections are closed.
   isLasting = false;
   await waitFor('the end of the half requests', () => sockets.size <= HALF_OPEN / BEGINNINGS.length + 1, {
     timeoutMs: 3 * REQUEST_TIMEOUT_S * 1000,

@@ -1,4 +1,4 @@
-/** What was decided about credentials holds through restarts, and keys change without one. */
+/** Revocations survive restarts, and keys change without one. */
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ let server: TestServer;
 let folder: string;
 let keyFile: string;
 
-/** As tools that write files do: the new one takes the place of the old one whole. */
+/** Replaces the file in one step, as tools that write such files do. */
 function writeKeys(names: readonly string[]): void {
   writeFileSync(`${keyFile}.new`, keyList(names.map(reader)));
   renameSync(`${keyFile}.new`, keyFile);

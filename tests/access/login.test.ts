@@ -1,4 +1,4 @@
-/** A login as an application has it, in a browser, with the browser's own EventSource. */
+/** An application's login in a browser, with the browser's own EventSource. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Application } from '../support/access/application.ts';
@@ -8,7 +8,7 @@ import { request } from '../support/http/http.ts';
 import { TestServer } from '../support/service/server.ts';
 import { CuttableProxy } from '../support/streams/cuttable-proxy.ts';
 
-/** The page's own variables. */
+/** Variables of the page. */
 declare const seen: { type: string; status?: number; data?: { number?: number; reason?: string } }[];
 declare const opened: number;
 declare const source: EventSource;
@@ -39,7 +39,7 @@ afterAll(async () => {
 });
 
 async function openPage(origin: string): Promise<Page> {
-  // With cookies of its own.
+  // Each context has cookies of its own.
   const context = await browser.newContext();
   const page = await context.newPage();
   await page.goto(origin);
@@ -79,7 +79,7 @@ test('a session cookie opens a stream, which is carried on before it ends, until
   await has(page, 1);
   await page.waitForFunction(() => seen.some(({ type }) => type === 'renewed'), undefined, WAIT);
   expect(await page.evaluate(() => seen.find(({ type }) => type === 'renewed')?.status)).toBe(200);
-  // Beyond what the first cookie allowed.
+  // Later than the first cookie allowed.
   await new Promise((resolve) => setTimeout(resolve, 7000));
   await publish(2);
   await has(page, 2);
@@ -102,7 +102,7 @@ test('a ticket opens a stream again and again by the same URL, until it is revok
   await hasOpened(page, 1);
   for (let round = 1; round <= 3; round++) {
     proxy.cut();
-    // Missed while it is away.
+    // The page is offline and misses this one.
     await publish(10 * round);
     await has(page, 10 * round);
     await hasOpened(page, 1 + round);
@@ -120,12 +120,12 @@ test('without a login, and on a page of somebody else with one, an EventSource g
   const stranger = await openPage(application.origin);
   await follow(stranger, server.url, '/sse/user/7');
   await hasGivenUp(stranger);
-  // Another port is another origin, and gets the same cookies.
+  // Another port is another origin but gets the same cookies.
   const page = await openPage(elsewhere.origin);
   await logIn(page);
   await follow(page, server.url, '/sse/user/7');
   await hasGivenUp(page);
-  // His own stream only.
+  // Only this user's own stream.
   const own = await openPage(application.origin);
   await logIn(own);
   await follow(own, server.url, '/sse/user/8');

@@ -1,6 +1,6 @@
 /**
- * Every route with every kind of credential: what may be done is said here by a small model of its own, and the
- * service has to agree in each case, so that nothing is open by mistake and nobody is kept out by one.
+ * Every route with every kind of credential. A small model here says what is allowed, and the service must agree in
+ * each case, so that nothing is open by mistake and no client is kept out by mistake.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ import { requestJson } from '../support/http/http.ts';
 import { TestServer } from '../support/service/server.ts';
 import { waitFor } from '../support/wait.ts';
 
-/** What somebody may do: beginnings of channel names, `''` for all. */
+/** The rights of a principal: prefixes of channel names, `''` for all. */
 interface Rights {
   readonly who: 'nobody' | 'key' | 'user' | 'ticket';
   readonly publish?: readonly string[];
@@ -35,18 +35,18 @@ interface Shown {
   readonly name: string;
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   readonly query?: string;
-  /** The status that refuses it wherever credentials are asked for, or what it may do. */
+  /** The rights of the credential, or the status with which it is refused. */
   readonly gives: number | Rights;
 }
 
 interface Route extends Probe {
   readonly name: string;
   readonly isAllowed: (rights: Rights) => boolean;
-  /** Of who is allowed. */
+  /** The status of an allowed request. */
   readonly status?: number;
-  /** Nobody is asked. */
+  /** The route asks for no credential. */
   readonly isOpen?: boolean;
-  /** Its answer shows whatever the process has in memory. */
+  /** The answer may contain anything that the process has in memory. */
   readonly showsAll?: boolean;
 }
 
@@ -440,7 +440,7 @@ describe('whoever asks for', () => {
         wrong.push({ with: credential.name, expected, status, type, text: text.slice(0, 200) });
       }
       if (route.showsAll === true && status === 200) continue;
-      // Nothing of a credential comes back.
+      // The answer contains no part of the credential.
       for (const value of [MASTER_KEY, 'eyJ']) expect(text).not.toContain(value);
     }
     expect(wrong).toEqual([]);

@@ -1,4 +1,4 @@
-/** Looking and managing over a real socket: connections, channels, health, documentation and metrics. */
+/** The read and management API over a real socket: connections, channels, health, documentation and metrics. */
 import { execFileSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { request, requestJson } from '../support/http/http.ts';

@@ -1,6 +1,6 @@
 /**
- * Publishing over a real socket. The plainest requests take a way of their own through the server; however a
- * request is written, it gets the same answer.
+ * Publishing over a real socket. The plainest requests take the fast lane through the server; a request gets the same
+ * answer however it is written.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -286,7 +286,7 @@ describe.each(Object.keys(LANES))('a publish: %s', (lane) => {
     });
     expect(JSON.parse(answer.body)).toMatchObject({ success: true, sent_to_connections: expect.any(Number) });
     await streams[1]?.event('the broadcast', (e) => e.type === 'warning');
-    // What comes after it has come without it.
+    // The next message has arrived without it.
     await post(lane, 'broadcast', { type: 'success', service: 'test', data: { text } });
     await streams[0]?.event('the next broadcast', (e) => e.type === 'success');
     expect(streams[0]?.events.filter((e) => e.type === 'warning')).toEqual([]);
@@ -343,7 +343,7 @@ describe('a connection of a publisher', () => {
   ])('is refused when it is ambiguous or wrong: %s', async (_name, text, statuses) => {
     const answer = await rawExchange(server.port, Buffer.from(text));
     expect(statuses).toContain(answer.status);
-    // And nothing else is harmed.
+    // Other messages are not affected.
     expect((await post('plain', 'send', good)).status).toBe(200);
   });
 });

@@ -1,4 +1,4 @@
-/** Starting, and refusing to: in words that name the variable, before anything is opened. */
+/** A start, and refused starts: the refusal names the variable and comes before anything is opened. */
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** Streams over a real socket: what they join, where they start, how their events are framed, who may read them. */
+/** Streams over a real socket: which channels they join, where they start, how events are framed, who may read them. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { requestJson } from '../support/http/http.ts';
 import { rawRequest } from '../support/http/raw-http.ts';
@@ -40,7 +40,7 @@ async function send(
 
 const LANES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   plain: {},
-  // Leaves the plain way through the server.
+  // Headers that lead a request off the fast lane.
   unusual: { TE: 'trailers' },
 };
 
@@ -144,7 +144,7 @@ describe('where a stream starts', () => {
     const { json } = await requestJson<{ messages: { timestamp: string }[] }>(
       `${server.url}/sse/api/v1/channels/start/history`,
     );
-    // Times have milliseconds: the fourth is of a later one.
+    // Times have a resolution of milliseconds, so the fourth message must come at a later one.
     while (Date.now() <= Date.parse(json.messages[2]?.timestamp ?? '')) await new Promise(setImmediate);
     middle = new Date().toISOString();
     for (let n = 4; n <= 5; n++) await send({ channel: 'start' }, { n });
@@ -211,7 +211,7 @@ describe('how messages are framed', () => {
       expect(JSON.parse(events[0]?.data ?? '{}').data).toEqual({ text: 'line\nline\u2028\r\n', n: 1 });
       if (types.length === 4) {
         expect(events[1]?.data).toBe(events[0]?.data);
-        // The id comes with the second of the pair, so that a cut between the two loses nothing.
+        // The second event of the pair carries the id, so that a cut between the two loses nothing.
         expect(events[0]?.lastEventId).toBe(stream.events[0]?.lastEventId);
         expect(events[1]?.lastEventId).not.toBe(events[0]?.lastEventId);
       }

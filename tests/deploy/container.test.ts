@@ -1,4 +1,4 @@
-/** What can be known of the image and the compose file without a Docker engine. */
+/** The image and the compose file, as far as they can be tested without a Docker engine. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -66,7 +66,7 @@ describe('the Dockerfile', () => {
       context: ROOT,
       files: contextFiles(ROOT, read('.dockerignore')),
       folder,
-      // How to reach the registry is this machine's matter.
+      // npm reaches the registry as this machine is configured.
       env: { ...process.env, PATH, npm_config_prefer_offline: 'true' },
     });
     const app = join(image.root, image.workdir);
@@ -110,10 +110,10 @@ describe('the Dockerfile', () => {
   });
 });
 
-/** Why the compose file can not be read as Docker Compose reads it; undefined when it can. */
+/** The reason why Docker Compose cannot read the file here; `undefined` when it can. */
 function composeProblem(): string | undefined {
   const { stdout, error } = spawnSync('docker-compose', ['--version'], { encoding: 'utf8' });
-  // Version 2 leaves out what is under a profile, and writes volumes in another form.
+  // Version 2 omits services under a profile and writes volumes in another form.
   if (error === undefined && /version v?1\./.test(stdout)) return undefined;
   const problem = `needs docker-compose 1.x, found ${error === undefined ? stdout.trim() : 'none'}`;
   console.warn(`Skipped, the contents of the compose file: ${problem}`);
@@ -133,16 +133,16 @@ describe('the compose file', () => {
     readonly stop_grace_period?: string;
   }
 
-  /** As Docker Compose itself reads it, anchors, variables and all. */
+  /** The file as Docker Compose itself reads it, with anchors and variables resolved. */
   function composed(): { services: Record<string, Service>; volumes: object } {
     const folder = mkdtempSync(join(tmpdir(), 'message-push-compose-'));
     try {
-      // It wants to see the env file.
+      // Docker Compose insists on the env file.
       execFileSync('cp', ['-r', '--parents', file, 'config', folder], { cwd: ROOT });
       writeFileSync(join(folder, 'config/production.env'), '');
       const yaml = execFileSync('docker-compose', ['config'], { cwd: folder, encoding: 'utf8' });
       const toJson = 'import json,sys,yaml; print(json.dumps(yaml.safe_load(sys.stdin)))';
-      // docker-compose is a program of Debian's own Python, and so has its YAML.
+      // docker-compose runs on Debian's own Python, which therefore has a YAML module.
       return JSON.parse(execFileSync('/usr/bin/python3', ['-c', toJson], { input: yaml, encoding: 'utf8' }));
     } finally {
       rmSync(folder, { recursive: true, force: true });
@@ -153,7 +153,7 @@ describe('the compose file', () => {
     const dclint = join(ROOT, 'node_modules/.bin/dclint');
     const { stdout } = spawnSync(dclint, ['--formatter', 'json', file], { cwd: ROOT, encoding: 'utf8' });
     const [{ messages }] = JSON.parse(stdout) as [{ messages: { rule: string; type: string }[] }];
-    // The rest is a matter of taste: an image beside its build, the order of keys, ports open to the world.
+    // The other rules are a matter of taste: an image beside its build, the order of keys, ports on all interfaces.
     const allowed = [
       'no-build-and-image',
       'no-unbound-port-interfaces',
@@ -182,7 +182,7 @@ describe('the compose file', () => {
       }
       expect(Object.keys(volumes).sort()).toEqual(['grafana', 'messages', 'prometheus', 'redis']);
       for (const path of Object.values(services).flatMap((s) => s.volumes ?? [])) {
-        // `/folder/of/the/copy/config/x:/…`: what is mounted from this checkout is there.
+        // `/folder/of/the/copy/config/x:/…`: files that are mounted from this checkout exist.
         const mounted = /^\/.*?\/(config\/[^:]+):/.exec(path)?.[1];
         if (mounted !== undefined) expect(existsSync(join(ROOT, mounted)), mounted).toBe(true);
       }

@@ -1,4 +1,4 @@
-/** deploy.sh: checks, tries, switches, verifies, and goes back. */
+/** deploy.sh checks, tries, switches, verifies and rolls back. */
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -7,7 +7,7 @@ import { ScratchService } from '../support/deploy/scratch-service.ts';
 
 const DEPLOY = 'scripts/deploy.sh --env production --pm2';
 const MAIN = 'packages/server/src/main.ts';
-/** Every file beside the packages, with its time and size. */
+/** Lists every file outside of node_modules with its time and size. */
 const LIST = `find . /etc -name node_modules -prune -o -type f -printf '%p %T@ %s\\n' | sort`;
 
 describe.skipIf(scratchMachineProblem() !== undefined)('deploy.sh', () => {
@@ -33,7 +33,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('deploy.sh', () => {
 
   const changeMain = (line: string): void => writeFileSync(join(service.root, MAIN), `${line}\n${original}`);
 
-  /** A program of that name, before all others in `PATH`. */
+  /** Puts a program of that name before all others in `PATH`; returns the environment that has it. */
   function standIn(name: string, script: string): Readonly<Record<string, string>> {
     const folder = join(service.machine.folder, 'bin');
     mkdirSync(folder, { recursive: true });
@@ -61,7 +61,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('deploy.sh', () => {
     const pids = good.processes.map((p) => p.pid);
     const dist = readFileSync(join(service.root, 'packages/server/dist/main.js'), 'utf8');
 
-    // It does not compile; it does not start. What runs is not touched.
+    // One version does not compile, one does not start. The running one is not touched.
     for (const line of [
       'const broken: number = "";',
       'if (Date.now() > 0) throw new Error("broken at the start");',
@@ -73,13 +73,13 @@ describe.skipIf(scratchMachineProblem() !== undefined)('deploy.sh', () => {
       expect(readFileSync(join(service.root, 'packages/server/dist/main.js'), 'utf8')).toBe(dist);
     }
 
-    // It starts when it is tried, and fails in its place.
+    // This version starts when it is tried and fails once it is deployed.
     changeMain('if (process.env["pm_id"] !== undefined) throw new Error("broken in its place");');
     const { status, output } = await service.run(DEPLOY);
     expect([status, output]).toEqual([1, expect.stringContaining('The last good version is running again.')]);
     expect(await service.succeed('scripts/status.sh --health')).toBe('healthy\n');
 
-    // And a good new one is built anew and takes over.
+    // A good new version is built again and takes over.
     changeMain('if (process.env["pm_id"] !== undefined) process.stdout.write("{}\\n");');
     expect(await service.succeed(DEPLOY)).toContain('== Deployed');
     expect(readFileSync(join(service.root, 'logs/message-push-service.log'), 'utf8')).toContain('\n{}\n');
@@ -114,7 +114,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('deploy.sh', () => {
     const [backup = ''] = readdirSync(join(service.root, 'run/backup'));
     expect(readFileSync(join(service.root, 'run/backup', backup, 'nginx.conf'), 'utf8')).toBe(before);
 
-    // One that nginx refuses is not left in place.
+    // A configuration that nginx refuses is not left in place.
     const installed = await service.succeed('cat /etc/nginx/nginx.conf');
     await service.succeed(
       'cp config/nginx.conf ../nginx.conf; sed -i s/least_conn/most_conn/ config/nginx.conf',
@@ -149,7 +149,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('deploy.sh', () => {
   });
 
   it('a unit of systemd is written for this folder, and started', async () => {
-    // Stands in for systemd: knows the unit file and runs what it says.
+    // Stands in for systemd: reads the unit file and runs its commands.
     const env = standIn(
       'systemctl',
       `unit=/etc/systemd/system/message-push-service.service

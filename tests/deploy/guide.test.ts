@@ -1,6 +1,6 @@
 /**
  * The deployment guide, followed from its first shell block to its last in a scratch copy on a scratch machine, where
- * its ports are free and its files under /etc may be written. Docker blocks apart: there is no engine here.
+ * its ports are free and its files under /etc may be written. Docker blocks are left out: there is no Docker engine.
  */
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -45,14 +45,14 @@ describe.skipIf(scratchMachineProblem() !== undefined)('the deployment guide', (
     return output;
   }
 
-  /** In the foreground, until it serves; then it is ended as by the operator's terminal. */
+  /** Runs it in the foreground until it serves, then interrupts it as the operator's terminal would. */
   const serves = async (command: string): Promise<void> => {
     await service.serve(command);
     expect(await service.status()).toMatchObject({ status: 'healthy', environment: 'development' });
     const pid = (await service.status()).processes[0]?.pid;
     await succeed(`kill -INT ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.1; done`);
   };
-  /** Goes on for ever, and shows the log. */
+  /** Expects the command to show the log; it never ends by itself. */
   const shows = (expected: RegExp) => async (command: string) => {
     const child = service.machine.spawn(command, { cwd: service.root, env: { ...env, PATH: service.path } });
     let output = '';
@@ -73,7 +73,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('the deployment guide', (
   };
   const startsAgain = () => succeed('./scripts/start.sh --pm2');
 
-  /** Each command of the guide in its order, with what it must do; `undefined` is none of the guide's, but what goes between. */
+  /** Each command of the guide in its order, with what it must do; `undefined` marks a step between two commands. */
   const steps: readonly (readonly [string | undefined, (command: string) => Promise<unknown>])[] = [
     ['cd message-push-service', (c) => succeed(c, join(service.root, '..'))],
     ['./scripts/start.sh --development', serves],
@@ -118,14 +118,14 @@ describe.skipIf(scratchMachineProblem() !== undefined)('the deployment guide', (
     ['curl http://localhost:9090/sse/metrics', says(/^message_push_connections/m)],
     ['curl http://localhost:8089/sse/health', says(/"status":"healthy"/)],
     ['curl http://localhost:8089/sse/api/v1/connections/stats', says(/"success":true,"stats":\{/)],
-    // A machine may allow less to everybody on it, and says so.
+    // A machine may have a lower limit, and says so.
     ['ulimit -n 65536', async (c) => expect((await run(c)).output).toMatch(/^$|cannot modify limit/)],
     ["echo 'net.core.somaxconn = 65535' >> /etc/sysctl.conf", succeed],
     ["echo 'net.ipv4.tcp_max_syn_backlog = 65535' >> /etc/sysctl.conf", succeed],
     ['sysctl -p', says(/net\.core\.somaxconn = 65535\n[\s\S]*tcp_max_syn_backlog = 65535/)],
     ['lsof -i :8089', says(/node.*:8089 \(LISTEN\)/)],
     ['./scripts/stop.sh --force', stops],
-    // Nobody is there yet.
+    // Redis does not run yet.
     ['redis-cli ping', async (c) => expect((await run(c)).output).toContain('Could not connect')],
     ['redis-server --daemonize yes', succeed],
     [undefined, () => succeed('until redis-cli ping; do sleep 0.1; done')],
@@ -178,7 +178,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('the deployment guide', (
       );
       const check = 'npm start --silent -- --check-config';
       const { status, output } = await service.run(check, { env: { CONFIG_FILE: 'run/guide.env' } });
-      // What this version does not have it refuses by name.
+      // Settings that this version does not have are refused by name.
       const refused = output.split('\n').filter((line) => /^ {2}[A-Z_]+=/.test(line));
       if (status !== 0)
         expect(

@@ -1,6 +1,6 @@
 /**
- * The page on installing, followed command by command on a scratch machine, in both languages. What comes from the
- * network is there already: packages of the system, PM2, and the checkout, in the place where the page clones it to.
+ * The installation page, followed command by command on a scratch machine, in both languages. What the page downloads
+ * is there already: packages of the system, PM2, and the checkout.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,7 +40,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('the page on installing',
     const deploy = first.replace(/^git clone .*$/m, '').replaceAll(CHECKOUT, root);
     expect(await succeed(deploy)).toMatch(/== Deployed: [\s\S]*"status":"healthy"/);
     expect(await succeed('scripts/status.sh --json')).toContain('"runner": "pm2"');
-    // Nobody reaches it but through nginx, which it believes.
+    // It can only be reached through nginx, which it trusts.
     expect(await succeed('ss -Hltn sport = :8089')).toMatch(/ 127\.0\.0\.1:8089 /);
 
     await succeed(
@@ -51,7 +51,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('the page on installing',
     const shown = await succeed('openssl s_client -connect localhost:443 </dev/null 2>/dev/null');
     expect(shown).toContain('CN = push.example.com');
 
-    // Whoever types it gives the stream the time to open.
+    // A person who types this leaves the stream time to open.
     const typed = send
       .replace(/^API_KEY=/m, 'sleep 1\nAPI_KEY=')
       .replace('cat alice.txt', 'sleep 1; cat alice.txt');

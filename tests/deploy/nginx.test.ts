@@ -1,4 +1,4 @@
-/** Real nginx with config/nginx.conf, over TLS and HTTP/2, in front of one node and of three. */
+/** A real nginx with config/nginx.conf, over TLS and HTTP/2, in front of one node and of three. */
 import { request as httpsRequest } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -34,7 +34,7 @@ async function startServer(env: Readonly<Record<string, string>> = {}): Promise<
   return server;
 }
 
-/** Over HTTP/1.1, as publishers do it, from an address of their own. */
+/** A request over HTTP/1.1, as publishers send them, from an address of its own. */
 function through(path: string, body?: object): Promise<{ status: number; text: string; headers: object }> {
   const options = {
     localAddress: CLIENT_ADDRESS,
@@ -91,11 +91,11 @@ describe('nginx in front of one node', () => {
     await waitFor('the stream', () => stream.lastEventId !== '');
     for (const n of count(3)) {
       expect((await publish(n)).status).toBe(200);
-      // Nothing follows that could push it out of a buffer.
+      // Nothing follows that could flush it out of a buffer.
       await waitFor('the event', () => numbers(stream).length === n + 1, { timeoutMs: 2000 });
     }
     expect(numbers(stream)).toEqual(count(3));
-    // Over HTTP/1.1, with a body that ends with the connection.
+    // Over HTTP/1.1 the body ends with the connection.
     const tail = httpsRequest(`https://127.0.0.1:${nginx.port}/sse/user/v`, {
       localAddress: CLIENT_ADDRESS,
       rejectUnauthorized: false,
@@ -140,7 +140,7 @@ describe('nginx in front of one node', () => {
     await waitFor('the streams', () => own.every((s) => s.lastEventId !== ''));
     await publish(0);
     await server.stop();
-    // Nobody is there: they are told to come back, by nginx, each at a time of its own.
+    // No node is there: nginx tells the streams to come back, each at a different time.
     const told = (s: H2Stream): string[] =>
       s.events.filter((e) => e.data.includes('"unavailable"')).map((e) => e.type);
     await waitFor('an answer to come back', () => own.every((s) => told(s).length > 0));
@@ -163,7 +163,7 @@ describe('nginx in front of a node that is stopping', () => {
     await waitFor('the streams', () => held.every((s) => s.lastEventId !== ''));
     stopping.signal('SIGTERM');
     await waitFor('readiness to end', async () => (await stopping.readiness()) === 503);
-    // The 503 of the last node is nothing that a browser may see.
+    // A browser must not see the 503 of the last node.
     const answer = await through('/sse/stream?channels=c');
     expect([answer.status, answer.text]).toEqual([200, expect.stringContaining('event: reconnect')]);
     expect(answer.text).toContain('"unavailable"');
@@ -208,7 +208,7 @@ describe('nginx in front of three nodes', () => {
     const workers = nginx.workers();
     await nginx.reload();
     await progress();
-    // The old workers keep their streams: nobody had to come back.
+    // The old workers keep their streams, so none had to reconnect.
     expect(own.map((s) => s.opens)).toEqual(own.map(() => 1));
     expect(nginx.workers().some((pid) => workers.includes(pid))).toBe(true);
 

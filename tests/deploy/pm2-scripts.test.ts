@@ -40,7 +40,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('under PM2', () => {
     expect(await service.succeed('scripts/start.sh --pm2')).toContain('Ready at http://127.0.0.1:8089');
     const [first, ...others] = await entries();
     expect(others).toEqual([]);
-    // Above the drain window, and what the service takes at the longest after it.
+    // Longer than the drain window plus the longest time that the service takes after it.
     expect(first?.pm2_env).toMatchObject({ status: 'online', exec_mode: 'fork_mode', kill_timeout: 19_000 });
     const report = await service.status();
     expect(report).toMatchObject({ status: 'healthy', runner: 'pm2', environment: 'production' });

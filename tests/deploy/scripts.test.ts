@@ -1,4 +1,4 @@
-/** start.sh, status.sh and stop.sh with real processes: what is ours is found, and what is not is left alone. */
+/** start.sh, status.sh and stop.sh with real processes: they find what is ours and leave the rest alone. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -53,7 +53,7 @@ describe.skipIf(problem !== undefined)('the operators’ scripts', () => {
     expect(chinese).not.toContain('请修正配置');
     expect(await service.succeed('scripts/status.sh --logs')).toContain('"message":"ready: ');
 
-    // It runs already: whoever wants to start another one is told who has the port.
+    // A second start says which process has the port.
     const second = await service.run('scripts/start.sh --development');
     expect(second.status).toBe(1);
     expect(second.output).toMatch(/Port 8089 \(SERVICE_PORT\) is taken by .*main\.js \(pid \d+\)/);
@@ -77,7 +77,7 @@ describe.skipIf(problem !== undefined)('the operators’ scripts', () => {
   it('kill a service that does not end by itself only when they are forced to', async () => {
     writeFileSync(file('config/development.env'), 'DRAIN_TIMEOUT=1\n');
     await service.serve('scripts/start.sh --development');
-    // A process that is held answers no signal but SIGKILL, and counts to nothing more than the port.
+    // A stopped process reacts to no signal but SIGKILL; only its port shows that it is there.
     await service.succeed(`kill -STOP $(head -n 1 ${PID_FILE})`);
     const asked = await service.run('scripts/stop.sh');
     expect(asked).toMatchObject({ status: 1, output: expect.stringContaining('Use --force') });
@@ -99,14 +99,14 @@ describe.skipIf(problem !== undefined)('the operators’ scripts', () => {
   });
 
   it('believe no pid file whose process is another one, or one of later', async () => {
-    // The pid of a stranger, with the time of its start: alive, and not our program.
+    // The pid file names another program that is alive, with the correct start time.
     const stranger = `setsid sleep 1000 </dev/null >/dev/null 2>&1 & mkdir -p run
       printf '%s\\n%s\\n' $! "$(sed 's/.*) //' /proc/$!/stat | cut -d ' ' -f 20)" >${PID_FILE}; echo $!`;
     const pid = (await service.succeed(stranger)).trim();
     expect(await service.succeed('scripts/stop.sh --force')).toContain('The service is not running.');
     await service.succeed(`kill -0 ${pid}`);
 
-    // Our own pid, on another port, noted with another start: a pid that was used again.
+    // The pid file names our own pid with another start time, as if the pid had been reused.
     await service.serve('scripts/start.sh --development');
     const own = readFileSync(file(PID_FILE), 'utf8');
     writeFileSync(file(PID_FILE), own.replace(/\n\d+\n/, '\n1\n'));
@@ -129,11 +129,11 @@ describe.skipIf(problem !== undefined)('the operators’ scripts', () => {
     const areThere = (): boolean[] => ours.map((name) => existsSync(file(name)));
     await service.serve('scripts/start.sh --development');
     writeFileSync(file(kept), 'not ours');
-    // Nobody to ask, then a no: stopped, and all of it is kept.
+    // Without input, then with a no: the service is stopped and everything is kept.
     expect(await service.succeed('scripts/stop.sh --clean')).toMatch(/Stopped\.[\s\S]*\[y\/N\][\s\S]*Kept\./);
     expect(await service.succeed('scripts/stop.sh --clean', { input: 'n\nn\n' })).toContain('Kept.');
     expect(areThere()).toEqual([true, true]);
-    // Another process reads the store, whatever it is: it stays.
+    // A store that another process has open is kept.
     const held = await service.succeed('exec 9<data/messages.db; scripts/stop.sh --clean --yes');
     expect(held).toContain('data/messages.db is in use by another process and was kept.');
     expect(areThere()).toEqual([true, false]);

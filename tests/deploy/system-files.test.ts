@@ -1,4 +1,4 @@
-/** The files for the machine itself: unit of systemd, logrotate, sysctl. */
+/** The files for the machine itself: systemd unit, logrotate, sysctl. */
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,

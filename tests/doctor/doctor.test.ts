@@ -1,6 +1,6 @@
 /**
- * What stands between browsers and the service is set up wrongly, one thing at a time, in a real nginx or in the
- * service, and the doctor finds that and nothing else. Where all is right it finds nothing.
+ * One thing at a time is configured wrongly, in a real nginx or in the service. The doctor finds that and nothing
+ * else; where everything is right, it finds nothing.
  */
 import { createHmac } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -17,7 +17,7 @@ const PUBLIC_URL = `https://${PUBLIC_HOST}`;
 const ORIGIN = 'https://app.example.com';
 const ENV = { ALLOWED_ORIGINS: ORIGIN, HEARTBEAT_INTERVAL: '1', TRUST_PROXY: '127.0.0.1' };
 const MAX_HEADERS = { large_client_header_buffers: '2 1k', client_header_buffer_size: '1k' };
-/** So that nginx buffers whatever the service asks for. */
+/** Makes nginx buffer even though the service asks it not to. */
 const BUFFERING = { proxy_buffering: 'on', proxy_ignore_headers: 'X-Accel-Buffering' };
 
 const TOKEN_SECRET = 'of thirty-two characters and more';
@@ -59,7 +59,7 @@ it('where all is right every check is made and nothing is found', async () => {
   expect(status).toBe(0);
 });
 
-/** A JWT as an application makes one. */
+/** A JWT such as an application issues. */
 function tokenOf(user: string): string {
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   const nowSeconds = Math.floor(Date.now() / 1000);
@@ -67,7 +67,7 @@ function tokenOf(user: string): string {
   return `${signed}.${createHmac('sha256', TOKEN_SECRET).update(signed).digest('base64url')}`;
 }
 
-/** As the service refuses a stream. */
+/** Makes nginx answer as the service does when it refuses a stream. */
 function refusing(status: number, code: string): NonNullable<ProxyChanges['streams']> {
   const body = { error: true, status_code: status, code, message: 'no', service: 'message-push-service' };
   return {
@@ -81,7 +81,7 @@ interface Case {
   readonly name: string;
   readonly nginx: ProxyChanges;
   readonly found: readonly string[];
-  /** Part of the line to change. */
+  /** Part of the line that the doctor tells operators to change. */
   readonly line: string;
 }
 
@@ -216,7 +216,7 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'leads nowhere',
-    // Discard: nobody listens there.
+    // The discard port: nothing listens on it.
     nginx: { upstreamPort: 9 },
     found: ['bad_gateway'],
     line: 'upstream message_push_backend',

@@ -51,7 +51,7 @@ it(`${KILLS} kills lose nothing that was acknowledged, repeat nothing and leave 
     return publisher;
   };
   const publishers = Array.from({ length: PUBLISHERS }, (_, i) => work(i));
-  // One that fails ends the test at once, not at its end.
+  // A publisher that fails ends the test at once.
   const failure = Promise.race(publishers).then(() => {
     if (!isOver) throw new Error('a publisher ended before the last kill');
     return new Promise<never>(() => {});
@@ -62,7 +62,7 @@ it(`${KILLS} kills lose nothing that was acknowledged, repeat nothing and leave 
       const isStarting = kill % Math.floor(KILLS / KILLS_WHILE_STARTING) === 3;
       if (isStarting) {
         server.spawn();
-        // The moment of the fault, somewhere within a start.
+        // The delay puts the fault somewhere within the start.
         await delay(random.between(0, 450));
       } else if (kill > 0) {
         const since = performance.now();
@@ -105,7 +105,7 @@ it(`${KILLS} kills lose nothing that was acknowledged, repeat nothing and leave 
   );
   expect(stored.size, 'stored once').toBe(entries);
   expect([...acknowledged].filter(([id, channel]) => stored.get(id) !== channel)).toEqual([]);
-  // Every publisher repeats until it is answered, so all that was tried is acknowledged in the end.
+  // Every publisher retries until it is answered, so everything is acknowledged in the end.
   expect(stored.size).toBe(acknowledged.size);
   expect(new Set(shown).size, 'shown once').toBe(shown.length);
   expect(new Set(shown)).toEqual(new Set(stored.keys()));

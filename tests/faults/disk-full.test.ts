@@ -1,6 +1,6 @@
 /**
- * A disk without room: publishers are told, readers are not disturbed, and writing resumes by itself. The disk is
- * a small one of its own where the test may mount one; otherwise the process may write no file beyond a size.
+ * A full disk: publishers are told, readers are not disturbed, and writing resumes by itself. The test mounts a small
+ * disk of its own if it may; otherwise the process may write no file beyond a size.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -35,7 +35,7 @@ afterEach(async () => {
   disk?.dispose();
 });
 
-/** Half of it is taken by a file that can be removed. */
+/** A disk of which a file that can be removed takes half. */
 function mountDisk(): SmallDisk | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'message-push-disk-'));
   try {
@@ -43,7 +43,7 @@ function mountDisk(): SmallDisk | undefined {
       stdio: 'ignore',
     });
   } catch {
-    // Not root, or no right to mount: the other way serves.
+    // Not root, or not allowed to mount: the limit on file sizes is used instead.
     rmSync(folder, { recursive: true });
     return undefined;
   }
@@ -136,12 +136,12 @@ it.each(Object.keys(DISKS))(
     const beats = heartbeats(stream);
     await waitFor('heartbeats', () => heartbeats(stream) >= beats + 2, { timeoutMs: 5000 });
     expect(idsOf(stream)).toEqual(acknowledged);
-    // Still no room; what is refused is not stored.
+    // The disk is still full; refused messages are not stored.
     const again = await publisher.send(message(9998));
     expect(again.status).toBe(503);
 
     disk.makeRoom(running.pid);
-    // The same messages, with the same ids, as the answer asked for.
+    // Sends the same messages with the same ids, as the answer asked for.
     await publisher.batchUntilAcknowledged([refused?.body ?? message(-1), message(9999)]);
     acknowledged.push(refused?.body.id ?? '', 'm9999');
     publisher.close();

@@ -1,4 +1,4 @@
-/** A backup made in the middle of publishing, a crash, and the backup put back: what streams of every age then get. */
+/** A backup is made while messages are published, then restored after a crash; streams of every age resume. */
 import { execFile } from 'node:child_process';
 import { copyFileSync, readdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -27,7 +27,7 @@ afterAll(async () => {
 
 interface Stream {
   readonly client: StreamClient;
-  /** Ids of messages, and a word for each gap, in the order in which they came. */
+  /** Ids of messages and a word for each gap, in the order of their arrival. */
   readonly seen: string[];
 }
 
@@ -145,7 +145,7 @@ it('a backup put back loses nothing that it has, and each stream is told once of
   expect(kept).toBeGreaterThanOrEqual(before);
   expect(kept).toBeLessThan(acknowledged);
 
-  // Beyond the offsets of the old life, where a cursor of that life would be taken for one of this.
+  // Past the offsets of the old epoch, where a cursor of that epoch could be mistaken for one of the new.
   const anew = ids('new', 1, acknowledged - kept + AFTERWARDS);
   await publishTo('busy', anew);
   for (const { client } of [quiet, early, late]) client.comeBack();

@@ -1,6 +1,6 @@
 /**
- * Slow readers cost the others nothing and the service no memory: they fall back to history, and when they read
- * at full speed again they get every message once, in order, on the connection that they had.
+ * Slow readers neither delay the others nor take memory: they are served from history, and when they read at full
+ * speed again they get every message once, in order, on the connection that they have.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
@@ -17,10 +17,10 @@ const BROADCASTS_PER_SECOND = 20;
 const BODY_BYTES = 1000;
 /** Larger than the default: all slow readers together may take more than what resident memory grows by itself. */
 const OUTBOX_BYTES = atScale(256, 1024) * 1024;
-/** What the kernel holds for a peer that does not read, and more. */
+/** More than the kernel buffers for a peer that does not read. */
 const BALLAST_MESSAGES = 100;
 const BALLAST_BYTES = 60_000;
-/** Shared machines: the goal of 1.5 is the benchmark's. */
+/** Generous because machines are shared; the benchmark's goal is 1.5. */
 const MAX_LATENCY_RATIO = 3;
 const MIN_BASE_MS = 10;
 
@@ -39,12 +39,12 @@ interface Reader {
 }
 
 interface Phase {
-  /** In ms: of all deliveries, and the median of the seconds' 99th percentiles, which one hiccup does not move. */
+  /** Latencies in ms: of all deliveries, and the median of each second's 99th percentile, which ignores hiccups. */
   readonly p50: number;
   readonly p99: number;
   readonly typicalP99: number;
   readonly samples: number;
-  /** Of resident memory, from before the first broadcast to its highest. */
+  /** Growth of resident memory, from before the first broadcast to its peak. */
   readonly grownBytes: number;
 }
 
@@ -65,12 +65,12 @@ it('a tenth of the streams reads a kilobyte a second, and the others and the mem
   expect(extraBytes).toBeLessThan(SLOW * OUTBOX_BYTES);
 });
 
-/** The same in both phases but for the pace at which a tenth of the streams reads. */
+/** One phase. The two differ only in how fast a tenth of the streams reads. */
 async function run(pace: 'fast' | 'slow', seconds: number): Promise<Phase> {
   server = await TestServer.start({
     env: { MAX_CONNECTIONS: '2000', MAX_OUTBOX_BYTES: String(OUTBOX_BYTES) },
   });
-  /** By the number of the broadcast. */
+  /** Latencies by the number of the broadcast. */
   const latencies: number[][] = [];
   const readers = Array.from({ length: STREAMS }, (_, i) =>
     openReader(i < SLOW, i < SLOW && pace === 'slow', latencies),
@@ -107,7 +107,7 @@ async function run(pace: 'fast' | 'slow', seconds: number): Promise<Phase> {
     });
     expect(answer.status).toBe(200);
     highestBytes = Math.max(highestBytes, server.residentBytes);
-    // The rate of the scenario.
+    // The delay keeps the rate of the scenario.
     await delay(Math.max(0, startMs + ((n + 1) * 1000) / BROADCASTS_PER_SECOND - performance.now()));
   }
   const fast = readers.slice(SLOW);
@@ -178,7 +178,7 @@ async function slowSessions(): Promise<number> {
   return Number(/^message_push_slow_sessions_total(?:\{[^}]*\})? (\d+)$/m.exec(text)?.[1] ?? 0);
 }
 
-/** Resident memory once opening the streams has left no more of itself behind. */
+/** Resident memory once it has settled after the opening of the streams. */
 async function settledMemory(): Promise<number> {
   let last = 0;
   let steady = 0;

@@ -1,4 +1,4 @@
-/** Stopping in order, and what streams are told when there is no place for them. */
+/** An orderly stop, and what streams are told when the service is full or stopping. */
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -38,7 +38,7 @@ describe('a service that is told to stop', () => {
     const streams = Array.from({ length: 60 }, () => open('/sse/stream?channels=c'));
     await Promise.all(streams.map((s) => s.opened()));
     const publisher = new TestPublisher(server.url);
-    // Its head has arrived, its body has not.
+    // The head of this request has arrived, its body has not.
     const body = JSON.stringify(message(0));
     const halfWay = connect(server.port, '127.0.0.1');
     let halfWayAnswer = '';
@@ -62,7 +62,7 @@ describe('a service that is told to stop', () => {
     await newcomer.ended();
     halfWay.write(body.slice(20));
     await waitFor('the answer to the half-way publish', () => halfWayAnswer !== '');
-    // A publisher goes on for as long as the port is there.
+    // A publisher continues as long as the port accepts connections.
     let answered = 0;
     let n = 2;
     const statuses = new Set<number>();
@@ -109,7 +109,7 @@ describe('a service that is told to stop', () => {
     expect(spreadMs).toBeLessThan(drainMs);
     expect(exit).toEqual({ code: 0, signal: null });
     expect(tookMs).toBeLessThan(drainMs + 1500);
-    // What it answered is stored.
+    // Everything that was acknowledged is stored.
     await server.start();
     const history = await requestJson<{ last_offset: number }>(
       `${server.url}/sse/api/v1/channels/channel:c/history`,
@@ -133,7 +133,7 @@ describe('a service that is told to stop', () => {
       return waitFor('an answer', () => client.status !== undefined && client);
     };
     const claim = { 'X-Retry-Upstream': '1' };
-    // While it does not stop, the header changes nothing.
+    // The header has no effect while the service is not stopping.
     expect((await ask('127.0.0.2', claim)).status).toBe(200);
     server.signal('SIGTERM');
     await waitFor('readiness to end', async () => (await server.readiness()) === 503, { timeoutMs: 2000 });
@@ -157,7 +157,7 @@ describe('a service that is told to stop', () => {
     const pending = publishers.map((p, i) =>
       p.batch(Array.from({ length: 50 }, (_, k) => message(1000 + i * 50 + k, 2000))).then((a) => a.status),
     );
-    // The first answer: the others' requests have been sent, and most of them wait for the disk.
+    // After the first answer all other requests have been sent, and most of them wait for the disk.
     await Promise.race(pending);
     server.signal('SIGTERM');
     const outcomes = await Promise.allSettled(pending);
@@ -226,7 +226,7 @@ describe('a stream beyond a limit', () => {
       publisher.close();
       await Promise.all(older.map((s) => s.event('a message', (e) => e.type === 'info')));
       expect(older.map((s) => s.endsByPeer)).toEqual([0, 0, 0]);
-      // The place of one that goes is the next one's.
+      // A stream that leaves makes room for the next.
       older[0]?.close();
       const next = new StreamClient({ port: server.port, path, maxRetryMs: 20 });
       clients.push(next);
@@ -251,7 +251,7 @@ describe('CONNECTION_TIMEOUT', () => {
     await Promise.all([dead.opened(), slow.opened()]);
     dead.stopReading();
     const publisher = new TestPublisher(server.url);
-    // More than the kernel's buffers of a connection hold.
+    // More than the kernel buffers for a connection.
     const count = 120;
     for (let n = 0; n < count; n += 10) {
       await publisher.batchUntilAcknowledged(Array.from({ length: 10 }, (_, i) => message(n + i, 80_000)));
@@ -267,7 +267,7 @@ describe('CONNECTION_TIMEOUT', () => {
       { timeoutMs: 20_000, pollMs: 100 },
     );
     const cutMs = performance.now() - sinceMs;
-    // As long again.
+    // The same time once more.
     await delay(6000);
     expect(slow.opens).toBe(1);
     expect(slow.isOpen).toBe(true);
@@ -277,7 +277,7 @@ describe('CONNECTION_TIMEOUT', () => {
     expect(shown).toEqual(Array.from({ length: count }, (_, i) => i));
     expect(slow.endsByPeer).toBe(0);
     expect(closed).toBe('1');
-    // It comes back, as an EventSource does, and gets all.
+    // It reconnects as an EventSource does and receives everything.
     dead.readAtFullSpeed();
     await dead.event('the last message', (e) => e.type === 'info' && JSON.parse(e.data).data.n === count - 1);
     expect(dead.opens).toBe(2);

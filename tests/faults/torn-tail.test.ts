@@ -1,6 +1,6 @@
 /**
  * What a crash can leave of the store's files: a write-ahead log that ends anywhere, and worse. Nothing that was
- * acknowledged before the torn write is missing, nothing that is served is corrupt, nobody repairs by hand.
+ * acknowledged before the torn write is missing, nothing that is served is corrupt, and no repair by hand is needed.
  */
 import {
   cpSync,
@@ -30,7 +30,7 @@ const TAIL_BYTES = 4096;
 const CUT_EVERY_BYTES = atScale(1, 17);
 const GARBLED_ENDS = atScale(256, 32);
 const CHANNELS = ['a', 'b', 'c', 'd'];
-/** In memory where there is such a folder: the store syncs at every opening and closing. */
+/** A folder in memory if there is one, because the store syncs at every opening and closing. */
 const FAST_TMP = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 let server: TestServer;
@@ -58,7 +58,7 @@ function letters(random: Random, length: number): string {
   return Array.from({ length }, () => String.fromCharCode(random.between(97, 122))).join('');
 }
 
-/** Body by id, of everything that a store in `directory` serves. */
+/** The bodies, by id, of everything that a store in `directory` serves. */
 function readStore(directory: string): {
   bodies: Map<string, string>;
   setAside: string | undefined;
@@ -103,7 +103,7 @@ describe('a write-ahead log that ends within its last write', () => {
     for (let i = 0; i < messages.length; i += 5)
       await publisher.batchUntilAcknowledged(messages.slice(i, i + 5));
     const before = readFileSync(join(server.dataDir, 'messages.db-wal')).length;
-    // One commit of several pages, whose answer is taken to be lost.
+    // One commit of several pages, whose acknowledgement counts as lost.
     await publisher.send({
       id: 'last',
       type: 'info',
@@ -147,7 +147,7 @@ describe('a write-ahead log that ends within its last write', () => {
       for (const [id, body] of found.bodies) if (whole.bodies.get(id) !== body) corrupt++;
     };
     for (let cut = 1; cut <= TAIL_BYTES; cut += CUT_EVERY_BYTES) check(wal.subarray(0, wal.length - cut));
-    // A page that the disk took in part, or not at all, though the file has its length.
+    // A page that was written in part or not at all, although the file has its full length.
     for (let i = 0; i < GARBLED_ENDS; i++) {
       const torn = Buffer.from(wal);
       const from = wal.length - random.between(1, TAIL_BYTES);
@@ -161,7 +161,7 @@ describe('a write-ahead log that ends within its last write', () => {
     );
     expect({ missing, corrupt, holes, setAside }).toEqual({ missing: 0, corrupt: 0, holes: 0, setAside: 0 });
 
-    // And the service itself goes on from there.
+    // The service itself continues from such files.
     for (const cut of [1, 2000, TAIL_BYTES]) {
       restore(wal.subarray(0, wal.length - cut));
       rmSync(server.dataDir, { recursive: true });
@@ -204,7 +204,7 @@ describe('a store whose main file is damaged', () => {
   const messages = makeMessages(random, 40);
   /** The store as an orderly end leaves it: everything is in its main file. */
   let sound: string;
-  /** What a stream had when it had seen all of it. */
+  /** The last event id of a stream that had seen all of it. */
   let cursor: string;
 
   beforeAll(async () => {
@@ -261,7 +261,7 @@ describe('a store whose main file is damaged', () => {
       expect(readdirSync(server.dataDir).some((file) => file.includes('unreadable'))).toBe(true);
       const history = await readHistory(server.url, 'channel:a');
       expect(history.entries.map((e) => e.message.id)).toEqual(['after']);
-      // It stays so: no loop of setting aside.
+      // The next start keeps the new store: it is not set aside again.
       await server.kill();
       await server.start();
       expect((await readHistory(server.url, 'channel:a')).epoch).toBe(history.epoch);

@@ -1,7 +1,6 @@
 /**
- * Requests as no HTTP library writes them. Each is answered by a clear refusal, or as what it means; the plain
- * lane and the one with everything (which a header `Origin` asks for) answer alike; nothing of it touches the
- * next request.
+ * Requests that no HTTP library writes. Each is refused clearly or answered according to its meaning; the fast lane and
+ * the full one (which a header `Origin` leads to) answer alike; the next request is never affected.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { request } from '../support/http/http.ts';
@@ -11,7 +10,7 @@ import { TestServer } from '../support/service/server.ts';
 
 const SEND = '/sse/api/v1/messages/send';
 const MAX_MESSAGE = 512 * 1024;
-/** An origin's request is not for the plain lane. */
+/** A request with an origin does not take the fast lane. */
 const LANES = { plain: '', full: 'Origin: http://page.example\r\n' } as const;
 type Lane = (typeof LANES)[keyof typeof LANES];
 
@@ -26,7 +25,7 @@ interface Head {
   readonly path?: string;
   readonly version?: string;
   readonly host?: string;
-  /** Header lines, each with its end. */
+  /** Header lines with their line ends. */
   readonly type?: string;
   readonly length?: string;
   readonly more?: string;
@@ -67,7 +66,7 @@ const type = (value: string): Head => ({ type: `Content-Type: ${value}\r\n` });
 
 let server: TestServer;
 let pid: number;
-/** Answers that said that a message is stored. */
+/** The number of answers that acknowledged a message. */
 let stored = 0;
 
 beforeAll(async () => {
@@ -90,7 +89,7 @@ function codeOf(answer: RawAnswer | undefined): string | undefined {
 const fieldsOf = ({ body }: RawAnswer): string[] =>
   (JSON.parse(body).details as { field: string }[]).map(({ field }) => field);
 
-/** The one answer to a request; the next one, on another connection, is served as ever. */
+/** The only answer to a request; checks that a following one on another connection is served as usual. */
 async function answerTo(message: Buffer): Promise<RawAnswer> {
   const { answers } = await converse(server.port, { pieces: [message], answers: 1 });
   expect(answers).toHaveLength(1);
@@ -106,7 +105,7 @@ async function refuses(message: Message, status: number, code: string): Promise<
   await refusal(message, status, code);
 }
 
-/** On both lanes; the answer of the plain one. */
+/** Sends it on both lanes and returns the answer of the fast one. */
 async function refusal(message: Message, status: number, code: string): Promise<RawAnswer> {
   const answers: RawAnswer[] = [];
   for (const lane of Object.values(LANES)) {
@@ -350,7 +349,7 @@ describe.each(Object.entries(LANES))('on the %s lane', (_, lane) => {
     const piece = Buffer.concat([post(GOOD)(LANES.plain), post(GOOD)(lane), post('{}')(lane)]);
     const { answers } = await converse(server.port, { pieces: [piece], answers: 4, halfCloses: true });
     count(answers);
-    // The HTTP server cannot take over a connection whose end was read: refused, not dropped.
+    // The HTTP server cannot take over a connection whose end was read, so it is refused rather than dropped.
     expect(statuses(answers)).toEqual(lane === LANES.plain ? [200, 200, 422] : [200, 400]);
   });
 

@@ -1,6 +1,5 @@
 /**
- * Whatever is posted arrives as it was, in three parsers that know nothing of each other and of us, or it is
- * refused by name and leaves no trace.
+ * Every message either arrives unchanged in three independent parsers, or it is refused by name and leaves no trace.
  */
 import { Agent } from 'node:http';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -20,7 +19,7 @@ import { within } from '../support/wait.ts';
 const MESSAGES = atScale(10_000, 4_000);
 const SINGLES = atScale(1_500, 500);
 const BATCH = 250;
-/** HOSTILE_SEED in the environment tries other messages. */
+/** HOSTILE_SEED in the environment selects other messages. */
 const SEED = Number(process.env['HOSTILE_SEED'] ?? 20_240_611);
 const LAST = {
   type: 'info',
@@ -60,7 +59,7 @@ afterAll(async () => {
   await browser?.close();
   const { isRunning, output } = server;
   await server.dispose();
-  // What it said at its end is what one needs to know.
+  // If it ended, its output says why.
   expect(isRunning, output).toBe(true);
 });
 
@@ -68,7 +67,7 @@ function noteRefusal({ text, wrong }: HostileMessage, { code, details = [] }: Re
   const shown = text.slice(0, 300);
   expect(code, shown).toBe('validation_failed');
   const named = details.map(({ field }) => field.replace(/^\[\d+\]\.?/, ''));
-  // Of a body whose JSON itself is not allowed, only that is said.
+  // If the JSON itself is not allowed, the refusal names only that.
   const isNamed = named.some((field) =>
     wrong.some((w) => field === w || field.startsWith(`${w}.`) || field.startsWith(`${w}[`)),
   );
@@ -82,7 +81,7 @@ function noteAccepted(index: number, id: string): void {
 }
 
 async function postSingly(): Promise<void> {
-  // One connection for all of them: a refusal that spoiled it would spoil the next answer.
+  // All use one connection: a refusal that damaged it would show in the next answer.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   let connections = 0;
   const seen = new Set<unknown>();
@@ -119,7 +118,7 @@ async function postInBatches(): Promise<void> {
     });
     const answer = JSON.parse(text);
     if (status === 422) {
-      // One that is nested too deeply may concern the whole batch; the others are sent again without it.
+      // A message that is nested too deeply may refuse the whole batch; the others are sent again without it.
       const at = Number(/^\[(\d+)\]/.exec(answer.details[0].field)?.[1]);
       noteRefusal(messages[now[at] as number] as HostileMessage, answer);
       waiting = waiting.filter((i) => i !== now[at]);
@@ -144,7 +143,7 @@ const { parse, rawJSON } = JSON as unknown as {
   rawJSON: (source: string) => unknown;
 };
 
-/** As JSON text with every digit of its numbers, however the text was written. */
+/** The fields as canonical JSON text, with every digit of their numbers. */
 function canonical(text: string): Record<string, unknown> {
   const value = parse(text, (_, inner, { source }) =>
     typeof inner === 'number' && source !== undefined ? rawJSON(source) : inner,
@@ -239,14 +238,14 @@ async function getJson<T>(path: string): Promise<T> {
 
 const PATHS = { user_id: 'user', task_id: 'task', service: 'service' } as const;
 
-/** Streams of single names, with the ids of the messages that each must bring, oldest first. */
+/** Streams of single names, with the ids of the messages that each must deliver, oldest first. */
 function streamsOfNames(): { url: string; name: string; ids: string[] }[] {
   const streams = new Map<string, { url: string; name: string; ids: string[] }>();
   for (const { data } of received) {
     const { id, target } = JSON.parse(data) as Wire;
     for (const [field, kind] of Object.entries(PATHS)) {
       const name = target[field];
-      // What streams allow is shorter; and "." is no part of a path that a browser would keep.
+      // Names in stream URLs must be shorter, and a browser removes "." from a path.
       if (name === undefined || Buffer.byteLength(name) > 128 || /^\.\.?$/.test(name)) continue;
       const url = `${server.url}/sse/${kind}/${encodeURIComponent(name)}?since=all`;
       const stream = streams.get(url) ?? { url, name, ids: [] };
@@ -254,7 +253,7 @@ function streamsOfNames(): { url: string; name: string; ids: string[] }[] {
       streams.set(url, stream);
     }
   }
-  // Those of most messages first: short names, made of the snippets.
+  // Streams with the most messages first: they have short names.
   return [...streams.values()].toSorted((a, b) => b.ids.length - a.ids.length);
 }
 
@@ -307,7 +306,7 @@ test('a stream is refused the names that a publisher is refused', async () => {
 
 test('messages of every size around those at which a server changes its ways arrive', async () => {
   const target = { user_id: 'sizes' };
-  // With what is around it in a frame, each step passes 4, 16 and 64 KB, by less than the length of an id line.
+  // Together with the rest of the frame, the sizes pass 4, 16 and 64 KB in steps shorter than an id line.
   const lengths = [4, 16, 64].flatMap((kb) => Array.from({ length: 80 }, (_, i) => kb * 1024 - 720 + i * 10));
   const reader = await EventReader.open(`${server.url}/sse/user/sizes?session_id=x&channels=a,b,c`);
   for (const batch of [lengths.slice(0, 160), lengths.slice(160, 200), lengths.slice(200)]) {
@@ -315,7 +314,7 @@ test('messages of every size around those at which a server changes its ways arr
     const { status } = await request(`${server.url}/sse/api/v1/messages/batch`, { method: 'POST', body });
     expect(status).toBe(200);
   }
-  // One at a time too: then each frame is written alone.
+  // Also one at a time, so that each frame is written alone.
   for (const n of lengths) {
     const body = { type: 'status', service: 's', target, data: { text: 'x'.repeat(n) } };
     const { status } = await request(`${server.url}/sse/api/v1/messages/send`, { method: 'POST', body });

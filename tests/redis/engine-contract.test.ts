@@ -1,4 +1,4 @@
-/** The contract of engines on real Redis: one server, one with password and TLS, Sentinel, Cluster. */
+/** The suite of all engines on real Redis: one server, one with password and TLS, Sentinel, Cluster. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ type Place = Partial<RedisSettings> & Pick<RedisSettings, 'nodes'>;
 
 let count = 0;
 
-/** Each test has a prefix of its own, so that they share the servers. */
+/** Each test has its own key prefix, so that tests can share the servers. */
 function under(place: () => Place): () => Promise<EngineUnderTest> {
   return async () => {
     const keyPrefix = `contract${++count}:`;

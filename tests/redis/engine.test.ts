@@ -1,4 +1,4 @@
-/** What the redis engine promises beyond the contract of engines, on a real server. */
+/** What the Redis engine promises beyond the suite of all engines, on a real server. */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import type { EngineListener } from '@message-push/server/core/engine';
 import type { Draft, Publication } from '@message-push/server/core/message';
@@ -54,7 +54,7 @@ function draft(
   };
 }
 
-/** Between a node and its server: bus connections that are open when it deafens bring nothing any more. */
+/** A proxy between a node and its server that can silence all open bus connections. */
 class DeafeningProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -232,7 +232,7 @@ describe('the redis engine', () => {
     const engine = await open({}, recorder);
     await engine.watch(['user:a', 'user:b']);
     for (let i = 0; i < 3; i++) await engine.publish(draft('user:a'));
-    // What a server would have that takes over without the last two entries.
+    // The state of a server that takes over without the last two entries.
     const keys = ['5:l', 'h'].map((kind) => `${prefix}${kind}:{user:a}`);
     for (const key of keys) await command('COPY', key, `${key}-behind`);
     for (let i = 0; i < 2; i++) await engine.publish(draft('user:a'));
@@ -371,7 +371,7 @@ describe('the redis engine', () => {
     await engine.watch(['user:a']);
     const log = `${prefix}5:l:{user:a}`;
     await command('PEXPIRE', log, '20000');
-    // As if the second publication had been announced to nobody.
+    // As if the second publication had never been announced.
     const newestIsTheSecond = "redis.call('SETRANGE', KEYS[1], 8, struct.pack('<d', 2))";
     await command('EVAL', newestIsTheSecond, '1', log);
     await expect.poll(() => recorder.suspects.has('user:a'), { timeout: 30_000 }).toBe(true);
@@ -428,7 +428,7 @@ describe('the redis engine', () => {
   });
 
   it('finds an id in every window that may have it, and frees those that cannot', async () => {
-    // A window of some days that ends in 40 s: a clock that goes back over its end has not gone far.
+    // A window of some days that ends in 40 s, so that a clock that goes back over its end goes back only a little.
     const windowMs = Math.round((Date.now() + 40_000) / 2000);
     const engine = await open({ idempotencyTtlMs: windowMs });
     const first = draft('user:a', { fingerprint: FINGERPRINT });

@@ -54,13 +54,13 @@ it('a master that is killed takes nothing with it that its replica was to have',
       await fleet.reached(0.3);
       const killed = await cluster.killMaster(0);
       await cluster.settled();
-      // The heir has no replica, and acknowledges nothing, until the old master is one.
+      // The new master has no replica and acknowledges nothing until the old master becomes one.
       await killed.start();
       await cluster.settled();
       await fleet.goesOn(atScale(10_000, 1000));
     },
   });
-  // A stream may have seen what no replica had: that is announced, and its publisher has sent it again.
+  // A stream may have seen messages that no replica had: a gap announces it, and the publisher has sent them again.
   expect(run.verdict, run.explanation).toMatchObject(NOTHING_LOST);
   expect(run.isSettled, run.explanation).toBe(true);
   expect(run.streams.filter((s) => s.client.isFailed)).toEqual([]);

@@ -1,4 +1,4 @@
-/** The run over a fleet, with a fleet of one node that keeps its own history. */
+/** The fleet's run with one node on the embedded engine. */
 import { afterEach, expect, it } from 'vitest';
 import { runFleet, startNodes } from '../support/redis/fleet.ts';
 import { NOTHING_LOST } from '../support/redis/fleet-judge.ts';

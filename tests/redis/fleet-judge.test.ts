@@ -1,4 +1,4 @@
-/** The judge of the fleet's runs finds what is wrong in a record: a test that relies on it can fail. */
+/** The judge of fleet runs finds every kind of fault in a record, so that tests which rely on it can fail. */
 import type { GapReason } from '@message-push/protocol';
 import { describe, expect, it } from 'vitest';
 import { type FleetVerdict, judgeFleet, NOTHING_LOST } from '../support/redis/fleet-judge.ts';
@@ -35,7 +35,7 @@ function goodRun(): Change {
     streams: [
       { channels: ['channel:a'], told: [...a], gaps: [] },
       { channels: ['task:b'], told: [...b], gaps: [] },
-      // The two channels are in no order with each other.
+      // There is no order between two channels.
       { channels: ['task:b', 'channel:a'], told: [...b.slice(0, -1), ...a], gaps: [] },
       { channels: ['channel:a'], told: [...a], gaps: [] },
     ],
@@ -54,7 +54,7 @@ function log(run: Change, channel: string): { messages: number[]; holes: number[
   return found;
 }
 
-/** Tells the stream of a gap before its entry `at`, when so many messages were acknowledged. */
+/** Inserts a gap before entry `at` of the stream, at the time when `acknowledged` messages were acknowledged. */
 function tellGap(
   run: Change,
   index: number,
@@ -117,7 +117,7 @@ describe('the judge', () => {
     [
       'a publisher whose messages are stored in another order, which all streams show',
       (run) => {
-        // 0 and 4 are of the same publisher.
+        // Messages 0 and 4 have the same publisher.
         log(run, 'channel:a').messages.splice(0, 3, 4, 2, 0);
         for (const i of [0, 3]) stream(run, i).told.splice(0, 3, 4, 2, 0);
         stream(run, 2).told.splice(10, 3, 4, 2, 0);
@@ -157,14 +157,14 @@ describe('the judge', () => {
     expect(told(4, 'task:b')).toEqual({ missing: 2, unannounced: 2 });
     expect(told(2, 'channel:a')).toEqual({ missing: 2, unannounced: 2 });
     expect(told(7, 'channel:a')).toEqual({ missing: 2, unannounced: 2 });
-    // It is there: no log went back.
+    // The message is still stored: no log went back.
     expect(told(7, 'channel:a', 'rolled_back')).toEqual({ missing: 2, unannounced: 2 });
   });
 
   it('counts as announced what a log has lost when a gap tells of it after it was acknowledged', () => {
     const told = (at: number, reason: GapReason, acknowledged: number) =>
       verdictOf((run) => {
-        // Messages 8 and 10.
+        // Takes out messages 8 and 10.
         for (const i of [0, 2, 3]) run.streams[i]?.told.splice(run.streams[i].told.indexOf(8), 2);
         log(run, 'channel:a').messages.splice(4, 2);
         for (const i of [0, 2, 3]) tellGap(run, i, { at, channel: 'channel:a', reason, acknowledged });

@@ -1,6 +1,6 @@
 /**
- * A network that falls in two for ten seconds: a master, a sentinel and a node on one side, two replicas, two
- * sentinels and two nodes on the other. The old master takes what its node gives it until the network is whole.
+ * A network that is split in two for ten seconds: a master, a sentinel and a node on one side, two replicas, two
+ * sentinels and two nodes on the other. The old master accepts what its node writes until the network heals.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -44,7 +44,7 @@ async function startSides(where: { hasNodeAlone: boolean }): Promise<(fleet: Fle
     net.cut(ALONE);
     const cut = delay(PARTITION_MS);
     await redis.failedOver(old, redis.sentinels.slice(1));
-    // The length of the fault.
+    // The delay is the length of the fault.
     await cut;
     net.heal(ALONE);
     await redis.settled();
@@ -71,7 +71,7 @@ describe.skipIf(problem !== undefined)(
       const faults = await startSides({ hasNodeAlone: false });
       const run = await runFleet({ name: 'partition, replicated', nodes, ack: 'replicated', faults });
       expect(run.verdict, run.explanation).toMatchObject(NOTHING_LOST);
-      // Nobody went back to the old master when the network was whole: its log has no place for the new epoch.
+      // No node went back to the old master when the network healed: its log does not know the new epoch.
       expect(reasonsOf(run)).not.toContain('epoch_changed');
       expectGoodEnd(run);
     });

@@ -1,4 +1,4 @@
-/** Three nodes, and a master that is killed under sentinels. */
+/** Three nodes on a master that is killed under sentinels. */
 import { afterEach, expect, it } from 'vitest';
 import { runFleet, startNodes } from '../support/redis/fleet.ts';
 import { NOTHING_LOST } from '../support/redis/fleet-judge.ts';
@@ -31,7 +31,7 @@ it('a master that is killed takes nothing with it that a replica was to have', a
       await fleet.goesOn(atScale(10_000, 1000));
     },
   });
-  // A stream may have seen what no replica had: that is announced, and its publisher has sent it again.
+  // A stream may have seen messages that no replica had: a gap announces it, and the publisher has sent them again.
   expect(run.verdict, run.explanation).toMatchObject(NOTHING_LOST);
   expect(run.isSettled, run.explanation).toBe(true);
   expect(run.streams.filter((s) => s.client.isFailed)).toEqual([]);

@@ -1,4 +1,4 @@
-/** Three nodes on one Redis: what its loss, its silence and its return do to publishers and streams. */
+/** Three nodes on one Redis: the effects of its loss, its standstill and its return on publishers and streams. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { request } from '../support/http/http.ts';
@@ -16,7 +16,7 @@ const NODE_KILLS = atScale(10, 4);
 const MORE_MESSAGES = atScale(10_000, 1000);
 const BUS_KILL_MS = 2000;
 const STANDSTILL_MS = 10_000;
-/** Longer than a command may take, so that what it was asked before comes too late. */
+/** Longer than a command may take, so that answers to earlier commands come too late. */
 const SHORT_STANDSTILL_MS = 6000;
 const SOCKET_TIMEOUT_MS = 5000;
 
@@ -65,7 +65,7 @@ it('a bus whose connections are killed every two seconds loses, repeats and reor
     nodes,
     faults: async (fleet) => {
       const isOver = fleet.reached(0.95).then(() => true);
-      // The rhythm of the fault.
+      // The delay is the rhythm of the fault.
       while (!(await Promise.race([isOver, delay(BUS_KILL_MS, false)]))) {
         killed += Number(await redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub'));
       }
@@ -83,7 +83,7 @@ it('a Redis that stands still, is killed and comes back with its AOF loses, repe
       await fleet.reached(0.2);
       redis.freeze();
       const refusals = nodes.map((node) => timeRefusal(node));
-      // The length of the fault.
+      // The delay is the length of the fault.
       await delay(STANDSTILL_MS);
       await redis.restart();
       for (const refusedMs of await Promise.all(refusals)) {
@@ -99,7 +99,7 @@ it('a Redis that stands still, is killed and comes back with its AOF loses, repe
   expectNothingLost(run);
 });
 
-/** How long it took until a publisher was told that its message was not stored. */
+/** The time until a publisher is told that its message was not stored. */
 async function timeRefusal(node: TestServer): Promise<number> {
   const since = performance.now();
   const body = { type: 'info', service: 'test', target: { user_id: 'nobody' }, data: {} };
@@ -135,7 +135,7 @@ it('a Redis that comes back empty is announced once to every stream, and no old 
   expect(run.verdict, run.explanation).toMatchObject({ ...NO_OFFENCE, missing: 0, shownAgain: 0 });
   expect(run.verdict.unstored).toBeGreaterThan(0);
   for (const { channels, gaps } of run.streams) {
-    // Markers were on all channels, so there is something lost on each.
+    // There were markers on all channels, so each has lost something.
     const wanted = channels.map((channel) => ({ channel, reason: 'epoch_changed' }));
     const told = gaps.map((gap) => gap.channels.map(({ channel, reason }) => ({ channel, reason })));
     expect(told).toEqual([wanted]);

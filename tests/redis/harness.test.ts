@@ -1,4 +1,4 @@
-/** The Redis of the tests does what the tests of the engine build on. */
+/** The tests' own Redis servers do what the tests of the engine rely on. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** Starting on a Redis that is not as it should be: what cannot work stops the start, what will hurt is said. */
+/** Starting on a Redis that is configured wrongly: what cannot work refuses the start, what is risky is logged. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -39,7 +39,7 @@ function node(env: Readonly<Record<string, string>>): { child: ChildProcess; tex
   return { child, text: () => text };
 }
 
-/** Runs a node until it ends by itself. */
+/** Runs a node until it exits by itself. */
 async function refusal(
   env: Readonly<Record<string, string>>,
 ): Promise<{ status: number | null; text: string }> {

@@ -1,6 +1,5 @@
 /**
- * What cannot be replayed is announced: once, with bounds that can be counted on, and to nobody whom it does not
- * concern.
+ * What cannot be replayed is announced once, with exact bounds, and only to the streams that it concerns.
  */
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,7 +24,7 @@ interface Stream {
   readonly channels: readonly string[];
   readonly shown: number[];
   readonly shownSet: Set<number>;
-  /** One list of channels per gap event. */
+  /** The list of channels of each gap event. */
   readonly gapEvents: ChannelGap[][];
 }
 
@@ -59,7 +58,7 @@ function openStream(channels: readonly string[], query = ''): Stream {
   return stream;
 }
 
-/** One publisher, so that the n-th message of a channel has offset n, and is `n` on the wire. */
+/** The only publisher: the n-th message of a channel has offset n and carries `n`. */
 class Oracle {
   readonly logs = new Map<string, number[]>(CHANNELS.map((c) => [c, []]));
   readonly channelOf: string[] = [];
@@ -167,7 +166,7 @@ describe('a stream that comes back after history was trimmed', () => {
     const late = openStream(['channel:c0', 'channel:c1', 'channel:c2']);
     const other = openStream(['channel:c9']);
     await waitFor('all streams', () => streams.every((s) => s.client.lastEventId !== ''));
-    // Nothing on c2 and c9: who has seen nothing there has lost nothing.
+    // Nothing is published on c2 and c9, so nothing is lost there.
     await oracle.publish(
       new Map([
         ['channel:c0', 7],
@@ -214,7 +213,7 @@ describe('a stream that comes back after history was trimmed', () => {
     ]);
     expect(late.gapEvents[0]?.[0]?.epoch).not.toBe(late.gapEvents[0]?.[0]?.last_seen?.epoch);
     expect(other.gapEvents).toEqual([]);
-    // It has a position in the new log now.
+    // The stream has a position in the new log now.
     late.client.cutAfter(0);
     await waitFor('a reconnect', () => late.client.isOpen);
     await again.publish(new Map([['channel:c0', 1]]), random);
@@ -281,7 +280,7 @@ describe('a cursor that is none', () => {
     await waitFor('the stream', () => stream.gapEvents.length > 0);
     await oracle.publish(new Map([['channel:c0', 1]]), random);
     await waitFor('what is new', () => stream.shown.length > 0);
-    // The same URL with a good Last-Event-ID, as a browser's reconnect has it: the header wins.
+    // The same URL with a valid Last-Event-ID, as a browser sends when it reconnects: the header wins.
     stream.client.cutAfter(0);
     await waitFor('a reconnect', () => stream.client.opens === 2 && stream.client.isOpen);
     await oracle.publish(new Map([['channel:c1', 1]]), random);

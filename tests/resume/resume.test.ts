@@ -1,6 +1,6 @@
 /**
- * The promise of the service, at size: streams that are cut at any byte and a server that is killed in the middle
- * of its work, and every message reaches every stream once and in order.
+ * The central promise of the service, under load: streams are cut at any byte and the server is killed in the middle
+ * of its work, and every message still reaches every stream once and in order.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { holesOf, readHistory } from '../support/messages/history.ts';
@@ -65,7 +65,7 @@ it('streams that are cut at any byte and a server that is killed lose, repeat an
       for (let i = 0; i < CUTS_PER_BATCH; i++, cuts++)
         random.pick(streams).client.cutAfter(random.between(0, 20_000));
       const isKillDue = kills < Math.floor((acknowledged / MESSAGES) * (KILLS + 1)) && kills < KILLS;
-      // Not awaited: the other publishers are in the middle of theirs.
+      // Not awaited, so that the other publishers are interrupted in the middle of a batch.
       if (isKillDue && restarting === undefined) restarting = restart();
     }
     publisher.close();
@@ -150,7 +150,7 @@ function makeMessage(random: Random, publisher: number, sent: Sent[]): MessageBo
   const channels = [first];
   if (random.next() < TWO_CHANNEL_SHARE) {
     channels.push(random.pick(CHANNELS.filter((c) => prefixOf(c) !== prefixOf(first))));
-    // The order of the target's fields, which is that of a publication's channels.
+    // A publication lists its channels in the order of the target's fields.
     channels.sort();
   }
   const id = `m${sent.length}`;
@@ -184,7 +184,7 @@ async function readLogs(): Promise<Map<string, Log>> {
   return logs;
 }
 
-/** What was acknowledged is stored, once on each of its channels, in its publisher's order. All of it was. */
+/** Expects every message to be stored once on each of its channels, in its publisher's order. All were acknowledged. */
 function expectHistory(logs: ReadonlyMap<string, Log>, sent: readonly Sent[]): void {
   const wanted = new Map<string, number>(CHANNELS.map((c) => [c, 0]));
   for (const { channels } of sent) for (const c of channels) wanted.set(c, (wanted.get(c) ?? 0) + 1);

@@ -1,4 +1,4 @@
-/** What a browser's own EventSource does with our streams: no client code of ours takes part. */
+/** The service's streams in a browser's own EventSource, without any client code of this project. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -15,7 +15,7 @@ interface Received {
   readonly type: string;
   readonly message: { readonly type: string; readonly data: { readonly number: number } };
 }
-/** The page's own variables. */
+/** Variables of the page. */
 declare const received: Received[];
 declare const failures: number[];
 declare const opened: number;
@@ -62,7 +62,7 @@ test('several channels arrive once each and in order through cuts, restarts and 
   await hasOpened(page, 1);
 
   let number = 0;
-  /** As publishers do: what was not acknowledged is sent again, with the same id. */
+  /** Publishes as publishers do: what is not acknowledged is sent again with the same id. */
   const publish = async (count: number): Promise<void> => {
     const deadlineMs = Date.now() + 30_000;
     for (const last = number + count; number < last; ) {

@@ -1,4 +1,4 @@
-/** The samples of the operators' guide, as pasted, in the programs that their readers use. */
+/** The samples of the guide, exactly as written there, run in the environments that they are for. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,7 +42,7 @@ describe('with the defaults', () => {
       '/index.html': '<!doctype html><title>Sample</title><script src="/sample.js"></script>',
       '/sample.js': BROWSER_SAMPLE,
     });
-    // The sample stays as it is: the browser finds the guide's address at the port of this test.
+    // The sample is not changed: the browser resolves the guide's address to the port of this test.
     const browser = await launchChromium([
       `--host-resolver-rules=MAP ${GUIDE_ADDRESS} 127.0.0.1:${server.port}`,
     ]);
@@ -96,7 +96,7 @@ describe('with the defaults', () => {
       target: { user_id: 'user_123', task_id: 'task_456' },
       data: { task_id: 'task_456', progress: 50, stage: 'processing', message: '处理进度: 50%' },
     });
-    // Whatever comes after it comes after all that it caused.
+    // The next message arrives after everything that the sample caused.
     await sendMessage(server, { type: 'info', service: 's', target: { user_id: 'user_123' }, data: {} });
     await reader.until((event) => event.type === 'info');
     expect(reader.events.filter((event) => event.type === 'progress')).toHaveLength(1);
@@ -105,7 +105,7 @@ describe('with the defaults', () => {
 
   test('the integration sample, which names no source, is accepted and gets the name of the service', async () => {
     const reader = await EventReader.open(`${server.url}/sse/user/u-9`);
-    // The sample calls a module of its readers' own; this is the least that such a module does.
+    // The sample calls a module of the reader's application; this is a minimal one.
     mkdirSync(join(folder, 'shared'));
     writeFileSync(
       join(folder, 'shared', 'service_client.py'),
@@ -185,7 +185,7 @@ describe('with SSE_EVENT_MODE=both', () => {
     await server.stop();
     await status(page, 'error');
     await server.start();
-    // Before or after the page is back: both must arrive.
+    // Published before or after the page reconnects: both must arrive.
     await sendBatch(server, messages(6, 15));
     await status(page, 'connected');
     await sendBatch(server, messages(16, 20));

@@ -1,4 +1,4 @@
-/** What is printed when a test fails: the end of what each process has written that the test had to do with. */
+/** What is printed when a test fails: the end of the output of every process that the test used. */
 
 interface Note {
   readonly name: string;
@@ -9,7 +9,7 @@ interface Note {
 const SHOWN_LINES = 30;
 const notes = new Set<Note>();
 
-/** Prints the end of `text` with every test that fails from now on; the result ends that with the current test. */
+/** Prints the end of `text` with every test that fails, until the test in which the returned function is called. */
 export function noteForFailures(name: string, text: () => string): () => void {
   const note: Note = { name, text, isOver: false };
   notes.add(note);
@@ -18,7 +18,7 @@ export function noteForFailures(name: string, text: () => string): () => void {
   };
 }
 
-/** Lets go of what ended before the test that begins now. */
+/** Drops the notes that ended before the test that begins now. */
 export function dropOldNotes(): void {
   for (const note of notes) if (note.isOver) notes.delete(note);
 }

@@ -5,7 +5,7 @@
  */
 import { createServer } from 'node:net';
 
-/** From 0: no two files that run at the same time have the same. */
+/** A number from 0 that no two files share while they run. */
 const SLOT = (Number(process.env['VITEST_POOL_ID'] ?? 1) - 1) % 4;
 const SERVER_PORTS = { first: 15_000 + SLOT * 1500, count: 1500 };
 /** Members of a Redis cluster, whose buses lie between 21,000 and 25,000. */

@@ -1,14 +1,14 @@
-/** Waiting for a condition: polled, bounded, and with words for what did not come. */
+/** Waits for conditions by polling, bounded in time, with a message that says what did not happen. */
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface WaitOptions {
   readonly timeoutMs?: number;
   readonly pollMs?: number;
-  /** What is known when the time is up. */
+  /** Details for the message when the time is up. */
   readonly describe?: () => string;
 }
 
-/** Resolves with the first value that is not undefined, false or null. */
+/** Resolves with the first value of `probe` that is not undefined, false or null. */
 export async function waitFor<T>(
   what: string,
   probe: () => T | undefined | false | null | Promise<T | undefined | false | null>,
@@ -26,7 +26,7 @@ export async function waitFor<T>(
   }
 }
 
-/** As `waitFor`, but the time is up only when `progress` has stood still for `stillMs`. */
+/** Like `waitFor`, but fails only when `progress` has not changed for `stillMs`. */
 export async function waitWhileMoving(
   what: string,
   isDone: () => boolean,

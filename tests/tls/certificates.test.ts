@@ -1,4 +1,4 @@
-/** Certificates as operators meet them: checked at the start, renewed under open streams, watched for their end. */
+/** Certificates are checked at the start, renewed under open streams, and watched for their expiry. */
 import { chmodSync, copyFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
@@ -33,11 +33,11 @@ afterEach(async () => {
 });
 afterAll(() => authority?.dispose());
 
-/** Files of a test's own, which begin as `from`. */
+/** Copies of the files of `from` that a test may change. */
 function deploy(from: TestCertificate): TestCertificate & { replace(by: TestCertificate): void } {
   const name = `deployed-${Math.random().toString(36).slice(2)}`;
   const files = { cert: join(authority.folder, `${name}.pem`), key: join(authority.folder, `${name}.key`) };
-  // As tools for certificates do: each file at once, and one after the other.
+  // As certificate tools do: each file is replaced at once, one after the other.
   const replace = (by: TestCertificate): void => {
     for (const part of ['cert', 'key'] as const) {
       copyFileSync(by[part], `${files[part]}.new`);
@@ -48,7 +48,7 @@ function deploy(from: TestCertificate): TestCertificate & { replace(by: TestCert
   return { ...files, replace };
 }
 
-/** The common name on the certificate that a new connection is shown. */
+/** The common name of the certificate that a new connection sees. */
 function shown(port: number): Promise<string> {
   return within(
     'a handshake',

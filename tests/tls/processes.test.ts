@@ -1,4 +1,4 @@
-/** TLS where several processes share the port: workers, and the instances of PM2. */
+/** TLS with several processes on one port: workers, and the instances of PM2. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { request, requestJson } from '../support/http/http.ts';
 import { Scrape } from '../support/monitoring/metrics.ts';
@@ -32,7 +32,7 @@ afterEach(async () => {
 });
 afterAll(() => authority?.dispose());
 
-/** One on each of many connections, so that every process has some; all get one message. */
+/** Opens a stream on each of many connections, so that every process has some; all get one message. */
 async function serveEverywhere(url: string): Promise<Http2EventStream[]> {
   const streams = Array.from({ length: CONNECTIONS }, () => {
     const client = new Http2Client(url, authority.ca);

@@ -1,4 +1,4 @@
-/** What the TLS port speaks, with curl and openssl as clients: both HTTP versions, and nothing else. */
+/** The protocols of the TLS port, with curl and openssl as clients: both HTTP versions and nothing else. */
 import { execFile } from 'node:child_process';
 import { connect } from 'node:tls';
 import { promisify } from 'node:util';
@@ -25,7 +25,7 @@ afterAll(async () => {
   authority?.dispose();
 });
 
-/** What curl printed, and how it ended. */
+/** The output of curl and its status. */
 async function curl(...args: string[]): Promise<{ output: string; code: number }> {
   const all = ['-sS', '-m', '5', '--cacert', authority.ca, ...args];
   try {
@@ -102,7 +102,7 @@ it('TLS 1.1 is refused, 1.2 and 1.3 are spoken', async () => {
           rejectUnauthorized: false,
           minVersion: version,
           maxVersion: version,
-          // OpenSSL 3 speaks 1.1 only when it need not be secure.
+          // OpenSSL 3 speaks TLS 1.1 only at security level 0.
           ciphers: 'DEFAULT@SECLEVEL=0',
         });
         socket.on('secureConnect', () => {

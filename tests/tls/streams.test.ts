@@ -1,4 +1,4 @@
-/** Streams over HTTP/2: many on one connection, none hurt by another one or by a hostile connection. */
+/** Streams over HTTP/2: many on one connection, none disturbed by another one or by a hostile connection. */
 import { constants } from 'node:http2';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { launchChromium } from '../support/browser/chromium.ts';
@@ -93,7 +93,7 @@ it('catching up is not slowed down by waiting for the socket to say that it has 
   const startedMs = performance.now();
   const stream = connect().open('/sse/user/p?since=all');
   await waitFor('all of history', () => stream.numbers().length === 2000);
-  // 8 MB in pages of 64 KB: were each to wait for the clock of streams, it would take 12 s.
+  // 8 MB in pages of 64 KB: it would take 12 s if each page waited for the next tick.
   expect(performance.now() - startedMs).toBeLessThan(9000);
   expect(stream.numbers()).toEqual(upTo(2000));
 });
@@ -215,7 +215,7 @@ it('heads that are too large are refused, one by one', async () => {
   await waitFor('a message', () => stream.numbers().length === 1);
 });
 
-/** The page's own variables. */
+/** Variables of the page. */
 declare const received: number[][];
 declare const sources: EventSource[];
 

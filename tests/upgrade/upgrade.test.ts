@@ -1,7 +1,7 @@
 /**
- * An upgrade under load, behind real nginx: two nodes are replaced one after the other, by signals and by deploy.sh,
- * PM2 reloads its instances, nginx is reloaded, and meanwhile messages are published and thousands of streams are
- * open. Larger by TEST_UPGRADE_STREAMS and TEST_UPGRADE_RATE (messages a second).
+ * Upgrades under load, behind a real nginx: two nodes are replaced one after the other, by signals and by deploy.sh,
+ * PM2 reloads its instances, and nginx is reloaded, while messages are published and many streams are open.
+ * TEST_UPGRADE_STREAMS and TEST_UPGRADE_RATE (messages per second) set the load.
  */
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,11 +23,11 @@ import { TestServer } from '../support/service/server.ts';
 
 const STREAMS = numberFromEnv('TEST_UPGRADE_STREAMS', atScale(300, 100));
 const RATE = numberFromEnv('TEST_UPGRADE_RATE', atScale(100, 50));
-/** So that a message goes to a handful of streams. */
+/** A message goes to a handful of streams. */
 const STREAMS_PER_CHANNEL = 4;
 const SECONDS_AROUND = 3;
 const PUBLISHERS = 8;
-/** Before the next node is replaced, as long as deploy.sh looks whether what it has started stays up. */
+/** Pause before the next node is replaced, as long as deploy.sh watches whether a new version stays up. */
 const VERIFY_MS = 3000;
 const DEPLOY = 'scripts/deploy.sh --env production --pm2';
 const DEPLOY_TIMEOUT_MS = 180_000;
@@ -53,7 +53,7 @@ afterEach(async () => {
   pm2 = undefined;
 });
 
-/** As in production: how long streams wait, and how long they are sent away, are the defaults. */
+/** Settings as in production: the retry delays of streams are the defaults. */
 function serviceEnv(): Record<string, string> {
   const { MESSAGE_QUEUE_SIZE = '' } = FLEET_ENV;
   return {
@@ -68,7 +68,7 @@ async function startNodes(): Promise<void> {
   nodes.push(...(await Promise.all([0, 1].map(() => TestServer.start({ env: serviceEnv() })))));
 }
 
-/** A checkout and a PM2 of its own, reached by this machine's network. */
+/** Deploys a separate checkout with a separate PM2 on this machine's network. */
 async function install(port: number): Promise<ScratchService> {
   const installation = new ScratchService();
   installations.push(installation);
@@ -194,7 +194,7 @@ it('PM2 reloads its two instances: nothing is lost, and streams move no more tha
   const outcome = await runBehindNginx('pm2 reload', [port], () => own.reload(NAME));
   expectNothingLost(outcome);
   expect(outcome.run.retries).toBe(0);
-  // nginx knows one address: what it sends to a leaving instance, on a connection that it has kept, comes back later.
+  // nginx knows one address: a stream that it sends to a leaving instance, on a kept connection, reconnects once more.
   expect(outcome.meter.total).toBeLessThanOrEqual(STREAMS * before.length);
   const after = await own.processes();
   expect(after.map((p) => p.pm2_env.status)).toEqual(['online', 'online']);
@@ -211,6 +211,6 @@ it('nginx is reloaded: nothing is lost, no stream moves, and a publisher loses o
   );
   expectNothingLost(outcome);
   expect(outcome.meter.total).toBe(0);
-  // An old worker closes what is idle. A request that is on its way then is lost, before nginx has read it.
+  // An old worker closes idle connections. A request that arrives at that moment is lost before nginx has read it.
   expect(outcome.run.retries).toBeLessThanOrEqual(PUBLISHERS);
 });

@@ -1,4 +1,4 @@
-/** Prometheus scrapes the service, something goes wrong, and the alert that says so fires, and no other that does not. */
+/** Prometheus scrapes the service, something goes wrong, and exactly the alerts that describe it fire. */
 import { afterEach, expect, it } from 'vitest';
 import { TestPublisher } from '../support/messages/publisher.ts';
 import { PrometheusServer } from '../support/monitoring/prometheus-server.ts';
@@ -9,7 +9,7 @@ import { StreamClient } from '../support/streams/stream-client.ts';
 import { waitFor } from '../support/wait.ts';
 
 const STREAMS = 20;
-/** What the kernel holds for a peer that does not read, and more. */
+/** More than the kernel buffers for a peer that does not read. */
 const FLOOD_MESSAGES = 120;
 const FLOOD_BYTES = 60_000;
 

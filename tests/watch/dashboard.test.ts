@@ -1,6 +1,6 @@
 /**
- * Nothing on the dashboard and in the rules speaks of a metric that the service does not have: every name is in a
- * scrape of it, and every query of the dashboard is answered with data by a Prometheus that scrapes both engines.
+ * The dashboard and the rules use only metrics that exist: every name is in a scrape of the service, and every query
+ * of the dashboard returns data from a Prometheus that scrapes both engines.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -34,13 +34,13 @@ interface Dashboard {
 
 const GRID_WIDTH = 24;
 const METRIC = /\b(?:message_push[_:]|process_|nodejs_)[a-z0-9_:]+/g;
-/** Of one engine only, by the names in their help. */
+/** Metrics that only one engine has, according to their help text. */
 const REDIS_ONLY = /^message_push_(redis_|bus_|losses_|channels_watched)/;
 const EMBEDDED_ONLY = /^message_push_history_(messages|bytes|channels)$/;
 const WORKERS_ONLY = /^message_push_worker_/;
-/** Tested in `tests/tls`: neither of the services here has TLS. */
+/** Metrics of TLS, which neither service here uses; `tests/tls` covers them. */
 const TLS_ONLY = /^message_push_certificate_/;
-/** Queries that have an answer only when something has gone wrong. */
+/** Queries that return data only when something has gone wrong. */
 const NOTHING_WRONG = new Set(['Rejected publishes', 'Turned away', 'Gaps']);
 
 const dashboard = JSON.parse(
@@ -50,7 +50,7 @@ const charts = dashboard.panels.filter(({ type }) => type !== 'row');
 const rules = RULE_FILES.map((file) => readFileSync(join(CONFIG_FOLDER, 'prometheus', file), 'utf8'));
 const recorded = new Set(rules.join('\n').match(/(?<=record: )\S+/g));
 
-/** As Grafana fills them in. */
+/** The query with its variables filled in as Grafana does. */
 function filledIn(query: string): string {
   return query.replaceAll('$__rate_interval', '5s').replaceAll('$instance', '.*');
 }
@@ -82,19 +82,19 @@ beforeAll(async () => {
     clients.push(stream);
     await stream.opened();
     const publisher = new TestPublisher(url);
-    // Over several scrapes, for a rate needs two.
+    // Publishes over several scrapes: a rate needs two.
     for (let n = 0; n < 20; n++) {
       await publisher.batchUntilAcknowledged([
         { type: 'info', service: 'test', target: { channel: 'c' }, data: { n } },
       ]);
       await waitFor('the message', () => stream.events.filter((e) => e.type === 'info').length > n);
-      // A stream that has gone and come back.
+      // A stream that disconnected and came back.
       if (n === 10) stream.cutAfter(0);
       await waitFor('the stream', () => stream.isOpen);
     }
     publisher.close();
   }
-  // A scrape itself makes garbage; its collection is a metric from the first one on.
+  // Scraping makes garbage, and its collection shows as a metric from the first one on.
   const hasCollected = (scrape: Scrape | undefined): boolean =>
     scrape?.sum('nodejs_gc_duration_seconds_sum') !== undefined;
   await waitFor('collections of garbage', async () => {
@@ -160,7 +160,7 @@ describe('every metric', () => {
 describe('every query of the dashboard', () => {
   it.each(queries)('$title: $query', async ({ title, query }) => {
     if (NOTHING_WRONG.has(title)) {
-      // Bars only for what is there: without the comparison there are series.
+      // These bars appear only when the value is above zero: without the comparison there are series.
       expect(query).toMatch(/ > 0$|\(message_push:/);
       query = query.replace(/ > 0$/, '');
     }

@@ -1,4 +1,4 @@
-/** A gateway learns of the service whatever happens to it, and the service goes on whatever the gateway does. */
+/** The gateway learns of the service even after failures, and the service works whatever the gateway does. */
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -13,9 +13,9 @@ import { waitFor } from '../support/wait.ts';
 
 class Gateway {
   readonly #server: Server;
-  /** Bodies that it was sent. */
+  /** Bodies of the requests that it received. */
   readonly asked: Record<string, unknown>[] = [];
-  /** undefined: it takes requests and answers none. */
+  /** `undefined` when it accepts requests and never answers. */
   status: number | undefined = 200;
 
   private constructor() {

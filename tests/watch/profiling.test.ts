@@ -1,4 +1,4 @@
-/** Operators take profiles of a service that goes on meanwhile; nobody else does, and none outlives who asked for it. */
+/** Only operators can take profiles, the service keeps running meanwhile, and a profile ends with its client. */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
@@ -68,7 +68,7 @@ function openFiles(pid: number): string[] {
     try {
       return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
     } catch (error) {
-      // Closed while they were listed.
+      // It was closed while the files were listed.
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw error;
     }
@@ -164,7 +164,7 @@ test.each(['is cut off', 'closes its side'] as const)(
     await takenProfiles(running, 1);
     for (const path of [CPU, HEAP]) expect(codeOf(await take(path))).toEqual([409, 'profile_running']);
     if (goes === 'closes its side') {
-      // Who has only finished asking gets what there is.
+      // A client that closed only its own side still gets the profile.
       asked.end();
       await new Promise((resolve) => asked.once('data', resolve));
       asked.resume();

@@ -1,4 +1,4 @@
-/** The configuration of Prometheus, its rules and their own tests, as promtool judges them; and what each alert says. */
+/** The configuration of Prometheus, its rules and their own tests, checked by promtool, and the text of each alert. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

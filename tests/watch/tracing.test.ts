@@ -1,4 +1,4 @@
-/** A trace goes from a publisher through the service to its streams, and nothing depends on the collector. */
+/** A trace continues from the publisher through the service to its streams, and nothing depends on the collector. */
 import { randomBytes } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
 import { requestJson } from '../support/http/http.ts';
@@ -163,7 +163,7 @@ it('a caller that is not sampled is carried and not recorded, and what is malfor
   const traceparent = `00-${newTrace()}-${PARENT}-00`;
   const carried = await publish(server, { traceparent });
   const malformed = await publish(server, { traceparent: 'x' });
-  // By the API's own lane, which reads heads of other forms.
+  // Through the full HTTP lane, which accepts other forms of heads.
   const slow = await publish(server, { traceparent, origin: server.url });
   expect((await metadataAt(stream, carried.id))['traceparent']).toBe(traceparent);
   expect((await metadataAt(stream, slow.id))['traceparent']).toBe(traceparent);

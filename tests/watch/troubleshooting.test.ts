@@ -1,4 +1,4 @@
-/** What the pages on troubleshooting quote is what the service says, and what they tell to set is what it takes. */
+/** The troubleshooting pages quote what the service really logs and name settings that it really has. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ function expectQuoted(text: string): void {
   for (const page of PAGES) expect(page).toContain(text);
 }
 
-/** Of a server that does not start. */
+/** The output of a server that does not start. */
 function lastWords(server: TestServer, env: Readonly<Record<string, string>>): Promise<string> {
   return server.start(env).then(
     () => 'it started',

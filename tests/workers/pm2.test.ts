@@ -1,4 +1,4 @@
-/** PM2 in cluster mode: each instance is a node, the port is PM2's, and a reload loses nothing. */
+/** PM2 in cluster mode: each instance is a node, PM2 owns the port, and a reload loses nothing. */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -121,7 +121,7 @@ it('instances share the streams, and a reload drains them one after the other an
   const successors = await pm2.processes();
   expect(successors.map((p) => p.pm2_env.status)).toEqual(['online', 'online']);
   expect(successors.filter((p) => [...pids.values()].includes(p.pid))).toEqual([]);
-  // They take the metrics ports over when the old ones have let go of them.
+  // New instances take over the metrics ports once the old ones have released them.
   await waitFor('metrics of the successors', async () => {
     const now = await Promise.all([metricsPort, metricsPort + 1].map((p) => Scrape.of(p)));
     return (
@@ -130,7 +130,7 @@ it('instances share the streams, and a reload drains them one after the other an
   });
   await pm2.stop(NAME);
   expect(pm2.daemonLog().match(/exited with code \[(?!0\])/g)).toBeNull();
-  // Lines go where `pm2 logs` finds them.
+  // Log lines go where `pm2 logs` finds them.
   expect(pm2.logs().match(/"worker":[01].*"message":"ready: /g)?.length).toBe(2 * INSTANCES);
   expect(pm2.logs().match(/"worker":[01].*"message":"stopped"/g)?.length).toBe(2 * INSTANCES);
 });

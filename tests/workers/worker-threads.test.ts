@@ -1,4 +1,4 @@
-/** `WORKER_THREADS`: processes that share a port, each a node of its own, on one Redis. */
+/** `WORKER_THREADS`: processes that share a port, each a separate node on one Redis. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -36,7 +36,7 @@ async function startWorkers(count: number, env: Readonly<Record<string, string>>
   return started;
 }
 
-/** The first one that serves answers for all of them. */
+/** Waits until `count` workers serve. The metrics port belongs to the first one that serves and covers all of them. */
 async function allServe({ metricsPort }: TestServer, count: number, timeoutMs = 15_000): Promise<void> {
   await waitFor(
     'all workers',
@@ -45,7 +45,7 @@ async function allServe({ metricsPort }: TestServer, count: number, timeoutMs = 
   );
 }
 
-/** The kernel or the primary process chooses the worker of each. */
+/** Opens streams; the kernel or the primary process chooses the worker of each. */
 function openStreams(count: number): StreamClient[] {
   const opened = Array.from(
     { length: count },
@@ -55,7 +55,7 @@ function openStreams(count: number): StreamClient[] {
   return opened;
 }
 
-/** Each on a connection of its own. */
+/** Makes publishers, each with its own connection. */
 function newPublishers(count: number): TestPublisher[] {
   const made = Array.from({ length: count }, () => new TestPublisher(server.url));
   publishers.push(...made);
@@ -106,7 +106,7 @@ async function expectBothToServe(): Promise<void> {
   console.log(`${STREAMS} streams on workers: ${connections.join(', ')}; publishes: ${stored.join(', ')}`);
   expect(connections.reduce((total = 0, n = 0) => total + n)).toBe(STREAMS);
   expect(stored.reduce((total = 0, n = 0) => total + n)).toBe(PUBLISHERS);
-  // Of 40 by chance on one of two: once in 2^39.
+  // The chance that all 40 are on the same one of two workers is 1 in 2^39.
   expect([...connections, ...stored]).not.toContain(0);
 }
 
@@ -136,7 +136,7 @@ describe('workers', () => {
     await waitFor('an answer of each worker', async () => {
       const { json } = await requestJson<{ worker: { index: number; pid: number } }>(
         `${server.url}/sse/health`,
-        // Another connection, another worker.
+        // Another connection may reach another worker.
         { headers: { connection: 'close' } },
       );
       pids.set(json.worker.index, json.worker.pid);

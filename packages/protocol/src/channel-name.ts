@@ -1,8 +1,8 @@
 /**
  * Channel names: `prefix:id`, or `broadcast`, which every stream joins.
  *
- * A name travels in URLs, in SSE cursors' check words, in store keys and in logs; so it carries no control
- * character, no lone surrogate and at most `MAX_CHANNEL_NAME_BYTES` bytes of UTF-8.
+ * A name is used in URLs, in the check words of cursors, in store keys and in logs. It therefore has no control
+ * characters, no lone surrogates and at most `MAX_CHANNEL_NAME_BYTES` bytes of UTF-8.
  */
 
 export const BROADCAST_CHANNEL = 'broadcast';
@@ -27,7 +27,7 @@ export type TargetField = keyof typeof TARGET_PREFIXES;
 const PREFIXES: ReadonlySet<string> = new Set(Object.values(TARGET_PREFIXES));
 const encoder = new TextEncoder();
 
-/** Why `name` may not be (part of) a channel name, or `undefined` when it may. */
+/** The reason why `name` may not be (part of) a channel name; `undefined` when it may. */
 export function nameProblem(name: string, maxBytes = MAX_CHANNEL_NAME_BYTES): string | undefined {
   if (name.length === 0) return 'must not be empty';
   for (let i = 0; i < name.length; i++) {
@@ -44,7 +44,7 @@ export function nameProblem(name: string, maxBytes = MAX_CHANNEL_NAME_BYTES): st
   return undefined;
 }
 
-/** Why `name` is not a whole channel name, or `undefined` when it is. */
+/** The reason why `name` is not a complete channel name; `undefined` when it is. */
 export function channelNameProblem(name: string): string | undefined {
   const problem = nameProblem(name);
   if (problem !== undefined || name === BROADCAST_CHANNEL) return problem;
@@ -55,7 +55,7 @@ export function channelNameProblem(name: string): string | undefined {
   return colon === name.length - 1 ? `must have an id after "${name}"` : undefined;
 }
 
-/** The channel that an entry of `?channels=` means: a bare name `a` is `channel:a`, a prefixed one is itself. */
+/** The channel that an entry of `?channels=` names: a bare name `a` means `channel:a`, a prefixed one itself. */
 export function channelOfQueryName(name: string): string {
   const colon = name.indexOf(':');
   if (name === BROADCAST_CHANNEL || (colon > 0 && PREFIXES.has(name.slice(0, colon)))) return name;

@@ -3,9 +3,9 @@
  *
  *     check ~ position ~ position ~ …        position = offset . epoch      (offset and check in base 36)
  *
- * `check` is a word made from the list of channels, so that a cursor is never applied to another list. A
- * position may be empty (`~~`): the stream starts that channel at its newest. Everything is visible ASCII; for
- * `MAX_CURSOR_CHANNELS` channels the whole is below 1 KB, so that it passes as a request header.
+ * `check` is a hash of the list of channels, so that a cursor is never applied to another list. A position may be
+ * empty (`~~`): the stream starts that channel at its newest publication. Everything is visible ASCII; with
+ * `MAX_CURSOR_CHANNELS` channels a cursor is below 1 KB, so that it fits into a request header.
  */
 import type { Position } from './position.ts';
 
@@ -16,7 +16,7 @@ export const MAX_CURSOR_BYTES = 1024;
 const SEPARATOR = '~';
 const POSITION_PATTERN = /^(0|[1-9a-z][0-9a-z]{0,10})\.(-?[0-9a-z]{1,8})$/;
 
-/** A word that two lists of channels share only by accident (1 in 4 billion): FNV-1a over the names' UTF-16. */
+/** A hash of the list of channels (FNV-1a over the UTF-16 units); two lists share one in 1 of 4 billion cases. */
 export function cursorCheck(channels: readonly string[]): string {
   let hash = 0x811c9dc5;
   for (const channel of channels) {
@@ -34,7 +34,7 @@ export function encodePosition(position: Position): string {
   return `${position.offset.toString(36)}.${position.epoch}`;
 }
 
-/** `positions` in the order of `channels`; `undefined` where the stream shall start at the newest. */
+/** `positions` are in the order of `channels`; `undefined` starts a channel at its newest publication. */
 export function encodeCursor(
   channels: readonly string[],
   positions: readonly (Position | undefined)[],
@@ -43,7 +43,7 @@ export function encodeCursor(
   return [cursorCheck(channels), ...words].join(SEPARATOR);
 }
 
-/** The positions that `cursor` holds for `channels`, or `undefined` when it is none or belongs to another list. */
+/** The positions of `channels` in `cursor`; `undefined` when it is invalid or belongs to another list. */
 export function decodeCursor(
   cursor: string,
   channels: readonly string[],

@@ -1,7 +1,7 @@
 /**
  * An incremental parser of `text/event-stream`, as the HTML standard defines it (9.2.6). It takes bytes in whatever
  * pieces they arrive and calls back as soon as a block is complete. A block that the end of the stream cuts off is
- * never heard of, and neither is its id.
+ * dropped, together with its id.
  */
 
 export interface StreamEvent {
@@ -19,11 +19,11 @@ export interface EventStreamParserOptions {
   readonly onIdOnly?: (lastEventId: string) => void;
   /** The id to start from, when an earlier connection is resumed. */
   readonly lastEventId?: string;
-  /** The longest line, and the longest data of one event, in UTF-16 code units. */
+  /** The longest allowed line and the longest allowed data of one event, in UTF-16 code units. */
   readonly maxEventLength?: number;
 }
 
-/** Above the largest message that the service can be configured to accept (64 MiB), with its envelope. */
+/** More than the largest message that the service can be configured to accept (64 MiB), with its envelope. */
 const DEFAULT_MAX_EVENT_LENGTH = 72 * 1024 * 1024;
 
 /** The longest delay of a timer: a longer one would fire at once. */
@@ -41,7 +41,7 @@ export class EventTooLongError extends Error {
 export class EventStreamParser {
   /** Id of the last complete block: what a reconnect sends as `Last-Event-ID`. */
   lastEventId: string;
-  /** The newest `retry:` of the stream; `undefined` before the first. */
+  /** The newest `retry:` of the stream; `undefined` before the first one. */
   retryMs: number | undefined;
   readonly #onEvent: (event: StreamEvent) => void;
   readonly #onIdOnly: ((lastEventId: string) => void) | undefined;
@@ -88,7 +88,7 @@ export class EventStreamParser {
         else if (start === lf) start++;
         cr = text.indexOf('\r', start);
       }
-      // Searched anew only when it has been passed, so that streams with CR alone are not searched over and over.
+      // Searched again only once it has been passed: a search per line would scan streams with CR alone to their end.
       if (lf >= 0 && lf < start) lf = text.indexOf('\n', start);
     }
     if (start === text.length) return;
@@ -116,7 +116,7 @@ export class EventStreamParser {
     else this.#takeOtherField(text.slice(start, end));
   }
 
-  /** A line that is no comment and no usual field: `retry`, a field without a colon, one that means nothing. */
+  /** Handles the rarer lines: `retry`, a field without a colon, an unknown field. */
   #takeOtherField(line: string): void {
     if (line === 'data') this.#addData('');
     else if (line === 'id') this.#setId('');

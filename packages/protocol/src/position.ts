@@ -1,13 +1,13 @@
 /**
  * A position is a place in a channel's log: the offset of the last publication seen, in one epoch of the log.
  *
- * A channel that was never published to has no epoch yet. Its position is offset 0 in an *unborn* epoch, which
- * says on which day it was unborn: engines forget a channel some days after its last publication, and a
- * position that is older than that can no longer tell a first life from a later one.
+ * A channel that was never published to has no epoch yet. Its position is offset 0 in an *unborn* epoch, which records
+ * the day: engines forget a channel some days after its last publication, and a position that is older than that
+ * cannot tell the first epoch from a later one.
  */
 export interface Position {
   readonly offset: number;
-  /** Base-36 word, or `-` and a base-36 day number for a channel that had never been published to. */
+  /** A base-36 word, or `-` and a base-36 day number for a channel that was never published to. */
   readonly epoch: string;
 }
 

@@ -1,4 +1,4 @@
-/** What travels: the message that a subscriber receives and the control events of a stream. */
+/** The wire types: the message that a subscriber receives and the control events of a stream. */
 
 export const MESSAGE_TYPES = ['progress', 'status', 'error', 'success', 'warning', 'info', 'custom'] as const;
 export type MessageType = (typeof MESSAGE_TYPES)[number];
@@ -10,19 +10,19 @@ export type Priority = (typeof PRIORITIES)[number];
 export const EVENT_MODES = ['named', 'message', 'both'] as const;
 export type EventMode = (typeof EVENT_MODES)[number];
 
-/** Why a stretch of a channel can no longer be replayed. */
+/** Reasons why part of a channel can no longer be replayed. */
 export const GAP_REASONS = [
   /** History was trimmed by count, bytes or age before the stream read it. */
   'trimmed',
-  /** The log began a new life: its past is lost. */
+  /** The log began a new epoch: its past is lost. */
   'epoch_changed',
   /** The cursor is ahead of the log, which lost its newest entries. */
   'offset_in_future',
   /** The store lost acknowledged entries at a failover, or entries that this stream has seen. */
   'rolled_back',
-  /** The cursor is none of ours, or of another list of channels. */
+  /** The cursor cannot be read, or belongs to another list of channels. */
   'invalid_cursor',
-  /** A message for this connection alone could not wait: such messages have no history. */
+  /** A message for this connection alone did not fit: such messages have no history. */
   'overflow',
 ] as const;
 export type GapReason = (typeof GAP_REASONS)[number];
@@ -31,11 +31,11 @@ export type GapReason = (typeof GAP_REASONS)[number];
 export interface ChannelGap {
   channel: string;
   reason: GapReason;
-  /** The position that the stream had, or null when it had none that can be read. */
+  /** The position of the stream, or null when it had no readable one. */
   last_seen: { offset: number; epoch: string } | null;
-  /** Publications that are lost, or null when that cannot be known. */
+  /** The number of lost publications, or null when it is unknown. */
   missed: number | null;
-  /** What is still there and follows after this event: first and last offset; null when nothing is. */
+  /** First and last offset of what is still available and follows this event; null when nothing is. */
   available: { from: number; to: number } | null;
   epoch: string | null;
 }

@@ -1,4 +1,4 @@
-/** Asks one thing of a service and looks at the head of the answer only, so that a stream is a request like others. */
+/** Sends one request and reads only the head of a stream, so that streams can be probed like any route. */
 import { type IncomingHttpHeaders, request } from 'node:http';
 
 export interface Probe {
@@ -12,7 +12,7 @@ export interface ProbeAnswer {
   readonly status: number;
   readonly type: string;
   readonly headers: IncomingHttpHeaders;
-  /** Of answers that are no stream. */
+  /** The body of an answer that is not a stream. */
   readonly text: string;
 }
 

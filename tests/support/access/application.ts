@@ -1,4 +1,4 @@
-/** A web application with a login of its own, as one that uses the service has it: pages, a session cookie, a back end. */
+/** A web application that uses the service: pages, a login with a session cookie, a back end. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { requestJson } from '../http/http.ts';
@@ -8,7 +8,7 @@ const PAGE = `<!doctype html><title>application</title><script>
   const seen = [];
   let opened = 0;
   let source;
-  /** Carries the stream on when it is told that its login ends. */
+  /** Renews the stream's login when it is about to expire. */
   async function renew(service, event) {
     const { data } = JSON.parse(event.data);
     await fetch('/login', { method: 'POST' });
@@ -27,9 +27,9 @@ const PAGE = `<!doctype html><title>application</title><script>
 
 export class Application {
   readonly #server: Server;
-  /** Of the service; known late, for the service wants to know the origin of the pages. */
+  /** URL of the service; set late because the service needs the origin of the pages first. */
   serviceUrl = '';
-  /** Of a login, from now. */
+  /** Lifetime of new logins. */
   lifeSeconds = 600;
 
   private constructor() {
@@ -59,7 +59,7 @@ export class Application {
       response.setHeader('set-cookie', `${COOKIE}=${jwt}; HttpOnly; SameSite=Lax; Path=/`);
       response.writeHead(204).end();
     } else if (method === 'POST' && url === '/ticket') {
-      // Who is logged in is the application's to know; the browser gets no key and no token.
+      // The application knows who is logged in; the browser gets neither key nor token.
       const { text } = await requestJson(`${this.serviceUrl}/sse/api/v1/tickets`, {
         headers: { 'x-api-key': MASTER_KEY },
         body: { user_id: '7', origin: this.origin },

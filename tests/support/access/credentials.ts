@@ -1,4 +1,4 @@
-/** Credentials for tests, made without the service's own code: what a back end's or an issuer's would make. */
+/** Credentials for tests, made without the service's code, as a back end or an issuer would make them. */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 
 const JWT_SECRET = 'n4xkQ0sC2m7Vt9LpZb3Hy6Rw1Jd8Fg5A';
@@ -10,7 +10,7 @@ export const APP_ORIGIN = 'https://app.example.com';
 
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-/** Good for ten minutes, with what `claims` changes; undefined takes a claim away. */
+/** A JWT that is valid for ten minutes; `claims` override the defaults, and `undefined` removes a claim. */
 export function makeJwt(claims: Readonly<Record<string, unknown>>, secret = JWT_SECRET): string {
   const now = Math.floor(Date.now() / 1000);
   const all = {
@@ -36,7 +36,7 @@ export interface KeyEntry {
   readonly expires_at?: string;
 }
 
-/** The text of a key; its name is enough to tell it from others. */
+/** The text of a key, which follows from its name. */
 export function keyText(name: string): string {
   return `mpk_${name}_${'x'.repeat(24)}`;
 }
@@ -50,7 +50,7 @@ export function keyList(entries: readonly KeyEntry[]): string {
   );
 }
 
-/** A service that asks everybody. */
+/** Settings of a service that demands credentials from everybody. */
 export const CLOSED_ENV = {
   ENABLE_AUTH: 'true',
   ENABLE_API_KEY_AUTH: 'true',

@@ -1,4 +1,4 @@
-/** Requests as no client means them: made from what the API document says, with anything in the place of anything. */
+/** Makes requests that no client would send: they follow the API document with random parts replaced by anything. */
 import type { Random } from '../random.ts';
 import { keyText, MASTER_KEY, makeJwt } from './credentials.ts';
 
@@ -11,7 +11,7 @@ interface Parameter {
 
 export interface Operation {
   readonly method: string;
-  /** As the document has it: `/a/{b}`. */
+  /** The path in the document's form, `/a/{b}`. */
   readonly path: string;
   readonly parameters: readonly Parameter[];
   readonly bodyExample: Json | undefined;
@@ -82,7 +82,7 @@ const WILD = [
   'é'.repeat(300),
   'k'.repeat(5000),
 ];
-/** What a URL may hold without being one that can be decoded. */
+/** Parts of URLs that cannot be decoded. */
 const RAW = [
   '%',
   '%zz',
@@ -172,7 +172,7 @@ function fuzzedBody(example: Json | undefined, random: Random): Uint8Array {
   return Buffer.from(json);
 }
 
-/** With `changes` places of it changed. */
+/** A copy of the value with `changes` random changes. */
 function mutated(value: Json, random: Random, changes: number): Json {
   let result = structuredClone(value);
   for (let i = 0; i < changes; i++) result = change(result, random);

@@ -12,7 +12,7 @@ interface PageReader {
   readonly opened: Promise<void>;
   readonly finished: Promise<string>;
 }
-/** What the page below offers. */
+/** Functions of the page below. */
 declare function read(url: string, count: number): PageReader;
 declare const main: PageReader;
 
@@ -26,7 +26,7 @@ function read(url, count) {
     for (const type of types) source.addEventListener(type, (event) => {
       if (event.data === undefined) return;
       events.push({ type, data: event.data, lastEventId: event.lastEventId });
-      // Text, for lone surrogates would not survive the way to the test otherwise.
+      // Sent as JSON text because lone surrogates would not survive otherwise.
       if (events.length === count) { source.close(); resolve(JSON.stringify(events)); }
     });
   });
@@ -53,7 +53,7 @@ export class BrowserReader {
     return new BrowserReader(browser, pages, page);
   }
 
-  /** Resolves when the stream is open; `finished` resolves when it has brought so many messages. */
+  /** Resolves when the stream is open; `finished` resolves when `count` messages have arrived. */
   async open({ url, count }: StreamToRead): Promise<{ finished: () => Promise<ReceivedEvent[]> }> {
     await within(
       'the opening of a stream in Chromium',
@@ -79,7 +79,7 @@ export class BrowserReader {
     };
   }
 
-  /** One stream after the other. */
+  /** Reads one stream after the other. */
   async readAll(streams: readonly StreamToRead[]): Promise<ReceivedEvent[]> {
     const reading = this.#page.evaluate(
       async (list) => {

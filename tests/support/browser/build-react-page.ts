@@ -1,4 +1,4 @@
-/** Builds tests/pages/react with Vite, around the guide's hook as it stands in the guide. */
+/** Builds tests/pages/react with Vite, with the React hook exactly as the guide has it. */
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ export async function buildReactPage(): Promise<string> {
     root: PAGE,
     configFile: false,
     logLevel: 'error',
-    // The hook has no folder from which it could find React.
+    // The hook is a virtual file and has no folder from which React could be resolved.
     resolve: { dedupe: ['react', 'react-dom'] },
     build: { outDir: folder, emptyOutDir: true, minify: false, reportCompressedSize: false },
     plugins: [

@@ -1,4 +1,4 @@
-/** Debian's Chromium, without a window and without talking to anybody but the tests. */
+/** Debian's Chromium, headless and without background traffic. */
 import { type Browser, chromium } from 'playwright-core';
 
 const ARGS = [

@@ -1,4 +1,4 @@
-/** Serves a test's pages from another origin than the service, and takes what a page posts back. */
+/** Serves a test's pages from another origin than the service and accepts what a page posts back. */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,7 +9,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript; charset=utf-8',
 };
 
-/** A path's content, or a folder of files. */
+/** Contents by path, or a folder of files. */
 export type PageSource = Readonly<Record<string, string>> | { readonly folder: string };
 
 export class PageServer {
@@ -57,7 +57,7 @@ function contentOf(source: PageSource, path: string): string | Buffer | undefine
   try {
     return readFileSync(join(source.folder, normalize(path)));
   } catch {
-    // A favicon, say.
+    // For example a favicon.
     return undefined;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The instructions of a Dockerfile, and what they do without Docker: each stage in a folder of its own in place of a
- * root file system, with the Node.js of this machine in place of the image's.
+ * Reads a Dockerfile and carries out its instructions without Docker: each stage has a folder in place of a root file
+ * system, and the Node.js of this machine in place of the image's.
  */
 import { execFileSync } from 'node:child_process';
 import { cpSync, globSync, mkdirSync, statSync } from 'node:fs';
@@ -11,7 +11,7 @@ export interface Instruction {
   readonly text: string;
 }
 
-/** Comments and line continuations are gone. */
+/** The instructions, without comments and line continuations. */
 export function instructionsOf(dockerfile: string): Instruction[] {
   return dockerfile
     .replaceAll(/^\s*#.*\n/gm, '')
@@ -24,19 +24,19 @@ export function instructionsOf(dockerfile: string): Instruction[] {
     });
 }
 
-/** Whether a build sees a file: of the rules of .dockerignore the last that matches counts. */
+/** True when a build sees the file: the last rule of .dockerignore that matches decides. */
 export function isSent(file: string, dockerignore: string): boolean {
   let sent = true;
   for (const rule of dockerignore.split('\n').filter((line) => line !== '' && !line.startsWith('#'))) {
     const pattern = rule.replace(/^!/, '');
-    // Docker's `*` means names that begin with a dot too.
+    // In Docker, `*` also matches names that begin with a dot.
     if (pattern === '*' || [pattern, `${pattern}/**`].some((p) => matchesGlob(file, p)))
       sent = rule.startsWith('!');
   }
   return sent;
 }
 
-/** All that a build sees of a folder. */
+/** All files of a folder that a build sees. */
 export function contextFiles(root: string, dockerignore: string): string[] {
   const exclude = (name: string): boolean => ['node_modules', '.git', 'run', 'dist'].includes(basename(name));
   const files = globSync(['**/*', '**/.*'], { cwd: root, exclude });
@@ -44,7 +44,7 @@ export function contextFiles(root: string, dockerignore: string): string[] {
 }
 
 export interface Stage {
-  /** Stands for `/`. */
+  /** The folder that stands for `/`. */
   readonly root: string;
   readonly workdir: string;
   readonly env: Readonly<Record<string, string>>;
@@ -54,13 +54,13 @@ export interface BuildOptions {
   readonly instructions: readonly Instruction[];
   readonly context: string;
   readonly files: readonly string[];
-  /** Stages are made in it. */
+  /** The folder for the stages. */
   readonly folder: string;
-  /** Of the machine, for all that runs. */
+  /** The machine's environment for all commands. */
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** The last stage. Users are not made: everything belongs to who runs the test. */
+/** Builds all stages and returns the last. Users are not created: everything belongs to whoever runs the test. */
 export function build({ instructions, context, files, folder, env }: BuildOptions): Stage {
   const stages = new Map<string, string>();
   let stage = { root: '', workdir: '/', env: {} as Record<string, string> };
@@ -86,7 +86,7 @@ export function build({ instructions, context, files, folder, env }: BuildOption
         else copyFromContext(source, target);
       }
     } else if (name === 'RUN') {
-      // Nobody but root may give files away, and there is no such user here.
+      // Only root may change the owner of files, and the user does not exist here.
       const command = text.replace(/ && chown .*$/, '');
       execFileSync('sh', ['-ec', command], {
         cwd: inStage('.'),

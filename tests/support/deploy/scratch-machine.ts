@@ -1,7 +1,7 @@
 /**
- * A machine of a test's own, made of Linux namespaces: its processes, its network (so that the ports of the guide
- * are free) and what it writes under `/etc`, `/run` and `/var` end with it, and this machine sees none of them. The
- * program files are those of this machine. Needs root.
+ * A scratch machine, made of Linux namespaces. Its processes, its network (so that the ports of the guide are free) and
+ * its changes to `/etc`, `/run` and `/var` end with it, and this machine sees none of them. The program files are those
+ * of this machine. Needs root.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -12,23 +12,23 @@ import { waitFor } from '../wait.ts';
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** What it reads; nothing by default. */
+  /** Standard input; empty by default. */
   readonly input?: string;
   readonly timeoutMs?: number;
 }
 
 export interface Ran {
   readonly status: number | null;
-  /** Standard output and standard error as they came. */
+  /** Standard output and standard error, in the order of arrival. */
   readonly output: string;
 }
 
 export interface MachineOptions {
-  /** False: it is on this machine's network, so that whoever is outside reaches its programs. */
+  /** False puts it on this machine's network, so that its programs can be reached from outside. */
   readonly hasOwnNetwork: boolean;
 }
 
-/** Layers over the folders that programs of the test write to; the first process keeps all alive. */
+/** Mounts layers over the folders that programs write to; the first process keeps everything alive. */
 const BOOT = `
 set -e
 mount --make-rprivate /
@@ -52,7 +52,7 @@ process.on('exit', () => {
 });
 
 export class ScratchMachine {
-  /** For homes and whatever else it keeps outside the layers. */
+  /** A folder outside the layers, for homes and other files. */
   readonly folder: string;
   readonly #layers: string;
   readonly #namespaces: readonly string[];
@@ -92,7 +92,7 @@ export class ScratchMachine {
     return machine;
   }
 
-  /** Starts a program there. */
+  /** Starts a program on the machine. */
   spawn(command: string, options: RunOptions = {}): ChildProcess {
     const { cwd = this.folder, env = {} } = options;
     const inside = ['--target', this.#pid, '--mount', ...this.#namespaces, '--pid', `--wd=${cwd}`];
@@ -102,7 +102,7 @@ export class ScratchMachine {
     });
   }
 
-  /** Runs commands there to their end. What they leave in the background stays until the machine ends. */
+  /** Runs commands to their end. Background processes stay until the machine ends. */
   run(command: string, options: RunOptions = {}): Promise<Ran> {
     const { input = '', timeoutMs = COMMAND_TIMEOUT_MS } = options;
     const child = this.spawn(command, options);
@@ -118,7 +118,7 @@ export class ScratchMachine {
         child.kill('SIGKILL');
         reject(new Error(`not done within ${timeoutMs} ms: ${command}\n${output}`));
       }, timeoutMs);
-      // Daemons may hold the pipes open: what counts is the end of the command itself.
+      // Daemons may hold the pipes open, so the end of the command itself counts.
       child.once('exit', (status) => {
         clearTimeout(timer);
         setImmediate(() => resolve({ status, output }));
@@ -134,11 +134,11 @@ export class ScratchMachine {
   }
 }
 
-/** Why there can be no such machine here, which is also printed; undefined when there can. */
+/** The reason why scratch machines are not possible here, which is also printed; `undefined` when they are. */
 export function scratchMachineProblem(): string | undefined {
   const layers = mkdtempSync(join(tmpdir(), 'message-push-layers-'));
   try {
-    // All of it: a container may permit the namespaces and yet refuse the mounts. It ends with its empty input.
+    // Boots one completely: a container may allow the namespaces but not the mounts. It ends at the end of its input.
     execFileSync('unshare', [...OWN_NAMESPACES, '--net', 'bash', '-c', BOOT, 'bash', layers, '--net'], {
       input: '',
       stdio: 'pipe',
@@ -146,7 +146,7 @@ export function scratchMachineProblem(): string | undefined {
     });
     return undefined;
   } catch (error) {
-    // The last line is what the program itself says; those before it are the command.
+    // The last line is the program's own message; the lines before it repeat the command.
     const said = (error as Error).message.trim().split('\n').at(-1);
     const problem = `no scratch machine is to be had here, which takes root and namespaces: ${said}`;
     console.warn(`Skipped, ${problem}`);

@@ -1,4 +1,4 @@
-/** A copy of this checkout on a scratch machine, and the operators' scripts run there. */
+/** A copy of this checkout on a scratch machine, where the operators' scripts are run. */
 import { existsSync, globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ export class ScratchService {
   readonly root = join(this.#folder, 'message-push-service');
   #machine: ScratchMachine | undefined;
 
-  /** What an operator has in `PATH` beside the system's programs: a Node.js that is new enough, and PM2. */
+  /** A folder with what operators have in `PATH` besides the system's programs: a recent Node.js and PM2. */
   readonly #programs = join(this.#folder, 'programs');
 
   constructor() {
@@ -32,7 +32,7 @@ export class ScratchService {
     return this.#machine;
   }
 
-  /** A new machine, on which nothing was ever started or configured. */
+  /** Boots a new machine, on which nothing was ever started or configured. */
   async boot(options?: MachineOptions): Promise<void> {
     for (const name of ['run', 'data', ...globSync('{config/*.env,logs/*.log*}', { cwd: this.root })]) {
       rmSync(join(this.root, name), { recursive: true, force: true });
@@ -56,14 +56,14 @@ export class ScratchService {
     return this.machine.run(command, { cwd: this.root, ...options, env });
   }
 
-  /** As `run`; throws with what was said when it did not end with 0. */
+  /** Like `run`, but throws with the output when the status is not 0. */
   async succeed(command: string, options: RunOptions = {}): Promise<string> {
     const { status, output } = await this.run(command, options);
     if (status !== 0) throw new Error(`${command} ended with ${status}: ${output}`);
     return output;
   }
 
-  /** Leaves it running in the background, its output in `run/output`, and waits until the service is ready. */
+  /** Runs the command in the background, with its output in `run/output`, and waits until the service is ready. */
   async serve(command: string): Promise<void> {
     await this.succeed(`mkdir -p run; setsid ${command} >run/output 2>&1 </dev/null & ${waitUntilReady(60)}`);
   }

@@ -1,4 +1,4 @@
-/** The built doctor as a program, and what it says. */
+/** Runs the built doctor as a program and reads its report. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { ROOT } from '../repository.ts';

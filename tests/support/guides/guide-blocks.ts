@@ -11,7 +11,7 @@ export interface ShellLine {
   readonly text: string;
 }
 
-/** The lines of a guide's shell blocks without comments: commands, settings of the service, and those of Redis. */
+/** The lines of a shell block without comments: commands, settings of the service, settings of Redis. */
 export function shellLines(block: string): ShellLine[] {
   const lines = block
     .split('\n')

@@ -1,4 +1,4 @@
-/** The samples of the operators' guide, byte for byte: the fenced blocks of tests/pages/guide-samples.zh.md. */
+/** The samples of the guide, byte for byte: the fenced blocks of tests/pages/guide-samples.zh.md. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../repository.ts';

@@ -1,4 +1,4 @@
-/** One HTTP request with a bound on its time, for whatever is not a stream. */
+/** One HTTP request, bounded in time, for everything that is not a stream. */
 import { type Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 
@@ -33,7 +33,7 @@ export function request(url: string, options: RequestOptions = {}): Promise<Answ
     const outgoing = (url.startsWith('https:') ? httpsRequest : httpRequest)(
       url,
       {
-        // Certificates are looked at by the tests that are about them.
+        // The tests about certificates check them.
         rejectUnauthorized: false,
         method: options.method ?? (bytes === undefined ? 'GET' : 'POST'),
         headers,
@@ -59,7 +59,7 @@ export function request(url: string, options: RequestOptions = {}): Promise<Answ
   });
 }
 
-/** The parsed body of a JSON answer; its shape is the caller's claim. */
+/** A request whose answer is JSON; the caller vouches for the type. */
 export async function requestJson<T>(
   url: string,
   options: RequestOptions = {},

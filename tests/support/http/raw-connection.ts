@@ -1,4 +1,4 @@
-/** One TCP connection written piece by piece, and every answer that comes back on it. */
+/** Writes to one TCP connection piece by piece and reads every answer on it. */
 import { connect } from 'node:net';
 import { within } from '../wait.ts';
 
@@ -9,11 +9,11 @@ export interface RawAnswer {
 }
 
 export interface Conversation {
-  /** Written one after the other, each only when the one before has left. */
+  /** Pieces to write, each after the previous one was flushed. */
   readonly pieces: readonly (string | Uint8Array)[];
-  /** Answers after which the connection is left. */
+  /** The number of answers after which the connection is closed. */
   readonly answers: number;
-  /** Closes our side after the last piece, and still reads. */
+  /** Closes the sending side after the last piece and keeps reading. */
   readonly halfCloses?: boolean;
 }
 
@@ -39,7 +39,7 @@ export function converse(
       look(false);
     });
     socket.on('end', () => look(true));
-    // A service that has answered may refuse to hear the rest.
+    // A service that has answered may reset the connection before it has read the rest.
     socket.on('error', () => look(true));
   });
   const write = async (): Promise<void> => {
@@ -54,7 +54,7 @@ export function converse(
   return within(`an answer to ${JSON.stringify(shown)}`, 10_000, outcome).finally(() => socket.destroy());
 }
 
-/** Complete answers only; a stream's head counts as one. 100 Continue is one as well. */
+/** Parses complete answers. The head of a stream and 100 Continue count as answers. */
 function parseAnswers(bytes: Buffer): RawAnswer[] {
   const answers: RawAnswer[] = [];
   for (let start = 0; ; ) {

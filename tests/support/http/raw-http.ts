@@ -11,11 +11,11 @@ export interface RawAnswer {
 export interface RawRequest {
   readonly method?: string;
   readonly path: string;
-  /** As they are sent; names may occur twice. */
+  /** Headers in the order in which they are sent; names may repeat. */
   readonly headers?: readonly (readonly [string, string])[];
   readonly body?: string | Uint8Array;
   readonly version?: '1.0' | '1.1';
-  /** In chunks rather than with a length. */
+  /** Sends the body in chunks rather than with a length. */
   readonly isChunked?: boolean;
 }
 
@@ -40,7 +40,7 @@ export function rawRequestText(port: number, request: RawRequest): Buffer {
   return Buffer.concat([head, ...chunks, Buffer.from('0\r\n\r\n')]);
 }
 
-/** One request on a connection of its own, and its final answer. */
+/** Sends one request on its own connection and resolves with the final answer. */
 export function rawRequest(port: number, request: RawRequest, timeoutMs = 5000): Promise<RawAnswer> {
   return rawExchange(port, rawRequestText(port, request), request.method === 'HEAD', timeoutMs);
 }
@@ -55,7 +55,7 @@ export async function rawExchange(
   return answer as RawAnswer;
 }
 
-/** Sends `text` and reads answers until there are `count`. */
+/** Sends `text` and reads `count` answers. */
 export function rawConversation(
   port: number,
   text: Uint8Array,
@@ -98,7 +98,7 @@ function parseAnswer(
   const [statusLine = '', ...lines] = bytes.toString('latin1', 0, end).split('\r\n');
   const status = Number(statusLine.split(' ')[1]);
   const rest = Buffer.from(bytes.subarray(end + HEAD_END.length));
-  // 100 Continue: the answer is still to come.
+  // After 100 Continue the final answer is still to come.
   if (status < 200) return parseAnswer(rest, isHead, hasEnded);
   const headers = new Map(
     lines.map((line) => {

@@ -1,4 +1,4 @@
-/** A channel's history as the API gives it: page after page, with what must hold of any log checked on the way. */
+/** Reads a channel's history from the API, page by page, and finds holes in it. */
 import { requestJson } from '../http/http.ts';
 
 interface HistoryEntry {

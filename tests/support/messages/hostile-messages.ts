@@ -7,11 +7,11 @@ import fc from 'fast-check';
 export interface HostileMessage {
   /** The body as it is posted. */
   readonly text: string;
-  /** Top fields (`data`, `target.user_id`) of which at least one must be named by the refusal; empty: accepted. */
+  /** Top fields (`data`, `target.user_id`), one of which the refusal must name; empty when the message is accepted. */
   readonly wrong: readonly string[];
 }
 
-/** Every message reaches this channel too, so that one stream gets them all. */
+/** A channel that every message goes to as well, so that one stream gets them all. */
 export const COMMON_CHANNEL = 'hostile run';
 const MAX_DEPTH = 32;
 const MAX_CHANNEL_BYTES = 256;
@@ -105,7 +105,7 @@ const NUMBERS = [
   '-9223372036854775808',
 ] as const;
 
-/** In every Node of ours; TypeScript's library does not declare it yet. */
+/** Available in every supported Node.js, but not declared by TypeScript's library yet. */
 const { rawJSON, isRawJSON } = JSON as unknown as {
   rawJSON: (text: string) => object;
   isRawJSON: (value: unknown) => boolean;
@@ -125,13 +125,13 @@ const hostileText: fc.Arbitrary<string> = fc.oneof(
   { weight: 2, arbitrary: fc.string({ unit: 'binary', maxLength: 30 }) },
   {
     weight: 1,
-    // Single UTF-16 units: lone surrogates among them.
+    // Single UTF-16 units, including lone surrogates.
     arbitrary: fc
       .array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 8 })
       .map((units) => String.fromCharCode(...units)),
   },
 );
-/** As most messages are: nothing in it may be refused, and still nothing in it is harmless. */
+/** A valid message that must be accepted although its contents are hostile. */
 const soundText = hostileText.map((text) => text.toWellFormed());
 const longText = fc
   .tuple(
@@ -155,7 +155,7 @@ function jsonValueOf(text: fc.Arbitrary<string>, keys: readonly string[]): fc.Ar
   }))['value'] as fc.Arbitrary<unknown>;
 }
 
-/** `Object.fromEntries` defines: a name `__proto__` becomes a property like any other. */
+/** Uses `Object.fromEntries`, which turns the name `__proto__` into a property like any other. */
 function objectOf(entries: readonly (readonly [string, unknown])[]): object {
   return Object.fromEntries(entries);
 }
@@ -182,7 +182,7 @@ function nested(depth: number): object {
 }
 
 const SAFE_KEYS = KEYS.filter((key) => key !== '__proto__');
-/** A name that may be one: no control characters, well-formed, neither empty nor too long. */
+/** A valid name: well-formed, without control characters, neither empty nor too long. */
 const soundName = soundText.map(
   (text) =>
     Array.from(text)
@@ -203,7 +203,7 @@ const soundBody = fc.record({
   }),
 });
 
-/** One thing is put in place of what was sound. It may happen to be sound as well: the rules decide. */
+/** Replaces one valid part by something else, which may be valid by chance: the rules decide. */
 const change = fc.oneof(
   { weight: 6, arbitrary: fc.record({ field: fc.constant('data'), value: dataOf(hostileText, KEYS) }) },
   {
@@ -246,7 +246,7 @@ export function generateMessages(count: number, seed: number): HostileMessage[] 
 function messageOf({ body, change: changed, spelling }: Recipe, index: number): HostileMessage {
   const { names, id, ...rest } = body;
   const target: Record<string, unknown> = { ...names, channel: COMMON_CHANNEL };
-  // Two messages with one id would be a conflict, which is another test's.
+  // Two messages with the same id would conflict, which another test covers.
   const fields: Record<string, unknown> = { ...rest, target, id: id && `${id}#${index}` };
   if (changed !== undefined) {
     const { field, value } = changed;
@@ -258,7 +258,7 @@ function messageOf({ body, change: changed, spelling }: Recipe, index: number): 
   return { text: spelled(plain, spelling), wrong: wrongFields(fields) };
 }
 
-/** The same JSON, written otherwise. */
+/** The same JSON in another spelling. */
 function spelled(plain: string, spelling: Recipe['spelling']): string {
   if (spelling === 'plain') return plain;
   if (spelling === 'spaced') return `\r\n\t ${plain} \n`;
@@ -326,7 +326,7 @@ function isPlainObject(value: unknown): value is object {
 function isPoisoned(value: unknown, outerLevels: number): boolean {
   if (typeof value === 'string') return !value.isWellFormed();
   if (typeof value !== 'object' || value === null) return false;
-  // JSON.rawJSON gives an object that stands for its digits.
+  // JSON.rawJSON returns an object that stands for its digits.
   if (isRawJSON(value)) return false;
   if (outerLevels >= MAX_DEPTH) return true;
   return Object.entries(value).some(

@@ -1,6 +1,6 @@
 /**
- * The judge: compares what a stream was shown with what its channels hold, and says what was lost, repeated, out
- * of order, and lost without a word.
+ * The judge: compares what a stream was shown with what its channels hold, and counts what was lost, repeated, out of
+ * order, and lost without a gap.
  */
 import type { ChannelGap } from '@message-push/protocol';
 
@@ -8,11 +8,11 @@ import type { ChannelGap } from '@message-push/protocol';
 export type Log = readonly number[];
 
 export interface ShownStream {
-  /** In the order of its URL. */
+  /** Channels in the order of the URL. */
   readonly channels: readonly string[];
   /** Numbers of messages in the order in which they were shown. */
   readonly shown: readonly number[];
-  /** Of every `gap` event. */
+  /** The channels of all `gap` events. */
   readonly gaps: readonly ChannelGap[];
 }
 
@@ -22,9 +22,9 @@ export interface Verdict {
   lost: number;
   repeated: number;
   outOfOrder: number;
-  /** Lost, and no gap names it. */
+  /** Lost messages that no gap names. */
   unannounced: number;
-  /** Shown, and on none of its channels. */
+  /** Shown messages that are on none of its channels. */
   foreign: number;
 }
 
@@ -36,7 +36,7 @@ export function addVerdict(sum: Verdict, one: Verdict): void {
   for (const key of Object.keys(sum) as (keyof Verdict)[]) sum[key] += one[key];
 }
 
-/** `channelsOf`: the channels of a message in the order of its target's fields. */
+/** `channelsOf` returns the channels of a message in the order of its target's fields. */
 export function judge(
   { channels, shown, gaps }: ShownStream,
   logs: ReadonlyMap<string, Log>,
@@ -57,7 +57,7 @@ export function judge(
     const offsets = new Map(log.map((message, i) => [message, i + 1]));
     verdict.outOfOrder += descents(shown, offsets);
     for (const [message, offset] of offsets) {
-      // It counts on the first of its channels that the stream has joined, as it is shown there.
+      // A message counts on the first of its channels that the stream has joined, where it is shown.
       if (counted.has(message) || channelsOf(message).find((c) => joined.has(c)) !== channel) continue;
       counted.add(message);
       if (seen.has(message)) continue;
@@ -69,7 +69,7 @@ export function judge(
   return verdict;
 }
 
-/** Messages that follow one with a higher offset. A repeat is counted as such, not here. */
+/** Messages that follow one with a higher offset, without repeats, which are counted separately. */
 function descents(shown: readonly number[], offsets: ReadonlyMap<number, number>): number {
   let highest = 0;
   let count = 0;

@@ -1,6 +1,5 @@
 /**
- * A publisher as a careful service writes one: a kept connection, ids of its own, and the same request again, with
- * the same ids, until it is answered.
+ * A careful publisher: it keeps its connection, sets ids, and repeats a request with the same ids until it is answered.
  */
 import { Agent } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -33,7 +32,7 @@ const RETRY_MS = 20;
 const GIVE_UP_MS = 30_000;
 
 export class TestPublisher {
-  /** Requests that got no answer, or one that asks to come back. */
+  /** Requests without an answer, or with one that asks to retry. */
   retries = 0;
   /** Messages that were answered as repeats. */
   repeats = 0;
@@ -56,7 +55,7 @@ export class TestPublisher {
     return this.#post('batch', bodies, timeoutMs);
   }
 
-  /** Resolves when every one is acknowledged; `isStopped` gives it up between two tries, with false. */
+  /** Resolves with true when all are acknowledged, with false when `isStopped` ends it between two attempts. */
   async batchUntilAcknowledged(
     bodies: readonly MessageBody[],
     isStopped: () => boolean = () => false,
@@ -71,13 +70,13 @@ export class TestPublisher {
     }
   }
 
-  /** True when all of it is acknowledged, false when nobody answered or some of it may be tried again. */
+  /** True when all are acknowledged, false without an answer or when some may be sent again. */
   async #tryBatch(bodies: readonly MessageBody[]): Promise<boolean> {
     let answer: Answer;
     try {
       answer = await this.batch(bodies);
     } catch (error) {
-      // Refused, reset or cut off in the middle: whether it was stored is not known, hence the ids.
+      // Refused, reset or cut off: nobody knows whether it was stored, which is why messages have ids.
       if (error instanceof Error) return false;
       throw error;
     }

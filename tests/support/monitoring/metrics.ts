@@ -1,4 +1,4 @@
-/** The metrics of a service as a scrape finds them. */
+/** The metrics of a service, as scraped. */
 import { execFileSync } from 'node:child_process';
 import { request } from '../http/http.ts';
 
@@ -15,7 +15,7 @@ export class Scrape {
     return new Scrape(text);
   }
 
-  /** The sum of all samples of a name that have these labels; undefined when there is none. */
+  /** The sum of all samples of a name with these labels; `undefined` when there are none. */
   sum(name: string, labels: Readonly<Record<string, string>> = {}): number | undefined {
     const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
     const values = this.text
@@ -25,7 +25,7 @@ export class Scrape {
     return values.length === 0 ? undefined : values.reduce((total, value) => total + value, 0);
   }
 
-  /** What promtool has to say about the text. */
+  /** The complaints of promtool about the text. */
   complaints(): string {
     return execFileSync('promtool', ['check', 'metrics'], { input: this.text, encoding: 'utf8' });
   }

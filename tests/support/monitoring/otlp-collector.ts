@@ -1,4 +1,4 @@
-/** A collector: takes what is posted by OTLP over HTTP with JSON, as the protocol has it, and keeps the spans. */
+/** A collector that accepts OTLP over HTTP with JSON and keeps the spans. */
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { waitFor } from '../wait.ts';
@@ -15,7 +15,7 @@ export interface CollectedSpan {
   readonly status: { readonly code?: number };
   readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
   readonly attributes: Readonly<Record<string, unknown>>;
-  /** Of the process that sent it. */
+  /** Attributes of the process that sent the span. */
   readonly resource: Readonly<Record<string, unknown>>;
 }
 
@@ -29,7 +29,7 @@ interface Export {
 
 export class OtlpCollector {
   readonly spans: CollectedSpan[] = [];
-  /** Of the last post. */
+  /** Headers of the last request. */
   headers: IncomingHttpHeaders = {};
   path: string | undefined;
   text = '';
@@ -58,7 +58,7 @@ export class OtlpCollector {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Once there is one of each name in the trace. */
+  /** Resolves with the spans of the trace once there is one of each name. */
   async trace(traceId: string, names: readonly string[]): Promise<CollectedSpan[]> {
     const ofTrace = (): CollectedSpan[] => this.spans.filter((span) => span.traceId === traceId);
     await waitFor(`spans ${names.join(', ')}`, () =>

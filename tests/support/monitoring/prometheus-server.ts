@@ -1,6 +1,6 @@
 /**
- * A real Prometheus with a copy of the repository's configuration and rules. Rules speak of minutes; here a minute is
- * a second, so that a test need not wait: durations of the copy are divided by 60, and nothing else is changed.
+ * A real Prometheus with a copy of the repository's configuration and rules. Rules are written in minutes; the copy
+ * divides all durations by 60, so that a test need not wait, and changes nothing else.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -64,7 +64,7 @@ export class PrometheusServer {
     this.#port = port;
   }
 
-  /** Scrapes `targets`, `host:port` each. */
+  /** Starts it to scrape `targets`, each `host:port`. */
   static async start(targets: readonly string[]): Promise<PrometheusServer> {
     const server = new PrometheusServer(await freePort());
     server.#writeConfig(targets);
@@ -118,7 +118,7 @@ export class PrometheusServer {
       await this.query('vector(1)');
       return true;
     } catch {
-      // Refused, or 503 while it starts: asked again until the time is up.
+      // Refused, or 503 while it starts: the caller asks again until the time is up.
       return false;
     }
   }
@@ -134,13 +134,13 @@ export class PrometheusServer {
     return (await this.#ask<{ alerts: readonly Alert[] }>('alerts', 'alerts')).alerts;
   }
 
-  /** Names of the alerts that fire, sorted, each once. */
+  /** Names of the firing alerts, sorted, each once. */
   async firing(): Promise<string[]> {
     const firing = (await this.alerts()).filter(({ state }) => state === 'firing');
     return [...new Set(firing.map(({ labels }) => labels['alertname'] ?? ''))].sort();
   }
 
-  /** Waits until it fires, and resolves with it. */
+  /** Waits until the alert fires and resolves with it. */
   fires(name: string, timeoutMs = 40_000): Promise<Alert> {
     let last: readonly Alert[] = [];
     return waitFor(

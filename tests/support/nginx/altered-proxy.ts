@@ -1,13 +1,13 @@
 /**
- * A real nginx in front of a service, configured as it should be, but for what a test changes: TLS with HTTP/2, plain
- * HTTP that only redirects, streams that are not buffered, and the API, the health and the metrics kept back.
+ * A real nginx in front of a service, configured correctly except for what a test changes: TLS with HTTP/2, plain HTTP
+ * that only redirects, unbuffered streams, and no access to the API, the details of health and the metrics.
  */
 import { freePort } from '../ports.ts';
 import { NginxProcess } from './nginx-process.ts';
 
 export const PUBLIC_HOST = 'push.test';
 
-/** Directives by their names, without the semicolon; undefined leaves one out. */
+/** Directives by name, without the semicolon; `undefined` leaves one out. */
 type Directives = Readonly<Record<string, string | undefined>>;
 
 export interface ProxyChanges {
@@ -18,11 +18,11 @@ export interface ProxyChanges {
   /** Bodies of locations. */
   readonly api?: string;
   readonly health?: string;
-  /** Of the plain server. */
+  /** Body of the location of the plain server. */
   readonly plain?: string;
-  /** Further locations. */
+  /** Additional locations. */
   readonly locations?: string;
-  /** In the location of the streams, as they stand. */
+  /** Lines for the location of the streams, verbatim. */
   readonly streamLines?: string;
 }
 

@@ -35,7 +35,7 @@ export class NginxProcess {
     );
   }
 
-  /** Starts it, or starts it anew, and waits until it listens on `port`. */
+  /** Starts or restarts it and waits until it listens on `port`. */
   async start(config: string, port: number): Promise<void> {
     await this.stop();
     const file = join(this.folder, 'nginx.conf');
@@ -61,7 +61,7 @@ export class NginxProcess {
     );
   }
 
-  /** `nginx -s reload`, and the certainty that new workers serve. */
+  /** Reloads the configuration and waits until new workers serve. */
   async reload(): Promise<void> {
     const before = this.workers();
     this.#child?.kill('SIGHUP');

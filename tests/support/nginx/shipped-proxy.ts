@@ -6,7 +6,7 @@ import { ROOT } from '../repository.ts';
 import { NginxProcess } from './nginx-process.ts';
 
 export interface ShippedProxyOptions {
-  /** Without TLS and HTTP/2, where what is behind them is tested with thousands of streams. */
+  /** Leaves out TLS and HTTP/2, for tests with thousands of streams of what is behind nginx. */
   readonly isPlain?: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** read_stream.py as a process: the third parser. */
+/** Runs read_stream.py as a process: the third parser. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -11,15 +11,15 @@ const SCRIPT = fileURLToPath(new URL('read_stream.py', import.meta.url));
 
 export interface StreamToRead {
   readonly url: string;
-  /** Messages after which it is left. */
+  /** The number of messages after which the reader leaves it. */
   readonly count: number;
 }
 
 export class PythonReader {
   readonly events: ReceivedEvent[] = [];
-  /** All streams have been read. */
+  /** Resolves when all streams have been read. */
   readonly finished: Promise<void>;
-  /** The first stream is open. */
+  /** Resolves when the first stream is open. */
   readonly opened: Promise<void>;
 
   constructor(streams: readonly StreamToRead[]) {
@@ -41,7 +41,7 @@ export class PythonReader {
       20_000,
       Promise.race([once(lines, 'line').then(() => undefined), this.finished]),
     );
-    // Both are awaited later, or never, when a test has failed before.
+    // Both are awaited later, or never if the test fails before.
     for (const promise of [this.finished, this.opened]) promise.catch(() => undefined);
     child.stdin.end(streams.map(({ url, count }) => `${url} ${count}\n`).join(''));
   }

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
 export const PYTHON = process.env['PYTHON_PATH'] ?? '/usr/bin/python3';
-/** No proxy of the environment may come between a client and the service. */
+/** Without the environment's proxies, which must not come between a client and the service. */
 export const PYTHON_ENV = {
   PATH: process.env['PATH'],
   NO_PROXY: '*',
@@ -11,7 +11,7 @@ export const PYTHON_ENV = {
   PYTHONDONTWRITEBYTECODE: '1',
 };
 
-/** What it prints; throws with its traceback when it fails. */
+/** Resolves with its output; rejects with its traceback when it fails. */
 export async function runPython(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},

@@ -1,4 +1,4 @@
-/** A certification authority of a test's own and a certificate for 127.0.0.1, made with openssl. */
+/** A certificate authority for one test and a certificate for 127.0.0.1, made with openssl. */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ export interface Certificates {
   readonly key: string;
 }
 
-/** `folder` must exist; it is the caller's to remove. */
+/** The caller creates and removes `folder`. */
 export function makeCertificates(folder: string): Certificates {
   const openssl = (line: string): void => {
     execFileSync('openssl', line.split(' '), {

@@ -14,7 +14,7 @@ interface NodeLine {
   readonly id: string;
   readonly port: number;
   readonly flags: readonly string[];
-  /** First and last, inclusive. */
+  /** First and last slot, inclusive. */
   readonly slots: readonly (readonly [number, number])[];
 }
 
@@ -45,7 +45,7 @@ export class ClusterSetup {
     return setup;
   }
 
-  /** In the order of `servers`. */
+  /** The masters, in the order of `servers`. */
   async masters(): Promise<RedisServer[]> {
     const nodes = await this.#nodes(this.#anyone());
     const ports = new Set(nodes.filter((n) => n.slots.length > 0 && isMaster(n)).map((n) => n.port));
@@ -64,7 +64,7 @@ export class ClusterSetup {
     return Number(await this.#anyone().command('CLUSTER', 'KEYSLOT', key));
   }
 
-  /** `kill -9` of the i-th of the masters; returns it. */
+  /** Kills the i-th master with `kill -9` and returns it. */
   async killMaster(index: number): Promise<RedisServer> {
     const master = (await this.masters())[index];
     if (master === undefined) throw new Error(`there is no master ${index}`);
@@ -72,12 +72,12 @@ export class ClusterSetup {
     return master;
   }
 
-  /** Waits until every server that runs sees all slots at masters that run. */
+  /** Waits until every running server sees all slots at running masters. */
   async settled(timeoutMs = 60_000): Promise<void> {
     await waitFor('a whole cluster', () => whenAnswered(() => this.#isWhole()), { timeoutMs, pollMs: 100 });
   }
 
-  /** Slots of `master` that have keys, those with the most first. */
+  /** Slots of `master` that have keys, fullest first. */
   async busySlots(master: RedisServer): Promise<number[]> {
     const own = (await this.#nodes(master)).find((n) => n.flags.includes('myself'))?.slots ?? [];
     const slots = own.flatMap(([from, to]) => Array.from({ length: to - from + 1 }, (_, i) => from + i));
@@ -90,7 +90,7 @@ export class ClusterSetup {
       .map(({ slot }) => slot);
   }
 
-  /** Key by key while it is used, as the documentation of `CLUSTER SETSLOT` has it. */
+  /** Moves a slot key by key while it is in use, as the documentation of `CLUSTER SETSLOT` describes. */
   async moveSlot(slot: number, to: RedisServer): Promise<void> {
     const from = await this.masterOf(slot);
     if (from === to) return;
@@ -105,13 +105,13 @@ export class ClusterSetup {
       const target = [to.host, String(to.port), '', '0', '5000', 'KEYS'];
       await from.command('MIGRATE', ...target, ...text.split('\n'));
     }
-    // The new owner first: otherwise there is a moment in which nobody has it.
+    // The new owner first: otherwise no server owns the slot for a moment.
     for (const server of [to, from, ...(await this.masters()).filter((m) => m !== to && m !== from)]) {
       await setSlot(server, 'NODE', toId);
     }
   }
 
-  /** The first `count` slots of `from`, with `redis-cli --cluster reshard`. */
+  /** Moves the first `count` slots of `from` with `redis-cli --cluster reshard`. */
   async moveSlots(from: RedisServer, to: RedisServer, count: number): Promise<void> {
     const way = ['--cluster-from', await nodeId(from), '--cluster-to', await nodeId(to)];
     const amount = ['--cluster-slots', String(count), '--cluster-pipeline', String(KEYS_AT_A_TIME)];
@@ -173,7 +173,7 @@ function readNodeLine(line: string): NodeLine {
     port: Number(/:(\d+)@/.exec(address)?.[1]),
     flags: flags.split(','),
     slots: slots
-      // `[slot->-node]`: a slot on its way.
+      // `[slot->-node]` is a slot that is being moved.
       .filter((word) => !word.startsWith('['))
       .map((word) => {
         const [from = '', to = from] = word.split('-');

@@ -1,4 +1,4 @@
-/** What nodes on one Redis say of the streams of all of them. The same on whatever kind of Redis. */
+/** The suite of cluster views: what nodes on one Redis report about the streams of all nodes, on any kind of Redis. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { request, requestJson } from '../http/http.ts';
 import { TestServer } from '../service/server.ts';
@@ -20,11 +20,11 @@ interface Listing {
 }
 
 const LIMIT = 10;
-/** A node that was killed is seen nowhere after this. */
+/** The time after which a killed node is gone from all views. */
 const VANISHED_MS = 6000;
 const CONNECTIONS = '/sse/api/v1/connections';
 
-/** `env` is asked for when the Redis runs. */
+/** `env` is called once the Redis runs. */
 export function describeViews(name: string, env: () => Env): void {
   describe(name, () => {
     let nodes: TestServer[] = [];
@@ -49,7 +49,7 @@ export function describeViews(name: string, env: () => Env): void {
     });
 
     const node = (index: number): TestServer => nodes[index] as TestServer;
-    /** A name that no other test has. */
+    /** A name that no other test uses. */
     const fresh = (): string => `name-${++names}`;
     const get = async <T>(path: string, from = node(0)): Promise<T> => {
       const answer = await requestJson<T>(`${from.url}${path}`);
@@ -94,7 +94,7 @@ export function describeViews(name: string, env: () => Env): void {
       return (json as { sent_to_connections: number }).sent_to_connections;
     }
 
-    /** Once what has changed is known everywhere, every node says the same, again and again. */
+    /** Expects every node to report the same count, repeatedly, once the change is known everywhere. */
     async function expectReach(count: number, publish: (from: TestServer) => Promise<number>): Promise<void> {
       for (const from of nodes.filter((n) => n.isRunning)) {
         let last: number | undefined;

@@ -1,10 +1,10 @@
 /**
- * The judge of a fleet: counts what must not happen, from what was sent, what the channels hold at the end, and
- * what every stream was told. Order and loss are judged by the numbers of messages, not by the service's offsets.
+ * The judge of a fleet: counts what must not happen, from what was sent, what the channels hold at the end, and what
+ * every stream received. Order and loss are judged by the numbers of messages, not by the service's offsets.
  *
  * A gap that says that a log went back (or began anew) ends a section of a stream. After it messages may be shown
- * again, because their publishers, who were not answered, have sent them again; it is the last time that counts,
- * for what was shown before may have been the order of a log that is no more.
+ * again, because publishers without an answer have sent them again. Their last appearance counts: what was shown
+ * before may have followed the order of a log that no longer exists.
  */
 import type { ChannelGap, GapReason } from '@message-push/protocol';
 import {
@@ -17,25 +17,25 @@ import {
 
 export interface FleetVerdict {
   acknowledged: number;
-  /** Messages that were shown, over all streams. */
+  /** Messages shown on all streams together. */
   shown: number;
-  /** Gap events, over all streams. */
+  /** Gap events on all streams together. */
   gapEvents: number;
-  /** Acknowledged, and not in a channel's history at the end. */
+  /** Acknowledged messages that are not in a channel's history at the end. */
   unstored: number;
-  /** Acknowledged or stored, and not shown on a stream. */
+  /** Acknowledged or stored messages that a stream did not show. */
   missing: number;
-  /** Missing, and no gap says so. */
+  /** Missing messages that no gap announces. */
   unannounced: number;
-  /** Twice in a log, or twice on a stream without a gap that allows it. */
+  /** Messages that are twice in a log, or twice on a stream without a gap that allows it. */
   repeated: number;
-  /** Shown again after a gap that says that the log went back. */
+  /** Messages shown again after a gap that says that the log went back. */
   shownAgain: number;
-  /** On a stream, against the order of the log or of another stream. */
+  /** Messages on a stream that contradict the order of the log or of another stream. */
   outOfOrder: number;
-  /** After a later message of its publisher: in a log, or where a stream was shown what the log has lost. */
+  /** Messages after a later one of their publisher, in a log or where a stream shows what the log has lost. */
   overtaken: number;
-  /** Shown or stored, and never sent, or not there. */
+  /** Messages shown or stored that were never sent, or not on that channel. */
   phantom: number;
   /** Offsets without an entry. */
   holes: number;
@@ -47,7 +47,7 @@ export interface Judgement {
   readonly offences: readonly string[];
 }
 
-/** Of each kind. */
+/** The number of offences of each kind that are described. */
 const MAX_DESCRIBED = 3;
 const AROUND = 5;
 const GOES_BACK: ReadonlySet<GapReason> = new Set([
@@ -57,7 +57,7 @@ const GOES_BACK: ReadonlySet<GapReason> = new Set([
   'invalid_cursor',
 ]);
 
-/** What must not happen, ever. Whether something may be missing is the test's business. */
+/** Counts that must be zero in every run; whether messages may be missing depends on the test. */
 export const NO_OFFENCE = {
   unannounced: 0,
   repeated: 0,
@@ -73,7 +73,7 @@ export const NOTHING_LOST = {
   missing: 0,
 } as const satisfies Partial<FleetVerdict>;
 
-/** Per channel and publisher: numbers of messages. */
+/** Numbers of messages per channel and publisher. */
 type Expected = ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;
 
 type Offence = Exclude<keyof FleetVerdict, 'acknowledged' | 'shown' | 'gapEvents'>;
@@ -84,7 +84,7 @@ export function judgeFleet(record: FleetRecord): Judgement {
 
 class Judge {
   readonly #record: FleetRecord;
-  /** Per channel: message → place in the log. */
+  /** Per channel, the place of each message in the log. */
   readonly #places: ReadonlyMap<string, ReadonlyMap<number, number>>;
   readonly #verdict: FleetVerdict = {
     acknowledged: 0,
@@ -105,7 +105,7 @@ class Judge {
   constructor(record: FleetRecord) {
     this.#record = record;
     this.#places = new Map(
-      // The first of several places counts.
+      // The first place counts if there are several.
       [...record.logs].map(([channel, { messages }]) => [
         channel,
         new Map(messages.map((n, place) => [n, place] as const).toReversed()),
@@ -160,10 +160,10 @@ class Judge {
     else newestOf.set(publisher, n);
   }
 
-  /** Order, repeats and strangers on one stream. */
+  /** Checks one stream for order, repeats and foreign messages. */
   #judgeStream(stream: StreamRecord): void {
     const { told, gaps, channels } = stream;
-    /** Where each message was shown in the last section that shows it. */
+    /** The place of each message in the last section that shows it. */
     const shownAt = new Map<number, number>();
     const sections = new Map(channels.map((channel) => [channel, newSection()]));
     for (const [i, n] of told.entries()) {
@@ -185,7 +185,7 @@ class Judge {
         if (shownAt.has(n)) this.#note('shownAgain', () => this.#where(stream, i));
         section.shown.add(n);
         shownAt.set(n, i);
-        // The order of what is in the log is judged there.
+        // The order of messages that are in the log is judged by the log.
         if (this.#places.get(channel)?.has(n) !== true)
           this.#judgePublisherOrder(section.newestOf, n, message, () => this.#where(stream, i));
       }
@@ -209,9 +209,9 @@ class Judge {
   }
 
   /**
-   * Missing messages, and whether a gap tells of them. What is stored and was passed over must be told of where it
-   * is missing: after the message before it of the same publisher and before the one after. That a log has lost
-   * what was acknowledged can be told only when it is known.
+   * Counts missing messages and those that no gap announces. A stored message that was passed over must be announced
+   * where it is missing: between the messages of the same publisher around it. The loss of an acknowledged message
+   * can be announced only once it is known.
    */
   #judgeLosses(stream: StreamRecord, expected: Expected): void {
     const shownAt = new Map<number, number>();
@@ -253,7 +253,7 @@ class Judge {
     return gaps.some(({ reason, acknowledged }) => GOES_BACK.has(reason) && acknowledged >= since);
   }
 
-  /** Per channel and publisher: what was acknowledged or is stored. */
+  /** Acknowledged or stored messages per channel and publisher. */
   #expectedByChannel(): Expected {
     const expected = new Map<string, Map<number, number[]>>();
     for (const [n, { publisher, channels, acknowledgedAs }] of this.#record.sent.entries()) {
@@ -268,7 +268,7 @@ class Judge {
     return expected;
   }
 
-  /** What was shown and then lost by the log has no place there: streams must agree among each other. */
+  /** Messages that were shown and then lost have no place in the log: streams must agree with each other. */
   #judgeUnstoredOrder(): void {
     const previous = new Map<string, Map<number, number>>();
     for (const stream of this.#record.streams) {
@@ -304,7 +304,7 @@ class Judge {
     return `message ${n} (publisher ${message.publisher}, ${message.channels.join(' + ')}${state})`;
   }
 
-  /** The entry, and what was told around it on the same channel, each with its place in the log. */
+  /** Describes the entry and its neighbours on the same channel, each with its place in the log. */
   #where(stream: StreamRecord, at: number): string {
     const n = stream.told[at] ?? -1;
     const own = this.#showing(n, stream);
@@ -328,7 +328,7 @@ class Judge {
 
 interface Section {
   readonly shown: Set<number>;
-  /** Per publisher, of what is not in the log. */
+  /** Per publisher, messages that are not in the log. */
   readonly newestOf: Map<number, number>;
 }
 

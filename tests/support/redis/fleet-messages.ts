@@ -1,10 +1,10 @@
-/** The messages of a run over a fleet: what was sent to which channels, and what of it was acknowledged. */
+/** The messages of a run over a fleet: their channels, and which are acknowledged. */
 import type { MessageBody } from '../messages/publisher.ts';
 import type { Random } from '../random.ts';
 import type { SentMessage } from './fleet-record.ts';
 
 const TWO_CHANNEL_SHARE = 0.1;
-/** Of those that go where the one before went: what goes to one channel in a row is kept together. */
+/** The share of messages that go to the channels of the one before: the engine keeps such runs together. */
 const SAME_CHANNELS_SHARE = 0.6;
 const MAX_TEXT_CHARS = 100;
 
@@ -20,7 +20,7 @@ export class FleetMessages {
     );
   }
 
-  /** The next ones of a publisher. */
+  /** The next messages of a publisher. */
   make(count: number, publisher: number, random: Random): MessageBody[] {
     let channels = this.#pickChannels(random);
     return Array.from({ length: count }, () => {
@@ -30,7 +30,7 @@ export class FleetMessages {
     });
   }
 
-  /** One for every channel, after all that was sent before. Returns the number of each, too. */
+  /** A marker for every channel, to be sent after all messages before, and the number of each. */
   makeMarkers(publisher: number): { bodies: MessageBody[]; markers: ReadonlyMap<string, number> } {
     const markers = new Map(this.channels.map((channel, i) => [channel, this.sent.length + i]));
     const bodies = this.channels.map((channel) => this.#add([channel], publisher, 'custom', 'marker'));
@@ -47,7 +47,7 @@ export class FleetMessages {
     const first = random.pick(this.channels);
     if (random.next() >= TWO_CHANNEL_SHARE) return [first];
     const second = random.pick(this.channels.filter((c) => fieldOf(c) !== fieldOf(first)));
-    // The order of the target's fields, which is that of a publication's channels.
+    // A publication lists its channels in the order of the target's fields.
     return [first, second].toSorted();
   }
 

@@ -1,6 +1,6 @@
 /**
- * A publisher that knows several nodes: every try of a batch goes to one of them at random, with the same ids,
- * until all of it is acknowledged at the level that it asks for.
+ * A publisher that knows several nodes: every attempt of a batch goes to a random one, with the same ids, until all of
+ * it is acknowledged at the level that it asks for.
  */
 import { Agent } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import type { MessageBody } from '../messages/publisher.ts';
 import type { Random } from '../random.ts';
 
 export interface FleetPublisherOptions {
-  /** The bases of the nodes' URLs. */
+  /** Base URLs of the nodes. */
   readonly urls: readonly string[];
   readonly random: Random;
   readonly ack?: 'replicated';
@@ -27,7 +27,7 @@ export interface PublishedAnswer {
 
 const RETRY_MS = 20;
 const GIVE_UP_MS = 90_000;
-/** Of `PROTOCOL.md`: the same request may succeed later. */
+/** Error codes after which `PROTOCOL.md` allows the same request again. */
 const MAY_PASS: ReadonlySet<string | undefined> = new Set([
   'engine_unavailable',
   'engine_overloaded',
@@ -37,13 +37,13 @@ const MAY_PASS: ReadonlySet<string | undefined> = new Set([
 ]);
 
 export class FleetPublisher {
-  /** Requests that got no answer, or one that asks to come back. */
+  /** Requests without an answer, or with one that asks to retry. */
   retries = 0;
-  /** Those of them that were answered, with 502, 503 or 504. */
+  /** The retried requests that were answered, with 502, 503 or 504. */
   refusals = 0;
   /** Messages that were answered as repeats. */
   repeats = 0;
-  /** The longest that a batch waited to be acknowledged. */
+  /** The longest time until a batch was acknowledged. */
   longestMs = 0;
   readonly #options: FleetPublisherOptions;
   readonly #agent = new Agent({ keepAlive: true });
@@ -53,8 +53,8 @@ export class FleetPublisher {
   }
 
   /**
-   * `onAcknowledged` hears of every message that is, also when others of its batch must be tried again. Resolves
-   * with the answers, or with undefined when it is stopped between two tries. `url`: one node, and no other.
+   * Calls `onAcknowledged` for every acknowledged message, even when others of its batch must be sent again. Resolves
+   * with the answers, or with `undefined` when it is stopped between two attempts. With `url` it uses that node only.
    */
   async publish(
     bodies: readonly MessageBody[],
@@ -83,7 +83,7 @@ export class FleetPublisher {
     this.#agent.destroy();
   }
 
-  /** Undefined when nobody answered, or all of it may be tried again. */
+  /** `undefined` when there was no answer, or when the whole batch may be sent again. */
   async #try(url: string, bodies: readonly MessageBody[]): Promise<readonly PublishedAnswer[] | undefined> {
     const { ack } = this.#options;
     const path = `/sse/api/v1/messages/batch${ack === undefined ? '' : `?ack=${ack}`}`;
@@ -91,11 +91,11 @@ export class FleetPublisher {
     try {
       answer = await request(url + path, { body: bodies, agent: this.#agent, timeoutMs: 15_000 });
     } catch (error) {
-      // Refused, reset or cut off in the middle: whether it was stored is not known, hence the ids.
+      // Refused, reset or cut off: nobody knows whether it was stored, which is why messages have ids.
       if (error instanceof Error) return undefined;
       throw error;
     }
-    // The first and last are what a proxy says of a node that does not answer.
+    // A proxy answers 502 or 504 for a node that does not answer.
     if ([502, 503, 504].includes(answer.status)) {
       this.refusals++;
       return undefined;

@@ -1,6 +1,6 @@
 /**
- * The streams of a run over a fleet: each writes down what it is told, reconnects to any node, is cut at any byte,
- * and stays away for a while now and then.
+ * The streams of a run over a fleet: each records what it receives, reconnects to any node, is cut at any byte, and
+ * sometimes stays away for a while.
  */
 import type { ChannelGap } from '@message-push/protocol';
 import type { Random } from '../random.ts';
@@ -11,11 +11,11 @@ import type { StreamRecord, ToldGap } from './fleet-record.ts';
 
 export interface FleetStream extends StreamRecord {
   readonly client: StreamClient;
-  /** Numbers of the markers that it was told. */
+  /** Numbers of the markers that it received. */
   readonly markers: ReadonlySet<number>;
 }
 
-/** Where streams and publishers go: a node, or what is in front of all. */
+/** The address that streams and publishers use: a node, or a balancer in front of all. */
 export interface Entrance {
   readonly port: number;
   readonly url: string;
@@ -30,11 +30,11 @@ export interface FleetStreamsOptions {
 }
 
 const MAX_CHANNELS = 2;
-/** Loopback addresses that streams come from: a proxy may limit those of one. */
+/** Loopback addresses that streams connect from, because a proxy may limit connections per address. */
 const ADDRESSES = 16;
 const CUTS_PER_BATCH = 2;
 const MAX_BYTES_UNTIL_CUT = 20_000;
-/** Of the cut streams, those that stay away. */
+/** The share of cut streams that stay away. */
 const HOLD_OFF_SHARE = 0.1;
 const MAX_BATCHES_AWAY = 40;
 const STILL_MS = 15_000;
@@ -43,7 +43,7 @@ export class FleetStreams {
   readonly list: readonly FleetStream[];
   #cuts = 0;
   #batches = 0;
-  /** Who is away, and until which batch. */
+  /** Streams that are away, and until which batch. */
   readonly #away = new Map<FleetStream, number>();
 
   constructor(options: FleetStreamsOptions) {
@@ -60,7 +60,7 @@ export class FleetStreams {
     });
   }
 
-  /** After every batch. */
+  /** Cuts some streams; called after every batch. */
   disturb(random: Random): void {
     this.#batches++;
     for (const [stream, until] of this.#away) {
@@ -83,7 +83,7 @@ export class FleetStreams {
     this.#away.clear();
   }
 
-  /** Whether all were told the markers of their channels before they stood still. */
+  /** True when all streams receive the markers of their channels, false when progress stops before. */
   async areTold(markers: ReadonlyMap<string, number>): Promise<boolean> {
     const isBehind = ({ channels, markers: told }: FleetStream): boolean =>
       channels.some((channel) => !told.has(markers.get(channel) ?? -1));
@@ -118,7 +118,7 @@ export class FleetStreams {
   }
 }
 
-/** `channels` must be reachable by `?channels=`. */
+/** Every one of `channels` can be named in `?channels=`. */
 function openStream(
   { entrances, isPatient, messages, random }: FleetStreamsOptions,
   channels: readonly string[],
@@ -128,7 +128,7 @@ function openStream(
   const gaps: ToldGap[] = [];
   const markers = new Set<number>();
   const client = new StreamClient({
-    // Read at every connect: the balancer in front of a fleet promises no node.
+    // Read at every connect, because a stream may come to any node of the fleet.
     get port() {
       return random.pick(entrances).port;
     },

@@ -1,6 +1,6 @@
 /**
- * A run over a fleet: streams that reconnect at random and to any node, publishers that post batches to any node
- * and repeat them until they are acknowledged, and faults meanwhile. What comes out is a record and its judgement.
+ * A run over a fleet: streams that reconnect at random to any node, publishers that post batches to any node and retry
+ * them until they are acknowledged, and faults meanwhile. The result is a record of everything and its judgement.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { holesOf, readHistory } from '../messages/history.ts';
@@ -16,42 +16,42 @@ import type { ChannelLog } from './fleet-record.ts';
 import { type Entrance, type FleetStream, FleetStreams } from './fleet-streams.ts';
 
 export interface FleetSize {
-  /** At least; publishers go on until the faults are over. */
+  /** The least number of messages; publishers continue until the faults are over. */
   readonly messages: number;
   readonly channels: number;
   readonly streams: number;
   readonly publishers: number;
   readonly messagesPerSecond: number;
-  /** Messages of a request. */
+  /** Messages in a request. */
   readonly batch: number;
 }
 
 export interface FleetOptions {
   readonly name: string;
-  /** None, where `entrance` is all that is known of them. */
+  /** Empty when only `entrance` is known. */
   readonly nodes: readonly TestServer[];
-  /** What everybody goes through, as a balancer; by default everybody goes to any node. */
+  /** A balancer that all streams and publishers use; by default they use any node. */
   readonly entrance?: Entrance;
-  /** Streams stay where they are until the service sends them away, and wait then as long as it says. */
+  /** Streams stay connected until the service ends them and then wait as long as it says. */
   readonly isPatient?: boolean;
   readonly size?: Partial<FleetSize>;
   readonly ack?: 'replicated';
-  /** Every batch goes to so many nodes at once, each of which is tried until it acknowledges it. */
+  /** The number of nodes that every batch is sent to at the same time, each until it acknowledges. */
   readonly copies?: number;
   readonly faults?: (fleet: Fleet) => Promise<void>;
 }
 
 export interface FleetRun extends Judgement {
   readonly streams: readonly FleetStream[];
-  /** Every stream was told the last message of its channels. */
+  /** True when every stream has received the last message of its channels. */
   readonly isSettled: boolean;
-  /** Publishes that were sent again, with the same ids. */
+  /** Publishes that were sent again with the same ids. */
   readonly retries: number;
-  /** Those of them that were refused; the others got no answer. */
+  /** The retries after a refusal; the others followed a missing answer. */
   readonly refusals: number;
-  /** Messages to whose copies nodes gave different answers, or of which two nodes say that they stored it first. */
+  /** Messages whose copies got different answers, or that two nodes claim to have stored first. */
   readonly differentAnswers: number;
-  /** For a person who looks for the reason. */
+  /** Details for a person who looks for the reason. */
   readonly explanation: string;
 }
 
@@ -64,14 +64,14 @@ const SIZE: FleetSize = {
   batch: 100,
 };
 
-/** Publishers that are ahead of their rate, or held, look again at least so often. */
+/** The longest pause of a publisher that is ahead of its rate or on hold. */
 const PACE_MS = 20;
 const REACH_TIMEOUT_MS = 120_000;
-/** What a failover has lost may become known so much later. */
+/** The longest time until the losses of a failover are known. */
 const LATE_NEWS_MS = 15_000;
 const MAX_NODE_OUTPUT_CHARS = 1500;
 
-/** For nodes of a fleet: history keeps all, and clients may come back at once. */
+/** Settings of a fleet's nodes: history keeps everything, and clients may reconnect at once. */
 export const FLEET_ENV: Readonly<Record<string, string>> = {
   MESSAGE_QUEUE_SIZE: '1000000',
   STREAM_RETRY_MS: '100',
@@ -93,7 +93,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetRun> {
   }
 }
 
-/** What faults may see and do. */
+/** The interface for faults. */
 export class Fleet {
   readonly nodes: readonly TestServer[];
   readonly #entrances: readonly Entrance[];
@@ -130,17 +130,17 @@ export class Fleet {
     return this.#streams.list;
   }
 
-  /** Waits until the share of all messages is acknowledged. */
+  /** Waits until this share of all messages is acknowledged. */
   reached(share: number): Promise<void> {
     return this.#acknowledges(this.#size.messages * share);
   }
 
-  /** Waits until so many more are acknowledged. */
+  /** Waits until this many more messages are acknowledged. */
   goesOn(messages: number): Promise<void> {
     return this.#acknowledges(this.#messages.acknowledged + messages);
   }
 
-  /** Publishing pauses, and every stream was told all of it. */
+  /** Pauses publishing and waits until every stream has received everything. */
   async becomeQuiet(): Promise<void> {
     this.#isQuiet = true;
     await waitFor('the end of what is in flight', () => this.#inFlight === 0, {
@@ -231,10 +231,10 @@ export class Fleet {
     }
   }
 
-  /** Publishes a last message on every channel, for now, and waits for it on all streams. */
+  /** Publishes a marker on every channel and waits for it on all streams. */
   async #isTold(): Promise<boolean> {
     this.#streams.bringBack();
-    // A publisher of their own, so that they are in no order with what others still repeat.
+    // A separate publisher, so that there is no order between the markers and what others still retry.
     const { bodies, markers } = this.#messages.makeMarkers(this.#size.publishers);
     await this.#publishCopies(this.#newPublisher(this.random), bodies);
     return this.#streams.areTold(markers);
@@ -297,7 +297,7 @@ export class Fleet {
   }
 }
 
-/** One said that it stored it (or that answer was lost), the others that it was stored, at the same time. */
+/** At most one answer says that it stored the message (that answer may be lost); the others name the same time. */
 function areOneAnswer(answers: readonly PublishedAnswer[]): boolean {
   const times = new Set(answers.map((answer) => answer.timestamp));
   return times.size <= 1 && answers.filter((answer) => answer.repeated !== true).length <= 1;

@@ -1,6 +1,6 @@
 /**
- * A program that stands for a service on another host: what connects to `SERVICE_PORT` on 127.0.0.1 is connected
- * to the same port of the address in its argument.
+ * A program that forwards connections to `SERVICE_PORT` on 127.0.0.1 to the same port of the address in its argument.
+ * It stands for a service on another host.
  */
 import { connect, createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -15,6 +15,6 @@ const server = createServer({ noDelay: true }, (client) => {
   client.on('close', () => target.destroy());
   target.on('close', () => client.destroy());
 });
-// The one of the service's last life may not have let go of the port yet.
+// The forwarder of the previous process may not have released the port yet.
 server.on('error', () => void delay(20).then(() => server.listen(port, '127.0.0.1')));
 server.listen(port, '127.0.0.1');

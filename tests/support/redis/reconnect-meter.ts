@@ -1,10 +1,10 @@
-/** Counts by the second how many streams come back, so that a herd is seen even when nothing is lost by it. */
+/** Counts reconnecting streams per second, so that a thundering herd is seen even when nothing is lost. */
 import type { FleetStream } from './fleet-streams.ts';
 
 const SECOND_MS = 1000;
 
 export class ReconnectMeter {
-  /** Streams that came back in each second since it was started. */
+  /** Streams that reconnected in each second since the start. */
   readonly perSecond: number[] = [];
   readonly #streams: readonly FleetStream[];
   readonly #timer: NodeJS.Timeout;
@@ -20,7 +20,7 @@ export class ReconnectMeter {
     return Math.max(0, ...this.perSecond);
   }
 
-  /** Answers to streams, whatever these said: one that is told to come back again counts twice. */
+  /** All answers to streams: a stream that is told to come back later counts twice. */
   get total(): number {
     return this.perSecond.reduce((sum, n) => sum + n, 0);
   }

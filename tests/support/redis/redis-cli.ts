@@ -1,19 +1,19 @@
-/** One run of `redis-cli`, bounded in time. What the server answers with an error rejects. */
+/** One run of `redis-cli`, bounded in time. It rejects when the server answers with an error. */
 import { spawn } from 'node:child_process';
 
-/** The server refused, or nobody answered. */
+/** The server refused or did not answer. */
 class RedisCliError extends Error {}
 
 export interface RedisCliOptions {
-  /** A command that runs it, as in `ip netns exec NAME`. */
+  /** A command that runs redis-cli, as in `ip netns exec NAME`. */
   readonly launcher?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Commands, one a line, that it reads from its standard input. */
+  /** Commands for its standard input, one per line. */
   readonly input?: string;
   readonly timeoutMs?: number;
 }
 
-/** Resolves with what it prints, without the last line feed. */
+/** Resolves with its output, without the last line feed. */
 export function redisCli(args: readonly string[], options: RedisCliOptions = {}): Promise<string> {
   const { launcher = [], env = {}, input = '', timeoutMs = 5000 } = options;
   const [command = '', ...rest] = [...launcher, 'redis-cli', ...args];
@@ -28,7 +28,7 @@ export function redisCli(args: readonly string[], options: RedisCliOptions = {})
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       complaint += text;
     });
-    // It may end before it has read anything.
+    // The process may end before it has read anything.
     child.stdin.on('error', (error) => {
       complaint += error.message;
     });
@@ -45,7 +45,7 @@ export function redisCli(args: readonly string[], options: RedisCliOptions = {})
   });
 }
 
-/** What `probe` finds; false while a server does not answer, as one that loads its data or is just given another part. */
+/** The result of `probe`; false while the server does not answer, as when it loads data or changes its role. */
 export async function whenAnswered<T>(probe: () => Promise<T>): Promise<T | false> {
   try {
     return await probe();

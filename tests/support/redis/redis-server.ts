@@ -1,6 +1,6 @@
 /**
- * A real redis-server of a test on a port and a folder of its own, with AOF unless told otherwise, and what may
- * happen to it: an orderly end, `kill -9`, a standstill, a start with its data or with none.
+ * A real redis-server with a port and a folder of its own, with AOF unless told otherwise, and the faults that may
+ * happen to it: an orderly end, `kill -9`, a standstill, a start with or without its data.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,20 +15,20 @@ import { redisCli } from './redis-cli.ts';
 
 export interface RedisServerOptions {
   readonly port?: number;
-  /** Address that it listens on and is known by. */
+  /** The address that it listens on. */
   readonly host?: string;
-  /** A command that runs it and replaces itself by it, as in `ip netns exec NAME`. */
+  /** A command that is replaced by the server, as in `ip netns exec NAME`. */
   readonly launcher?: readonly string[];
   readonly isSentinel?: boolean;
-  /** False: nothing is on disk. */
+  /** False keeps nothing on disk. */
   readonly isDurable?: boolean;
   readonly password?: string;
-  /** An ACL user beside whom nobody may do anything. `rules` by default allow all. */
+  /** The only ACL user who may do anything. The default `rules` allow everything. */
   readonly user?: { readonly name: string; readonly password: string; readonly rules?: string };
-  /** The port speaks TLS alone. */
+  /** Makes the port accept TLS only. */
   readonly tls?: Certificates;
   readonly maxMemory?: { readonly limit: string; readonly policy: string };
-  /** Further lines of its configuration file. */
+  /** Additional lines of its configuration file. */
   readonly config?: readonly string[];
 }
 
@@ -83,7 +83,7 @@ export class RedisServer {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  /** What it wrote since it was last started. */
+  /** Its output since the last start. */
   get output(): string {
     return this.#output;
   }
@@ -92,7 +92,7 @@ export class RedisServer {
     return join(this.folder, 'redis.conf');
   }
 
-  /** Starts it, and waits until it has loaded its data. */
+  /** Starts it and waits until it has loaded its data. */
   async start(): Promise<void> {
     if (this.isRunning) throw new Error('the Redis server runs already');
     mkdirSync(this.dataDir, { recursive: true });
@@ -121,12 +121,12 @@ export class RedisServer {
     );
   }
 
-  /** The text of the answer; what is a list is one entry a line. */
+  /** The text of the answer; a list has one entry per line. */
   command(...args: string[]): Promise<string> {
     return this.#cli(args);
   }
 
-  /** Many commands, one a line, over one connection; the answers one after the other. */
+  /** Sends many commands, one per line, over one connection; returns the answers one after the other. */
   commands(lines: readonly string[]): Promise<string> {
     return this.#cli([], `${lines.join('\n')}\n`);
   }
@@ -151,12 +151,12 @@ export class RedisServer {
     return line?.slice(field.length + 1);
   }
 
-  /** SIGSTOP: connections stay open and nothing is answered. */
+  /** Stops the process with SIGSTOP: connections stay open and nothing is answered. */
   freeze(): void {
     this.#child?.kill('SIGSTOP');
   }
 
-  /** SIGCONT. */
+  /** Continues it with SIGCONT. */
   thaw(): void {
     this.#child?.kill('SIGCONT');
   }
@@ -166,13 +166,13 @@ export class RedisServer {
     await this.#exited();
   }
 
-  /** SIGTERM and its end. */
+  /** Sends SIGTERM and waits for the end. */
   async stop(): Promise<void> {
     this.#child?.kill('SIGTERM');
     await this.#exited();
   }
 
-  /** Ends it, unless it has ended, and starts it on the same port. `isEmptied`: without its data. */
+  /** Kills it if it runs and starts it on the same port, without its data when `isEmptied`. */
   async restart({ isEmptied = false }: { isEmptied?: boolean } = {}): Promise<void> {
     if (this.isRunning) await this.kill();
     if (isEmptied) rmSync(this.dataDir, { recursive: true });
@@ -201,7 +201,7 @@ function configLines({ host, port, dataDir, options }: RedisServer): string[] {
   }
   if (!isSentinel) {
     lines.push('save ""', `appendonly ${isDurable ? 'yes' : 'no'}`, 'appendfsync everysec');
-    // By default a replica's first copy waits five seconds for others that might want one too.
+    // By default a master waits five seconds for more replicas before the first copy.
     lines.push('repl-diskless-sync-delay 0');
   }
   if (password !== undefined) lines.push(`requirepass ${password}`);

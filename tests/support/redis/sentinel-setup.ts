@@ -12,15 +12,15 @@ const SENTINELS = 3;
 type Place = Pick<RedisServerOptions, 'host' | 'launcher'>;
 
 export interface SentinelSetupOptions {
-  /** Where a process runs; server 0 is the first master. By default here, on 127.0.0.1. */
+  /** The place of a process, by default 127.0.0.1; server 0 is the first master. */
   readonly place?: (role: 'server' | 'sentinel', index: number) => Place;
-  /** Further lines for the servers' configuration. */
+  /** Additional lines of the servers' configuration. */
   readonly config?: readonly string[];
 }
 
 export class SentinelSetup {
   readonly masterName = MASTER_NAME;
-  /** The first is the first master. */
+  /** The servers; the first one is the first master. */
   readonly servers: readonly RedisServer[];
   readonly sentinels: RedisServer[] = [];
 
@@ -40,7 +40,7 @@ export class SentinelSetup {
     const [master] = servers;
     if (master === undefined) throw new Error('there is no master');
     const setup = new SentinelSetup(servers);
-    // A sentinel that starts earlier hears of the replicas at its second look, ten seconds later.
+    // A sentinel that starts earlier learns of the replicas only at its second poll, ten seconds later.
     await setup.settled();
     for (let i = 0; i < SENTINELS; i++) {
       const placed = place('sentinel', i);
@@ -61,7 +61,7 @@ export class SentinelSetup {
     return setup;
   }
 
-  /** The port of the master, as a sentinel that runs names it. */
+  /** The port of the master according to a running sentinel. */
   async masterPort(): Promise<number> {
     return (await this.master()).port;
   }
@@ -73,14 +73,14 @@ export class SentinelSetup {
     throw new Error('no sentinel runs');
   }
 
-  /** `kill -9`; returns the one that was the master. */
+  /** Kills the master with `kill -9` and returns it. */
   async killMaster(): Promise<RedisServer> {
     const master = await this.master();
     await master.kill();
     return master;
   }
 
-  /** Waits until sentinels (of `among`) name another master than `old`, and it is one. */
+  /** Waits until the sentinels of `among` name another master than `old`, and that one acts as master. */
   async failedOver(
     old: RedisServer,
     among: readonly RedisServer[] = this.sentinels,
@@ -92,7 +92,7 @@ export class SentinelSetup {
     });
   }
 
-  /** Waits until every server that runs replicates the master, or is it. */
+  /** Waits until every running server is the master or replicates it. */
   async settled(timeoutMs = 60_000): Promise<void> {
     await waitFor('replication', () => whenAnswered(() => this.#isReplicated()), { timeoutMs, pollMs: 100 });
   }

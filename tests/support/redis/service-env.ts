@@ -1,4 +1,4 @@
-/** What a service is started with to use a Redis of a test. */
+/** Settings with which a service uses a Redis of a test. */
 import type { ClusterSetup } from './cluster-setup.ts';
 import type { RedisServer } from './redis-server.ts';
 import type { SentinelSetup } from './sentinel-setup.ts';
@@ -27,7 +27,7 @@ export function sentinelEnv({ sentinels, masterName }: SentinelSetup): Env {
   };
 }
 
-/** Names three of its servers: the others are found. */
+/** Names three of its servers; the service finds the others. */
 export function clusterEnv({ servers }: ClusterSetup): Env {
   return {
     MESSAGE_QUEUE_TYPE: 'redis',

@@ -1,18 +1,18 @@
 /**
- * A network in which a host can be cut off: Linux network namespaces on two bridges. One of them is the network
- * that is cut, in silence, as a switch that loses power does it: packets vanish, and no interface goes down. The
- * other one, for the test's own streams and publishers, stays.
+ * A network from which a host can be cut off: Linux network namespaces on two bridges. One of them can be cut
+ * silently, as by a switch that loses power: packets vanish and no interface goes down. The other one, for the test's
+ * own streams and publishers, stays.
  */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
 export interface NetworkHost {
-  /** On the network that can be cut. */
+  /** The address on the network that can be cut. */
   readonly address: string;
-  /** A command that runs another one on this host, and replaces itself by it. */
+  /** A command that runs another command on this host and is replaced by it. */
   readonly launcher: readonly string[];
-  /** The same for a service: whoever connects to its port on 127.0.0.1 here reaches it, also while it is cut off. */
+  /** The same for a service, which stays reachable at its port on 127.0.0.1 of the test's side while it is cut off. */
   readonly serviceLauncher: readonly string[];
 }
 
@@ -23,10 +23,10 @@ process.on('exit', () => {
 });
 
 export class TestNetwork {
-  /** The address of this side. */
+  /** The address of the test's side. */
   readonly address: string;
   readonly #tag = randomBytes(3).toString('hex');
-  /** Networks of other tests have other numbers, most of the time; otherwise `ip` says so. */
+  /** Random, so that networks of other tests rarely have the same number; if they do, `ip` fails. */
   readonly #number = 1 + ((randomBytes(1)[0] ?? 0) % 250);
   readonly #hosts: string[] = [];
 
@@ -55,7 +55,7 @@ export class TestNetwork {
     }
     const launcher = ['ip', 'netns', 'exec', space];
     const forward = [process.execPath, '--experimental-strip-types', '--no-warnings', FORWARDER];
-    // Ends with the process that the shell becomes.
+    // The forwarder ends with the process that replaces the shell.
     const script = `setpriv --pdeathsig KILL ${quoted(forward)} ${this.#addressOf('kept', number)} & exec "$@"`;
     return {
       address: this.#addressOf('cut', number),
@@ -72,7 +72,7 @@ export class TestNetwork {
     ip('link', 'set', this.#port(name, 'cut'), 'master', this.#bridge('cut'));
   }
 
-  /** What ran on its hosts must have ended. */
+  /** Call it after everything on its hosts has ended. */
   dispose(): void {
     if (!open.delete(this)) return;
     for (const name of this.#hosts) tryIp('netns', 'del', this.#space(name));
@@ -97,7 +97,7 @@ export class TestNetwork {
   }
 }
 
-/** Why there can be no such network here; undefined when there can. */
+/** The reason why this machine cannot have such a network; `undefined` when it can. */
 export function networkProblem(): string | undefined {
   let network: TestNetwork | undefined;
   try {
@@ -115,7 +115,7 @@ function ip(...args: string[]): void {
   execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 5000 });
 }
 
-/** For the way out: what is not there need not be removed. */
+/** Ignores failures: what does not exist need not be removed. */
 function tryIp(...args: string[]): void {
   try {
     ip(...args);

@@ -1,6 +1,6 @@
 /**
- * A PM2 of a test's own: its daemon has a home of its own and ends with the test. PM2 is run as a program; where it
- * is not in `PATH`, `scripts/test.sh` installs it beside the packages.
+ * A PM2 for one test: its daemon has its own home and ends with the test. PM2 is run as a program; if it is not in
+ * `PATH`, `scripts/test.sh` installs it beside the packages.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -57,7 +57,7 @@ export class Pm2 {
     return JSON.parse(await this.#pm2('jlist')) as Pm2Process[];
   }
 
-  /** What `pm2 logs` shows. */
+  /** The logs that `pm2 logs` shows. */
   logs(): string {
     const folder = join(this.home, 'logs');
     return readdirSync(folder)
@@ -65,12 +65,12 @@ export class Pm2 {
       .join('');
   }
 
-  /** The daemon's own log: how processes ended. */
+  /** The daemon's own log, which says how processes ended. */
   daemonLog(): string {
     return readFileSync(join(this.home, 'pm2.log'), 'utf8');
   }
 
-  /** Ends the daemon and all that it runs. */
+  /** Ends the daemon and everything that it runs. */
   async dispose(): Promise<void> {
     await this.#pm2('kill');
     rmSync(this.home, { recursive: true, force: true });

@@ -1,8 +1,8 @@
-/** The server of a sample's test, and publishing to it. */
+/** The server for tests of samples, and publishing to it. */
 import { request } from '../http/http.ts';
 import { TestServer } from './server.ts';
 
-/** Streams come back soon, and a stop does not wait long for them to go. */
+/** Streams reconnect soon, and a stop does not wait long for them. */
 const SETTINGS = { STREAM_RETRY_MS: '100', DRAIN_TIMEOUT: '1' };
 
 export function startService(env: Readonly<Record<string, string>> = {}): Promise<TestServer> {

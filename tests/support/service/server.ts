@@ -96,7 +96,7 @@ export class TestServer {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  /** What it wrote since it was last started. */
+  /** Its output since the last start. */
   get output(): string {
     return this.#output;
   }
@@ -107,7 +107,7 @@ export class TestServer {
     return Number(match?.[1] ?? 0) * 1024;
   }
 
-  /** Starts the process without waiting for anything. */
+  /** Starts the process without waiting. */
   spawn(): void {
     if (this.isRunning) throw new Error('the server runs already');
     const { launcher = [], node = process.execPath } = this.#options;
@@ -133,13 +133,13 @@ export class TestServer {
     this.starts++;
   }
 
-  /** As `spawn`; `env` is added to what it was created with, for good. */
+  /** Like `spawn`; adds `env` permanently to the environment of this and later starts. */
   spawnWith(env: Readonly<Record<string, string>>): void {
     this.#env = { ...this.#env, ...env };
     this.spawn();
   }
 
-  /** Starts it and waits until it is ready. `env` is added to what it was created with, for good. */
+  /** Starts it and waits until it is ready. Adds `env` permanently, like `spawnWith`. */
   async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
     this.spawnWith(env);
     await this.ready();
@@ -156,18 +156,18 @@ export class TestServer {
     );
   }
 
-  /** Status of the readiness probe; undefined when nobody answers. */
+  /** Status of the readiness probe; `undefined` without an answer. */
   async readiness(): Promise<number | undefined> {
     try {
       return (await request(`${this.url}/sse/health/ready`, { timeoutMs: 2000 })).status;
     } catch (error) {
-      // Refused, reset or timed out: nobody is there.
+      // Refused, reset or timed out: there is no answer.
       if (error instanceof Error) return undefined;
       throw error;
     }
   }
 
-  /** Sends a signal to this process alone. */
+  /** Sends a signal to this process only. */
   signal(signal: NodeJS.Signals): void {
     this.#child?.kill(signal);
   }
@@ -179,13 +179,13 @@ export class TestServer {
     return { code: child.exitCode, signal: child.signalCode };
   }
 
-  /** `kill -9`, and the certainty that it is gone. */
+  /** Kills it with `kill -9` and waits until it is gone. */
   async kill(): Promise<void> {
     this.signal('SIGKILL');
     await this.exited();
   }
 
-  /** SIGTERM and its end. */
+  /** Sends SIGTERM and waits for the end. */
   async stop(): Promise<Exit> {
     this.signal('SIGTERM');
     return this.exited();

@@ -1,4 +1,4 @@
-/** Loaded before the service, it makes this system one that cannot share a port between sockets. */
+/** Loaded before the service by `--import`: sockets cannot share a port, as on systems without SO_REUSEPORT. */
 import { Server } from 'node:net';
 
 const listenAsItIs = Reflect.get(Server.prototype, 'listen') as Server['listen'];

@@ -1,4 +1,4 @@
-/** A network between clients and the service that can be cut: it passes bytes on until it is told to stop. */
+/** A proxy between clients and the service that passes bytes on until it is told to cut. */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 export class CuttableProxy {
@@ -39,7 +39,7 @@ export class CuttableProxy {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
-  /** Until `restore`, new connections are reset as well. */
+  /** Cuts, and resets new connections as well until `restore`. */
   takeDown(): void {
     this.#isDown = true;
     this.cut();

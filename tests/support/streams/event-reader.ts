@@ -5,7 +5,7 @@ export interface ReceivedEvent {
   /** Event name; `message` when the stream named none. */
   readonly type: string;
   readonly data: string;
-  /** The last event id as it stands with this event. */
+  /** The last event id at the time of this event. */
   readonly lastEventId: string;
 }
 
@@ -24,7 +24,7 @@ export class EventReader {
     });
   }
 
-  /** Resolves when the stream has been opened and has said so: what is published from then on arrives. */
+  /** Resolves when the stream is open: everything that is published from then on arrives. */
   static async open(url: string, headers: Readonly<Record<string, string>> = {}): Promise<EventReader> {
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(new Error(`${url} did not answer in time`)), 10_000);
@@ -36,7 +36,7 @@ export class EventReader {
     return reader;
   }
 
-  /** The first event, past or to come, that fits. */
+  /** The first event that fits, received or still to come. */
   until(fits: (event: ReceivedEvent) => boolean, timeoutMs = 30_000): Promise<ReceivedEvent> {
     return new Promise((resolve, reject) => {
       let next = 0;

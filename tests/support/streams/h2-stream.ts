@@ -1,4 +1,4 @@
-/** An EventSource over HTTP/2 and TLS: it comes back with the last id, and never after an answer that is no stream. */
+/** An EventSource over HTTP/2 and TLS: it reconnects with the last id, but not after an answer that is not a stream. */
 import { type ClientHttp2Session, connect } from 'node:http2';
 import { EventStreamParser } from '@message-push/protocol';
 
@@ -15,7 +15,7 @@ export class H2Stream {
   isFailed = false;
   lastEventId = '';
   retryMs: number | undefined;
-  /** The `retry:` of the server counts up to this. */
+  /** An upper bound for the server's `retry:`. */
   readonly maxRetryMs: number;
   readonly #url: string;
   readonly #path: string;

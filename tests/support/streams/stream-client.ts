@@ -1,7 +1,7 @@
 /**
- * A stream on a bare socket that behaves as a browser's EventSource: it reconnects after an end, a reset or a
- * refused connection, with the id of the last complete block, and never after an answer that is no event stream.
- * Beyond that it can be cut at any byte and can read as slowly as a test wants.
+ * A stream on a bare socket that behaves like a browser's EventSource: it reconnects after an end, a reset or a refused
+ * connection, with the id of the last complete block, and never after an answer that is not an event stream. It can
+ * also be cut at any byte and can read as slowly as a test wants.
  */
 import { connect, type Socket } from 'node:net';
 import { EventStreamParser, type StreamEvent } from '@message-push/protocol';
@@ -16,13 +16,13 @@ export interface StreamClientOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Resumes from here, as a stream that was seen before. */
   readonly lastEventId?: string;
-  /** What it comes from; by default what the kernel chooses. */
+  /** The local address; by default the kernel chooses it. */
   readonly localAddress?: string;
-  /** False: one connection and no other. */
+  /** False allows one connection only. */
   readonly reconnects?: boolean;
-  /** The server's `retry:` counts up to this, so that a test need not wait. */
+  /** An upper bound for the server's `retry:`, so that a test need not wait. */
   readonly maxRetryMs?: number;
-  /** Bytes that are taken from the kernel per second; undefined: all that come. */
+  /** Bytes that are read from the kernel per second; `undefined` reads everything. */
   readonly bytesPerSecond?: number;
 }
 
@@ -33,21 +33,21 @@ const SLOW_READ_BYTES = 1024;
 export class StreamClient {
   readonly events: StreamEvent[] = [];
   lastEventId = '';
-  /** From the last `retry:`, not capped. */
+  /** The last `retry:` of the server, without the bound. */
   retryMs: number | undefined;
-  /** Of the last response. */
+  /** Status of the last response. */
   status: number | undefined;
   headers: ReadonlyMap<string, string> = new Map();
   /** Responses that were event streams. */
   opens = 0;
   /** Connections that ended after they were open, by either side. */
   ends = 0;
-  /** Ends that this side did not ask for. */
+  /** Ends that the server caused. */
   endsByPeer = 0;
   bytes = 0;
   /** Blocks without data that moved the last event id. */
   idOnlyBlocks = 0;
-  /** [spec] An answer that is no event stream ends it for good. */
+  /** True after an answer that is not an event stream, which ends an EventSource for good (HTML standard). */
   isFailed = false;
   isClosed = false;
   readonly #options: StreamClientOptions;
@@ -57,7 +57,7 @@ export class StreamClient {
   #resumeTimer: NodeJS.Timeout | undefined;
   #bytesPerSecond: number | undefined;
   #cutAfterBytes = Number.POSITIVE_INFINITY;
-  /** Of the body, where its length was said: what a proxy answers by itself ends there, its connection does not. */
+  /** Bytes of the body still to come, if its length is known: a proxy's own answer may end before its connection. */
   #bytesToCome = Number.POSITIVE_INFINITY;
   #isHeldOff = false;
 
@@ -72,7 +72,7 @@ export class StreamClient {
     return this.#isOpen;
   }
 
-  /** Takes `bytes` more of what comes, whatever event they end in, and destroys the socket then. */
+  /** Reads `bytes` more, wherever in an event they end, and then destroys the socket. */
   cutAfter(bytes: number): void {
     this.#cutAfterBytes = bytes;
     if (bytes <= 0) this.#cut();
@@ -91,14 +91,14 @@ export class StreamClient {
     this.#connect();
   }
 
-  /** From now on reads all that comes. */
+  /** Reads without a limit from now on. */
   readAtFullSpeed(): void {
     this.#bytesPerSecond = undefined;
     clearTimeout(this.#resumeTimer);
     this.#socket?.resume();
   }
 
-  /** Reads nothing more. */
+  /** Stops reading. */
   stopReading(): void {
     this.#bytesPerSecond = 0;
     this.#socket?.pause();
@@ -110,7 +110,7 @@ export class StreamClient {
     this.#cut();
   }
 
-  /** The first event that `matches`, kept or to come. */
+  /** The first event that `matches`, received or still to come. */
   async event(
     what: string,
     matches: (event: StreamEvent) => boolean,
@@ -163,7 +163,7 @@ export class StreamClient {
       port,
       host: '127.0.0.1',
       ...(localAddress !== undefined && { localAddress }),
-      // Reads no more than this from the kernel at a time, which is what makes a slow reader slow.
+      // A small buffer limits how much is read from the kernel at a time, which makes a slow reader slow.
       onread: { buffer, callback: (size, into) => onBytes(Buffer.from(into.subarray(0, size))) },
     });
     this.#socket = socket;
@@ -189,7 +189,7 @@ export class StreamClient {
       }),
     );
     const isEventStream = this.headers.get('content-type')?.startsWith('text/event-stream') === true;
-    // On a bare socket every frame is exactly the bytes that are written; chunks would be read as text.
+    // This client reads bare frames: chunks would be read as text.
     if (this.status !== 200 || !isEventStream || this.headers.has('transfer-encoding')) return false;
     this.opens++;
     this.#isOpen = true;

@@ -1,4 +1,4 @@
-/** Certificates of a test's own, made with openssl. */
+/** Certificates for tests, made with openssl. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ export interface TestCertificate {
 const NEW_KEY = '-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes';
 const NAMES = '-addext subjectAltName=IP:127.0.0.1,DNS:localhost';
 
-/** An authority and a folder for what it signs. */
+/** A certificate authority and a folder for the certificates that it signs. */
 export class TestAuthority {
   readonly folder = mkdtempSync(join(tmpdir(), 'message-push-tls-'));
   readonly ca = join(this.folder, 'ca.pem');
@@ -22,7 +22,7 @@ export class TestAuthority {
     this.#openssl(`req -x509 ${NEW_KEY} -days 30 -subj /CN=authority -keyout ca.key -out ca.pem`);
   }
 
-  /** For 127.0.0.1; `name` is its common name and that of its files. */
+  /** Issues a certificate for 127.0.0.1; `name` is its common name and the name of its files. */
   issue(name: string, days = 30): TestCertificate {
     this.#openssl(`req ${NEW_KEY} -subj /CN=${name} ${NAMES} -keyout ${name}.key -out ${name}.csr`);
     this.#openssl(

@@ -13,14 +13,14 @@ export class Http2Client {
   readonly goaways: number[] = [];
   isClosed = false;
 
-  /** `ca`: the path of the authority that the server's certificate must be of. */
+  /** `ca` is the path of the authority that must have signed the server's certificate. */
   constructor(url: string, ca: string) {
     this.session = connect(url, { ca: readFileSync(ca) });
     this.session.on('error', () => this.session.destroy());
     this.session.on('close', () => {
       this.isClosed = true;
     });
-    // As browsers do; otherwise one stream that is not read fills the window of all.
+    // As browsers do: otherwise one stream that is not read fills the connection's window.
     this.session.on('connect', () => this.session.setLocalWindowSize(WINDOW_BYTES));
     this.session.on('goaway', (code) => this.goaways.push(code));
   }
@@ -42,7 +42,7 @@ export class Http2EventStream {
   headers: Readonly<Record<string, unknown>> = {};
   lastEventId = '';
   bytes = 0;
-  /** undefined: reads all that comes. */
+  /** Limits reading; `undefined` reads everything at once. */
   bytesPerSecond: number | undefined;
   isEnded = false;
 
@@ -82,7 +82,7 @@ export class Http2EventStream {
     });
   }
 
-  /** The numbers of the messages so far, as `TestPublisher`s and tests give them in `data.number`. */
+  /** The values of `data.number` of the messages so far. */
   numbers(): number[] {
     return this.events.flatMap(({ data }) => {
       const number = (JSON.parse(data) as { data?: { number?: number } }).data?.number;

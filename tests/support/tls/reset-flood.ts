@@ -13,7 +13,7 @@ const END_STREAM_AND_HEADERS = 0x05;
 const CANCEL = 8;
 const RESETS_PER_WRITE = 50;
 
-/** Floods until the server closes the connection, and resolves with how many resets were written by then. */
+/** Floods until the server closes the connection; resolves with the number of resets written until then. */
 export function floodWithResets(url: string, ca: string, path: string): Promise<number> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
@@ -25,7 +25,7 @@ export function floodWithResets(url: string, ca: string, path: string): Promise<
       ca: readFileSync(ca),
       ALPNProtocols: ['h2'],
     });
-    // A server that closes while more is on its way to it resets the connection: that is its end too.
+    // A server that closes while more data is on its way resets the connection, which is an end too.
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') reject(error);
     });
