@@ -3,8 +3,12 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const conditions = ['source', 'module', 'node', 'development|production'];
 
-/** These measure latency and memory, so nothing else may run at the same time. */
-const QUIET = ['tests/faults/slow-readers.test.ts', 'tests/access/half-open.test.ts'];
+/** These measure latencies, windows of time and memory, so nothing else may run at the same time. */
+const QUIET = [
+  'tests/access/half-open.test.ts',
+  'tests/faults/slow-readers.test.ts',
+  'tests/faults/stopping.test.ts',
+];
 
 /** Deployments of a fleet behind nginx, which take minutes; run by `npm run test:upgrade`. */
 const UPGRADE = ['tests/upgrade/**/*.test.ts'];

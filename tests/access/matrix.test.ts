@@ -340,7 +340,7 @@ beforeAll(async () => {
     },
     {
       name: 'a JWT that is not valid yet',
-      headers: bearer(makeJwt({ sub: '7', nbf: secondsFromNow(60) })),
+      headers: bearer(makeJwt({ sub: '7', nbf: secondsFromNow(3600) })),
       gives: 401,
     },
     { name: 'a JWT for others', headers: bearer(makeJwt({ sub: '7', aud: 'others' })), gives: 401 },
