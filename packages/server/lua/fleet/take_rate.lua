@@ -1,5 +1,5 @@
--- Takes from a rate limit, as packages/server/src/access/rate-window.ts does: a window begins with the first request
--- and expires by itself, and a refused request is not counted.
+-- Takes from a rate limit, as packages/server/src/access/limits/rate-window.ts does: a window begins with the first
+-- request and expires by itself, and a refused request is not counted.
 --
 -- KEYS     1 part of the limit that is used in the current window
 -- ARGV     1 limit   2 length of a window, ms   3 cost of the request

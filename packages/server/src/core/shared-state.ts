@@ -20,7 +20,7 @@ export interface SharedNotesListener {
   known(): readonly string[];
 }
 
-/** Counters of limits. `access/rate-window.ts` has the arithmetic. */
+/** Counters of limits. `access/limits/rate-window.ts` has the arithmetic. */
 export interface SharedCounters {
   take(
     key: string,

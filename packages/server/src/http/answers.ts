@@ -1,6 +1,7 @@
 /**
  * What every answer has, whichever lane writes it: the id of its request, its headers, and its lines in the log. Lanes
- * differ in how they read requests and write bytes, but in nothing that a client or an operator sees.
+ * differ in how they read requests and write bytes, but in nothing that a client or an operator sees. Only the head of
+ * a stream is not made here but in `stream/open-stream.ts`.
  */
 import { randomUUID } from 'node:crypto';
 import type { RequestError } from '../core/errors.ts';

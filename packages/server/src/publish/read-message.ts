@@ -213,7 +213,7 @@ function withoutNullsIn(body: RawBody, field: string, fields: readonly string[])
   return cleaned === inner ? body : { ...body, [field]: cleaned };
 }
 
-/** Puts `traceparent` last, where `observe/trace-context.ts` finds it. */
+/** Puts `traceparent` last, where `observe/tracing/trace-context.ts` finds it. */
 function carryTrace(trace: Pick<PublishTrace, 'carry'>, metadata: JsonObject): void {
   const carried = trace.carry(metadata);
   if (carried === undefined) return;

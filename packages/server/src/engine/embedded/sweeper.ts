@@ -1,7 +1,7 @@
 /**
- * Once a second, deletes what has expired, what is above the bound of all history, receipts that are too old, and
- * channels that have been quiet for longer than they are remembered. Each step is small, so that commits and reads
- * have their turn in between.
+ * Once a second, has `store/store.ts` delete what has expired, what is above the bound of all history, receipts that
+ * are too old, and channels that have been quiet for longer than they are remembered. Each step is small, so that
+ * commits and reads have their turn in between.
  */
 import type { ChannelLog, ChannelLogs } from './channel-logs.ts';
 import type { EmbeddedEngineOptions, TrimCause } from './embedded-options.ts';

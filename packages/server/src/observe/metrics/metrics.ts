@@ -1,6 +1,6 @@
 /**
- * The metrics of the service: their names, meanings and sources. Counting itself happens in `counters.ts`; nothing here
- * runs unless somebody scrapes.
+ * The metrics of the service: their names, meanings and sources. The stages count, in the numbers of `counters.ts`;
+ * nothing here runs unless somebody scrapes.
  */
 import { Registry } from 'prom-client';
 import {
