@@ -39,9 +39,7 @@ export class TlsLane {
         log.info({ expiresAt: new Date(identity.expiresAtMs).toISOString() }, 'the certificate was renewed');
       },
       onRefused: (error) =>
-        log.error(
-          `the changed certificate cannot be used and the previous one stays in use: ${error.message}`,
-        ),
+        log.error(`the changed certificate is not used; the previous one stays in use: ${error.message}`),
       onExpiring: (expiresAtMs) => {
         const expiresAt = new Date(expiresAtMs).toISOString();
         if (expiresAtMs <= now()) log.error({ expiresAt }, 'the certificate has expired');
