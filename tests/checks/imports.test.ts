@@ -33,14 +33,14 @@ describe('the check of imports', () => {
     write('packages/server/src/engine/refusals.ts', "import '../core/engine.ts';\n");
     write('packages/server/src/engine/redis/log/page.ts', "import '../../refusals.ts';\n");
     write(
-      'packages/server/src/engine/redis/fleet/fleet.ts',
+      'packages/server/src/engine/redis/watch/announcer.ts',
       "import '../log/page.ts';\nimport '../../../core/engine.ts';\n",
     );
     write('packages/server/src/http/api/routes/route.ts', "import '../../cors.ts';\n");
     write('packages/server/src/http/cors.ts', '');
     write(
       'packages/server/src/app/start.ts',
-      "import '../engine/redis/fleet/fleet.ts';\nimport '../http/cors.ts';\n",
+      "import '../engine/redis/watch/announcer.ts';\nimport '../http/cors.ts';\n",
     );
     write('packages/server/src/main.ts', "import './app/start.ts';\n");
     expect(problems()).toEqual([]);
