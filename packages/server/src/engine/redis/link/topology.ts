@@ -1,6 +1,5 @@
 /**
- * Who the masters are and which slots they have, as the servers themselves say: one server, the sentinels, or the
- * nodes of a cluster.
+ * Finds the masters and their slots by asking the servers: the only one, the sentinels, or the nodes of a cluster.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { RedisConnection } from '../server/connection.ts';

@@ -4,16 +4,16 @@ import { FACTS_BYTES, formOf, readLog, writeMessage } from './codec.ts';
 import { assemblePage, type ChannelRead } from './page.ts';
 
 const NOW = 1_800_000_000_000;
-/** As of an entry whose publisher chose a ttl that is long over. */
+/** Stands for the expiry of an entry whose own ttl ran out long ago; it does not extend the life of the log. */
 const CHANGES_NOTHING = -1;
 const UNBORN = { epoch: '-g19', offset: 0, floor: 0 };
 
 interface Entry {
-  /** Of its last message. */
+  /** Order of the last message. */
   readonly order: number;
   readonly ttl: 'none' | 'usual' | 'own';
   readonly isExpired: boolean;
-  /** Of its messages. */
+  /** Number of messages. */
   readonly count: number;
 }
 
@@ -31,7 +31,7 @@ class FakeLog {
 
   readonly channel: string;
 
-  /** Of an entry that is trimmed in part, all messages are still in Redis. */
+  /** An entry that is trimmed in part still has all its messages in Redis. */
   constructor(channel: string, entries: readonly Entry[], trimmed: number) {
     this.channel = channel;
     this.#kept = entries.reduce((sum, { count }) => sum + count, 0) - trimmed;
