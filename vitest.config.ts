@@ -54,6 +54,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
+          maxWorkers: '100%',
           include: ['packages/*/src/**/*.test.ts', 'bench/src/**/*.test.ts'],
           // Every test takes a few seconds at most on an idle machine.
           testTimeout: 60_000,
