@@ -2,7 +2,7 @@
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { MAX_LANES } from './load/stamp.ts';
-import { PEER_NAMES, type PeerName } from './peers/peer.ts';
+import { PEER_NAMES, type PeerName, USUAL_PEERS } from './peers/peer.ts';
 import { SCENARIOS } from './scenarios/catalog.ts';
 import type { Scenario, Settings } from './scenarios/scenario.ts';
 
@@ -16,7 +16,8 @@ Scenarios (all when none is named)
 ${SCENARIOS.map((s) => `  ${s.name.padEnd(16)} ${s.title}`).join('\n')}
 
 Options
-  --peers LIST          of ${PEER_NAMES.join(', ')} (all); those that are not installed are skipped
+  --peers LIST          of ${PEER_NAMES.join(', ')} (${USUAL_PEERS.join(', ')}); those that are not installed are
+                        skipped; before is the build in the folder that the variable BENCH_BEFORE names
   --rounds N            rounds, of which the median is taken (3)
   --quick               200 streams, 3 s, one round, nothing written: to see that everything works;
                         its figures mean nothing
@@ -189,7 +190,7 @@ function chooseScenarios(names: readonly string[]): readonly Scenario[] {
 }
 
 function choosePeers(list: string | undefined): readonly PeerName[] {
-  if (list === undefined) return PEER_NAMES;
+  if (list === undefined) return USUAL_PEERS;
   return list.split(',').map((name) => {
     const peer = PEER_NAMES.find((one) => one === name.trim());
     if (peer !== undefined) return peer;

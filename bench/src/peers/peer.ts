@@ -2,7 +2,9 @@
 import type { ChildProcess } from 'node:child_process';
 import type { PublishRequest } from '../load/request-template.ts';
 
-export const PEER_NAMES = ['ours', 'nchan', 'plain'] as const;
+export const PEER_NAMES = ['ours', 'nchan', 'plain', 'before'] as const;
+/** The peers of a run that names none. */
+export const USUAL_PEERS = ['ours', 'nchan', 'plain'] as const satisfies readonly PeerName[];
 export type PeerName = (typeof PEER_NAMES)[number];
 
 /** Publishes go to all streams, to one numbered stream, or to many numbered streams in one request. */
