@@ -68,7 +68,7 @@ export const FINDINGS = {
     title: { en: 'No HTTP/2: at most six streams per browser', zh: '未启用 HTTP/2：每个浏览器最多六个连接' },
     text: {
       en: 'The proxy supports only {protocol}. A browser opens at most six connections to an origin, so the seventh tab waits for ever.',
-      zh: '代理只支持 {protocol}。浏览器对同一来源最多建立六个连接，第七个标签页会一直等待。',
+      zh: '代理只支持 {protocol}。浏览器对同一来源最多建立六个连接，因此第七个标签页会一直等待。',
     },
     fixes: [
       { where: 'nginx_server', line: 'http2 on;' },
@@ -98,7 +98,7 @@ export const FINDINGS = {
     title: { en: 'The service requires a credential', zh: '服务要求凭据' },
     text: {
       en: '401 from {by}: {message}. Either doctor was given no credential, or the proxy removes it.',
-      zh: '{by} 返回 401：{message}。可能未向 doctor 提供凭据，也可能被代理去掉。',
+      zh: '{by} 返回 401：{message}。可能是未向 doctor 提供凭据，也可能是代理去掉了凭据。',
     },
     fixes: [
       { where: 'doctor', line: '--token TOKEN' },
@@ -116,7 +116,7 @@ export const FINDINGS = {
     title: { en: 'The proxy refuses browsers', zh: '代理拒绝了浏览器' },
     text: {
       en: 'Status {status} from {by}, not from the service: {message}',
-      zh: '{status} 来自 {by} 而非服务：{message}',
+      zh: '状态码 {status} 来自 {by}，而非服务：{message}',
     },
     fixes: [
       { where: 'streams_location', line: 'allow all;' },
@@ -125,7 +125,7 @@ export const FINDINGS = {
   },
   rate_limited: {
     severity: 'problem',
-    title: { en: 'The rate limit for streams is too low', zh: '连接限流过严' },
+    title: { en: 'The rate limit for streams is too low', zh: '建立连接的限流过严' },
     text: { en: '429 from {by}: {message}', zh: '{by} 返回 429：{message}' },
     fixes: [
       { where: 'service', line: 'RATE_LIMIT_CONNECTS_PER_MINUTE=1000' },
@@ -149,7 +149,7 @@ export const FINDINGS = {
     title: { en: 'The proxy buffers the stream', zh: '代理缓冲了事件流' },
     text: {
       en: 'The first event had not arrived after {seconds} s. The service sends it together with the response headers.',
-      zh: '{seconds} 秒后第一个事件仍未到达，而服务会随响应头立即发送该事件。',
+      zh: '{seconds} 秒后第一个事件仍未到达，而服务会把该事件与响应头一并发送。',
     },
     fixes: [
       { where: 'streams_location', line: 'proxy_buffering off;' },
@@ -161,7 +161,7 @@ export const FINDINGS = {
     title: { en: 'The stream is compressed', zh: '事件流被压缩' },
     text: {
       en: 'Content-Encoding: {encoding}. Events wait until a compression block is full, and every stream costs memory in the proxy.',
-      zh: 'Content-Encoding: {encoding}。事件须等压缩块填满才会发出，且每个连接都占用代理内存。',
+      zh: 'Content-Encoding: {encoding}。事件须等压缩块填满才会发出，且每个连接都要占用代理的内存。',
     },
     fixes: [
       { where: 'streams_location', line: 'gzip off;' },
@@ -173,7 +173,7 @@ export const FINDINGS = {
     title: { en: 'Headers that prevent caching are lost', zh: '禁用缓存的响应头丢失' },
     text: {
       en: 'Cache-Control: {value}, Expires: {expires}. The service sends "no-cache, no-transform"; without it, caches on the path may store or change the stream.',
-      zh: 'Cache-Control: {value}，Expires: {expires}。服务发送的是 "no-cache, no-transform"；缺少该响应头，链路上的缓存可能保存或改写事件流。',
+      zh: 'Cache-Control: {value}，Expires: {expires}。服务发送的是 "no-cache, no-transform"；缺少该值时，链路上的缓存可能保存或改写事件流。',
     },
     fixes: [
       { where: 'streams_location', line: 'expires off;' },
@@ -188,7 +188,7 @@ export const FINDINGS = {
     title: { en: 'The stream is cut', zh: '连接被断开' },
     text: {
       en: 'It ended after {seconds} s, {idle} s after the last bytes, without a closing event from the service ({how}). An idle timeout on the path is shorter than the heartbeat interval.',
-      zh: '连接在 {seconds} 秒后断开（距最后一次收到数据 {idle} 秒），并非由服务主动结束（{how}）。链路上的空闲超时短于心跳间隔。',
+      zh: '连接在 {seconds} 秒后断开（距最后一次收到数据 {idle} 秒），并非由服务主动结束（{how}）。链路上有空闲超时短于心跳间隔。',
     },
     fixes: [
       { where: 'streams_location', line: 'proxy_read_timeout 86400s;' },
@@ -209,7 +209,7 @@ export const FINDINGS = {
     title: { en: 'Messages do not arrive', zh: '消息没有到达' },
     text: {
       en: 'Of {sent} messages that doctor sent itself, {came} arrived within 5 s: they are buffered on the path, or were published to another service.',
-      zh: 'doctor 发给自己的 {sent} 条消息中，5 秒内只到达 {came} 条：在链路上被缓冲，或发布到了另一个服务。',
+      zh: 'doctor 发给自己的 {sent} 条消息中，5 秒内到达 {came} 条：其余的在链路上被缓冲，或发布到了另一个服务。',
     },
     fixes: [
       { where: 'streams_location', line: 'proxy_buffering off;' },
@@ -251,7 +251,7 @@ export const FINDINGS = {
     title: { en: 'Last-Event-ID does not arrive', zh: 'Last-Event-ID 未到达服务' },
     text: {
       en: 'A reconnecting browser sends its position in this header. Without it, every reconnect loses the messages in between.',
-      zh: '浏览器重连时用该请求头上报游标。缺少它，每次重连都会丢失断线期间的消息。',
+      zh: '浏览器重连时用该请求头携带游标。缺少它时，每次重连都会丢失断线期间的消息。',
     },
     fixes: [
       { where: 'streams_location', line: 'proxy_set_header Last-Event-ID $http_last_event_id;' },
@@ -274,7 +274,7 @@ export const FINDINGS = {
     title: { en: 'Requests with ordinary cookies are refused', zh: '携带常规 Cookie 的请求被拒绝' },
     text: {
       en: 'A request with {bytes} bytes of Last-Event-ID and cookies was answered with {answer}. Streams of many channels fail to reconnect.',
-      zh: '带有 {bytes} 字节 Last-Event-ID 和 Cookie 的请求收到 {answer}。频道较多的连接会重连失败。',
+      zh: '请求的 Last-Event-ID 和 Cookie 共 {bytes} 字节，收到 {answer}。频道较多的连接会重连失败。',
     },
     fixes: [
       { where: 'nginx_server', line: 'large_client_header_buffers 4 16k;' },
@@ -286,7 +286,7 @@ export const FINDINGS = {
     title: { en: 'Long URLs are refused', zh: '较长的 URL 被拒绝' },
     text: {
       en: 'A request with {bytes} bytes of query was answered with {answer}. Streams of many channels have such URLs.',
-      zh: '带有 {bytes} 字节查询参数的请求收到 {answer}。频道较多的连接，URL 会达到这一长度。',
+      zh: '请求的查询参数为 {bytes} 字节，收到 {answer}。频道较多的连接，URL 会达到这一长度。',
     },
     fixes: [
       { where: 'nginx_server', line: 'large_client_header_buffers 4 16k;' },
@@ -298,7 +298,7 @@ export const FINDINGS = {
     title: { en: 'Pages of that origin may not open streams', zh: '该来源的页面无权建立连接' },
     text: {
       en: 'For the origin {origin}, Access-Control-Allow-Origin is {allowed}: browsers refuse the stream.',
-      zh: '对来源 {origin}，Access-Control-Allow-Origin 为 {allowed}：浏览器会拒绝该连接。',
+      zh: '对于来源 {origin}，Access-Control-Allow-Origin 为 {allowed}：浏览器会拒绝该连接。',
     },
     fixes: [{ where: 'service', line: 'ALLOWED_ORIGINS={origin}' }],
   },
@@ -316,7 +316,7 @@ export const FINDINGS = {
     title: { en: 'Pages of that origin may not send cookies', zh: '该来源的页面无法携带 Cookie' },
     text: {
       en: 'A page of {origin} that opens the stream with credentials is refused.',
-      zh: '{origin} 的页面携带凭据建立连接会被拒绝。',
+      zh: '{origin} 的页面携带凭据建立连接时会被拒绝。',
     },
     fixes: [
       { where: 'service', line: 'CORS_CREDENTIALS=true' },
@@ -363,7 +363,7 @@ export const FINDINGS = {
     title: { en: 'The clocks differ', zh: '时钟不一致' },
     text: {
       en: "The service's clock is {seconds} s ahead of this machine's (behind if negative). It decides when JWTs and tickets expire and what ?since= means.",
-      zh: '服务的时钟比本机快 {seconds} 秒（负数为慢）。JWT 和票据的有效期、?since= 均以服务的时钟为准。',
+      zh: '服务的时钟比本机快 {seconds} 秒（负数表示慢）。JWT 和票据的有效期、?since= 均以服务的时钟为准。',
     },
     fixes: [{ where: 'shell', line: 'timedatectl set-ntp true  # on the machine with the wrong clock' }],
   },
@@ -372,7 +372,7 @@ export const FINDINGS = {
     title: { en: "The proxy's clock is wrong", zh: '代理的时钟不正确' },
     text: {
       en: 'Its Date header is {seconds} s ahead (behind if negative).',
-      zh: '代理的 Date 响应头快 {seconds} 秒（负数为慢）。',
+      zh: '代理的 Date 响应头快 {seconds} 秒（负数表示慢）。',
     },
     fixes: [{ where: 'shell', line: 'timedatectl set-ntp true  # on the machine of the proxy' }],
   },
@@ -393,7 +393,7 @@ export const FINDINGS = {
     title: { en: 'Anybody may use the API', zh: '任何人都能使用 API' },
     text: {
       en: '{path} answers without a credential: anybody who knows the URL can publish, read history and end streams.',
-      zh: '{path} 无需凭据即可访问：凡知道地址者均可发布消息、读取历史、断开连接。',
+      zh: '{path} 无需凭据即可访问：凡知道该 URL 者，都能发布消息、读取历史、断开连接。',
     },
     fixes: [
       { where: 'api_location', line: 'allow 10.0.0.0/8; deny all;' },
@@ -417,7 +417,7 @@ export const FINDINGS = {
     title: { en: 'Health details are public', zh: '健康详情对外暴露' },
     text: {
       en: '/sse/health reveals versions, servers and errors. /sse/health/ready and /sse/health/live are enough for load balancers.',
-      zh: '/sse/health 会暴露版本、服务器和错误。负载均衡只需 /sse/health/ready 与 /sse/health/live。',
+      zh: '/sse/health 会暴露版本、服务器地址和错误信息。负载均衡只需 /sse/health/ready 与 /sse/health/live。',
     },
     fixes: [{ where: 'health_location', line: 'allow 10.0.0.0/8; deny all;' }],
   },
@@ -426,7 +426,7 @@ export const FINDINGS = {
     title: { en: 'Too few file descriptors', zh: '文件描述符不足' },
     text: {
       en: 'Process {pid} may open {limit}; MAX_CONNECTIONS={maxConnections} needs {needed}. Beyond the limit, connections are not accepted.',
-      zh: '进程 {pid} 最多打开 {limit} 个；MAX_CONNECTIONS={maxConnections} 需要 {needed} 个。超出后无法接受新连接。',
+      zh: '进程 {pid} 最多可打开 {limit} 个，而 MAX_CONNECTIONS={maxConnections} 需要 {needed} 个。达到上限后无法接受新连接。',
     },
     fixes: [
       { where: 'systemd', line: 'LimitNOFILE=65536' },

@@ -61,17 +61,17 @@ Exits with 0 when nothing is wrong, 1 when something is, 2 when the arguments ar
 `,
   zh: `用法：npm run doctor -- URL [选项 …]
 
-像浏览器一样通过公网地址连接服务，找出链路上的问题，并给出需要修改的配置行。
-会以专用用户建立几个连接，并向自己发送几条消息。
+像浏览器一样通过公网 URL 连接服务，找出链路上的问题，并给出需要修改的配置行。
+doctor 以专用的用户建立几个连接，并向自己发送几条消息。
 
   --origin ORIGIN        建立连接的页面来源，例如 https://app.example.com：检查 CORS
   --with-credentials     该页面携带 Cookie
   --token TOKEN          用户的 JWT 或票据（建立连接需要认证时）
-  --user ID              以哪个用户建立连接（使用票据时；JWT 可自动识别）
+  --user ID              以该用户建立连接（使用票据时必填；JWT 中已含用户）
   --key KEY              用于发送消息的 API 密钥
-  --publish-url URL      公网地址不接受发布时，改由该地址发布：http://127.0.0.1:8089
-  --seconds N            观察连接的时长（默认 40）：越长，越能发现较长的空闲超时
-  --connect [PORT:]HOST:PORT  该端口的 URL 改连到此处；可重复
+  --publish-url URL      公网 URL 不接受发布时，改用该 URL 发布：http://127.0.0.1:8089
+  --seconds N            观察连接的秒数（默认 40）：时间越长，越能发现较长的空闲超时
+  --connect [PORT:]HOST:PORT  端口为 PORT 的 URL 改连到 HOST:PORT；可重复
   --ca FILE              CA 证书，PEM
   --pid PID              本机上的服务进程：检查其限制
   --service-port PORT    SERVICE_PORT（默认 8089），用于查找该进程

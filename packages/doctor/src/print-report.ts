@@ -6,14 +6,14 @@ import type { CheckName, Finding, Report, Seen, SkipReason } from './report.ts';
 type Words = Readonly<Record<Language, string>>;
 
 const CHECKS: Readonly<Record<CheckName, Words>> = {
-  reach: { en: 'the service is reachable', zh: '服务可连通' },
+  reach: { en: 'the service is reachable', zh: '服务可以连通' },
   transport: { en: 'TLS and HTTP/2', zh: 'TLS 与 HTTP/2' },
   stream: { en: 'a stream opens at once and is not compressed', zh: '连接立即建立，事件流未被压缩' },
   headers: { en: 'headers prevent caching', zh: '禁用缓存的响应头' },
   pace: { en: 'the stream stays open', zh: '连接保持不断' },
-  echo: { en: 'messages arrive at once, one by one', zh: '消息逐条即时到达' },
+  echo: { en: 'messages arrive at once, one by one', zh: '消息逐条到达，没有延迟' },
   resume: { en: 'a reconnect resumes the stream', zh: '重连后可续传' },
-  request_size: { en: 'large requests are accepted', zh: '较大的请求可通过' },
+  request_size: { en: 'large requests are accepted', zh: '较大的请求未被拒绝' },
   cors: { en: 'pages of the origin may open streams', zh: '该来源的页面可建立连接' },
   clock: { en: 'clocks agree', zh: '时钟一致' },
   health: { en: 'the service is ready and healthy', zh: '服务就绪且健康' },
@@ -25,12 +25,12 @@ const REASONS: Readonly<Record<SkipReason, Words>> = {
   no_stream: { en: 'there is no stream to check', zh: '没有可检查的连接' },
   no_origin: {
     en: 'needs the origin of the page: --origin https://app.example.com',
-    zh: '请指明页面来源：--origin https://app.example.com',
+    zh: '须指定页面来源：--origin https://app.example.com',
   },
   same_origin: { en: 'the page has the same origin as the service', zh: '页面与服务同源' },
   may_not_publish: {
     en: 'publishing is closed here, as it should be; to check: --key KEY or --publish-url http://127.0.0.1:8089',
-    zh: '此地址不开放发布（符合预期），请指定 --key KEY 或 --publish-url http://127.0.0.1:8089',
+    zh: '该地址不开放发布，符合预期；如要检查，请指定 --key KEY 或 --publish-url http://127.0.0.1:8089',
   },
   own_machine_only: {
     en: "also run doctor on the service's machine",
@@ -47,6 +47,8 @@ const REASONS: Readonly<Record<SkipReason, Words>> = {
   },
 };
 
+const COLON: Words = { en: ': ', zh: '：' };
+
 const RUNBOOK = 'docs/production/troubleshooting';
 
 function findingsOf(report: Report): Finding[] {
@@ -61,7 +63,7 @@ export function reportText(report: Report, language: Language): string {
   const lines = [heading(report, language), ''];
   for (const { name, skipped, findings } of report.checks) {
     const mark = findings.length > 0 ? '✗' : skipped === undefined ? '✓' : '–';
-    const why = skipped === undefined ? '' : `: ${REASONS[skipped][language]}`;
+    const why = skipped === undefined ? '' : `${COLON[language]}${REASONS[skipped][language]}`;
     lines.push(`  ${mark} ${CHECKS[name][language]}${why}`);
   }
   for (const finding of findingsOf(report)) lines.push('', ...findingLines(finding, language));
@@ -109,7 +111,9 @@ function findingLines({ code, seen }: Finding, language: Language): string[] {
     `    ${filled(text[language], seen)}`,
     ...fixes.flatMap(({ where, line }, i) => {
       const change = `        ${filled(line, seen)}`;
-      return fixes[i - 1]?.where === where ? [change] : [`    ${PLACES[where][language]}:`, change];
+      return fixes[i - 1]?.where === where
+        ? [change]
+        : [`    ${PLACES[where][language]}${COLON[language].trimEnd()}`, change];
     }),
   ];
 }
