@@ -20,7 +20,7 @@ usage() {
 
   --env          环境，读取对应的 config/ENV.env（默认 production）
   --pm2          由 PM2 运行（默认）；Redis 引擎下为 cluster 模式，重载不中断
-  --docker       由 docker compose 运行
+  --docker       由 Docker Compose 运行
   --systemd      安装并启用 systemd 单元（需要 root）
   --with-nginx   同时安装 config/nginx.conf 作为反向代理
   --dry-run      只做检查，并显示将执行的操作
@@ -83,7 +83,7 @@ check() {
       [ "$(id -u)" -eq 0 ] || die '--systemd needs root.' '--systemd 需要 root 权限。'
       case "$root/" in
         /home/* | /root/*) die "The unit cannot see $root (ProtectHome): move the service to /opt/$name." \
-          "单元无法访问 $root（ProtectHome）：请将服务移至 /opt/$name。" ;;
+          "单元无法访问 $root（ProtectHome）：请将代码移至 /opt/$name。" ;;
       esac ;;
   esac
   if $with_nginx && [ "$target" != docker ]; then check_nginx; fi
@@ -116,7 +116,7 @@ go_back_unless_deployed() {
   if [ "$target" = docker ]; then restore_image
   elif ! restore_release; then
     warn 'There is no earlier version to roll back to. See scripts/status.sh --logs' \
-      '没有可回滚的旧版本。请查看 scripts/status.sh --logs'
+      '没有可供回滚的旧版本。请查看 scripts/status.sh --logs'
     if $switched; then scripts/stop.sh --force; fi
   elif ! $switched; then
     warn 'The files of the last good version are restored; the running service was not touched.' '已恢复上一个正常版本的文件；运行中的服务未受影响。'
@@ -151,12 +151,12 @@ build() {
   would npm ci, tsc -b packages/server packages/doctor && return
   # Without a kept version, the files of the running service are the last good ones.
   if [ ! -d "$last_good" ] && [ "$runner" != none ]; then keep_release; fi
-  install_packages
+  install_packages .
   build_packages
 }
 
 try_build() {
-  step 'Trying the new build beside the running one' '试运行新版本'
+  step 'Trying the new build beside the running one' '试运行新版本（不影响运行中的版本）'
   would scripts/lib/try-build.mjs && return
   scripts/with-node.sh scripts/lib/try-build.mjs
 }

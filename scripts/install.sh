@@ -8,7 +8,7 @@ install_packages() {
   if [ -f "$stamp" ] && cmp -s "$folder/package-lock.json" "$stamp"; then return; fi
   if ! command -v npm >/dev/null 2>&1; then
     echo 'npm is missing: install Node.js 20 or newer with npm (Debian: apt-get install nodejs npm).' >&2
-    echo '缺少 npm：请安装 Node.js 20 或更高版本（含 npm）。' >&2
+    echo '缺少 npm：请安装 Node.js 20 或更高版本及 npm（Debian：apt-get install nodejs npm）。' >&2
     return 1
   fi
   echo 'Installing packages …'

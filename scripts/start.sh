@@ -15,10 +15,10 @@ usage() {
   if [ "$language" = zh ]; then cat <<'TEXT'
 用法：scripts/start.sh [--development | --production] [--pm2 | --docker]
 
-  --development   安装缺少的依赖、构建，在前台运行（默认）
+  --development   安装缺少的依赖并构建，在前台运行（默认）
   --production    必要时构建，以 ENVIRONMENT=production 在前台运行
   --pm2           构建并交给 PM2 运行（默认 production），就绪后返回
-  --docker        用 docker compose 构建并启动（production），就绪后返回
+  --docker        用 Docker Compose 构建并启动（production），就绪后返回
 TEXT
   else cat <<'TEXT'
 Usage: scripts/start.sh [--development | --production] [--pm2 | --docker]
@@ -46,7 +46,7 @@ if [ "$wanted" = foreground ]; then export ENVIRONMENT=${environment:-developmen
 else export ENVIRONMENT=${environment:-production}; fi
 
 install_and_build() {
-  install_packages
+  install_packages .
   say 'Building …' '正在构建……'
   build_packages
 }

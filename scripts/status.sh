@@ -12,8 +12,8 @@ usage() {
 用法：scripts/status.sh [--health | --logs [行数]] [--json]
 
   （无选项）   服务、引擎、连接、Redis、磁盘、最近的错误，以及下一步建议
-  --health     仅健康状态
-  --logs       最近的日志（默认 50 行）
+  --health     只显示健康状态
+  --logs       显示最近的日志（默认 50 行）
   --json       以 JSON 输出
 
 退出码：0 正在服务；1 在运行但不健康或无响应；3 未运行。

@@ -11,7 +11,7 @@ usage() {
   if [ "$language" = zh ]; then cat <<'TEXT'
 用法：scripts/stop.sh [--force] [--clean [--yes]]
 
-  （无选项）   有序停机：通知各连接重连，响应处理中的发布，最长 DRAIN_TIMEOUT 加数秒
+  （无选项）   有序停机：通知各连接重连，处理完已收到的发布请求，最长 DRAIN_TIMEOUT 加数秒
   --force      3 秒内未停止则强制结束；已确认的消息不会丢失
   --clean      停止后清理 PID 文件与 PM2 条目；删除日志与消息前会询问
   --yes        不询问，直接删除
@@ -100,7 +100,7 @@ port=$(setting SERVICE_PORT 8089)
 if port_is_taken "$port"; then
   holder=$(holder_of "$port")
   say "Port $port is taken by another program, which was left alone: $holder" \
-    "端口 $port 被其他程序占用，未作处理：$holder"
+    "端口 $port 被其他程序占用，未停止该程序：$holder"
 fi
 
 # ---- --clean ----
@@ -112,7 +112,7 @@ delete() {
   for file in "$@"; do
     if [ ! -f "$file" ]; then continue; fi
     if is_open "$file"; then
-      say "$file is in use by another process and was kept." "$file 正被其他进程使用，予以保留。"
+      say "$file is in use by another process and was kept." "$file 正被其他进程使用，已保留。"
       return 0
     fi
     files+=("$file")
@@ -137,6 +137,6 @@ if $clean; then
   delete 'Delete these stored messages? Streams will get a gap.' '删除以上已存储的消息？各连接将收到 gap 事件。' \
     "$data"/messages.db "$data"/messages.db[-.]*
   if [ "$(setting MESSAGE_QUEUE_TYPE)" = redis ]; then
-    say 'Data in Redis was kept.' 'Redis 中的数据未作处理。'
+    say 'Data in Redis was kept.' 'Redis 中的数据已保留。'
   fi
 fi

@@ -18,5 +18,5 @@ done
 
 found=$(node --version 2>/dev/null || echo none)
 echo "Node.js 22.16 or newer is needed; this machine has: $found. 'npm ci' installs one for development." >&2
-echo "需要 Node.js 22.16 或更高版本；本机为：$found。运行 npm ci 会为开发环境安装一个。" >&2
+echo "需要 Node.js 22.16 或更高版本；本机为：$found。运行 npm ci 会为开发环境另装一个。" >&2
 exit 1

@@ -83,5 +83,5 @@ ensure_config() {
   (umask 077 && sed -e 's/^ENABLE_API_KEY_AUTH=.*/ENABLE_API_KEY_AUTH=true/' -e "s/^#* *API_KEY=.*/API_KEY=$key/" \
     -e 's/^ALLOW_ANONYMOUS=.*/ALLOW_ANONYMOUS=false/' "$file.example" >"$file")
   say "$file was created from its example. Publishers must send its API_KEY as X-API-Key. Set REDIS_PASSWORD, ALLOWED_ORIGINS and other settings there." \
-    "已由示例生成 $file。发送方须以请求头 X-API-Key 携带其中的 API_KEY。REDIS_PASSWORD、ALLOWED_ORIGINS 等也请在该文件中设置。"
+    "已由示例文件生成 $file。发送方须以请求头 X-API-Key 携带其中的 API_KEY。REDIS_PASSWORD、ALLOWED_ORIGINS 等变量也在该文件中设置。"
 }

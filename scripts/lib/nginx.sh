@@ -21,7 +21,7 @@ check_nginx() {
   if [ -z "$others" ] || grep -q message_push_backend "$nginx_conf" 2>/dev/null; then return 0; fi
   printf '%s\n' "$others" >&2
   die "This nginx serves the sites above, which $root/config/nginx.conf does not contain. Add its upstream and server blocks to them by hand." \
-    "本机 nginx 还承载以上站点，而 $root/config/nginx.conf 未包含这些站点。请手工将其 upstream 与 server 配置合并到现有配置中。"
+    "本机 nginx 还承载以上站点，而 $root/config/nginx.conf 未包含这些站点。请手工将该文件的 upstream 与 server 块合并到现有配置中。"
 }
 
 # make_certificate FOLDER makes a self-signed certificate unless the folder has one.
@@ -31,7 +31,7 @@ make_certificate() {
   (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 \
     -subj "/CN=$name" -keyout "$1/key.pem" -out "$1/cert.pem" 2>/dev/null)
   say "A self-signed certificate was made in $1; browsers refuse it. Replace it with yours: cert.pem, key.pem." \
-    "已在 $1 生成自签名证书，浏览器不会信任。请替换为正式证书：cert.pem、key.pem。"
+    "已在 $1 生成自签名证书，浏览器不信任该证书。请替换为正式证书：cert.pem、key.pem。"
 }
 
 reload_nginx() {

@@ -87,7 +87,7 @@ pid_on_port() {
 holder_of() {
   local pid
   pid=$(listeners_of "$1" | head -n 1)
-  if [ -z "$pid" ]; then say 'a process of another user (retry as root)' '其他用户的进程（请以 root 再试）'
+  if [ -z "$pid" ]; then say 'a process of another user (retry as root)' '其他用户的进程（请以 root 身份重试）'
   else echo "$(command_of "$pid" | cut -c 1-120 | sed 's/ *$//') (pid $pid)"; fi
 }
 
@@ -96,7 +96,7 @@ die_when_port_is_taken() {
   local holder
   holder=$(holder_of "$1")
   die "Port $1 (SERVICE_PORT) is taken by $holder. Stop it (scripts/stop.sh if it is this service), or choose another port." \
-    "端口 $1（SERVICE_PORT）已被占用：$holder。请先停止它（若为本服务：scripts/stop.sh），或更换端口。"
+    "端口 $1（SERVICE_PORT）已被占用：$holder。请停止该进程（若为本服务，用 scripts/stop.sh），或更换端口。"
 }
 
 # ---- PM2 ----

@@ -151,19 +151,19 @@ function nextSteps() {
   step(
     args.holder !== '',
     `Port ${settings.SERVICE_PORT} is taken by ${args.holder}: stop it, or set SERVICE_PORT.`,
-    `端口 ${settings.SERVICE_PORT} 已被占用：${args.holder}。请停止它，或修改 SERVICE_PORT。`,
+    `端口 ${settings.SERVICE_PORT} 已被占用：${args.holder}。请停止该进程，或修改 SERVICE_PORT。`,
   );
   step(!isRunning, 'Start it: scripts/start.sh --pm2', '启动服务：scripts/start.sh --pm2');
   step(
     isRunning && health === undefined,
     'It runs but does not respond: check scripts/status.sh --logs, then scripts/stop.sh --force and start it again.',
-    '进程在运行但无响应：先查看 scripts/status.sh --logs，再用 scripts/stop.sh --force 停止并重新启动。',
+    '进程在运行但无响应：先查看 scripts/status.sh --logs，再用 scripts/stop.sh --force 停止，然后重新启动。',
   );
   step(engine?.reason, `The engine reports: ${engine?.reason}`, `引擎报告：${engine?.reason}`);
   step(
     isRedis && engine?.status !== undefined && engine.status !== 'healthy',
     `Check Redis (${report.redis?.address}): redis-cli ping, REDIS_HOST, REDIS_PASSWORD.`,
-    `检查 Redis（${report.redis?.address}）：redis-cli ping、REDIS_HOST、REDIS_PASSWORD。`,
+    `请检查 Redis（${report.redis?.address}）：redis-cli ping、REDIS_HOST、REDIS_PASSWORD。`,
   );
   step(
     engine?.store_set_aside,
@@ -180,13 +180,13 @@ function nextSteps() {
   step(
     tight,
     `The limit is ${tight?.open_files_limit} open files, but MAX_CONNECTIONS needs ${needed}: set ulimit -n 65536 or LimitNOFILE.`,
-    `打开文件数上限为 ${tight?.open_files_limit}，MAX_CONNECTIONS 需要 ${needed}：ulimit -n 65536 或 LimitNOFILE。`,
+    `打开文件数上限为 ${tight?.open_files_limit}，而 MAX_CONNECTIONS 需要 ${needed}：请设置 ulimit -n 65536 或 LimitNOFILE。`,
   );
   const full = disk.find((d) => d.free_bytes < LOW_DISK_BYTES);
   step(
     full,
     `Little free space at ${full?.path}: ${size(full?.free_bytes)}.`,
-    `${full?.path} 磁盘空间不足：${size(full?.free_bytes)}。`,
+    `${full?.path} 磁盘空间不足，剩余 ${size(full?.free_bytes)}。`,
   );
   step(
     (statSync(LOG_FILE, { throwIfNoEntry: false })?.size ?? 0) > LARGE_LOG_BYTES,
@@ -235,13 +235,13 @@ function lines() {
   if (streams) rows.push(row('Streams', '连接', `${streams.open}/${streams.limit}  ${streams.state}`));
   if (engine) {
     const { type, status, history_messages: messages, nodes } = engine;
-    const history = messages === undefined ? '' : `  ${messages} ${say('messages kept', '条消息')}`;
+    const history = messages === undefined ? '' : `  ${messages} ${say('messages kept', '条历史消息')}`;
     rows.push(row('Engine', '引擎', `${type}  ${status}  ${say('nodes', '节点')} ${nodes}${history}`));
   }
   if (redis) rows.push(row('Redis', 'Redis', `${redis.mode}  ${redis.address}  ${redis.status}`));
   for (const d of report.disk)
     rows.push(
-      row('Disk', '磁盘', `${d.path}  ${size(d.used_bytes)}, ${say('free', '可用')} ${size(d.free_bytes)}`),
+      row('Disk', '磁盘', `${d.path}  ${size(d.used_bytes)}${say(', free', '，可用')} ${size(d.free_bytes)}`),
     );
   for (const e of errors) rows.push(row('Error', '错误', `${e.timestamp}  ${e.message}`));
   for (const s of report.next_steps) rows.push(row('Next', '建议', s));
