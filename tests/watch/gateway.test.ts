@@ -134,7 +134,7 @@ it('of several processes on one port one registers', async () => {
 
 it.each([
   ['GATEWAY_SERVICE_URL', 'gateway.example.com', 'must be a URL that starts with http:// or https://'],
-  ['SERVICE_PUBLIC_URL', 'https://me:secret@push.example.com', 'without user, query and fragment'],
+  ['SERVICE_PUBLIC_URL', 'https://me:secret@push.example.com', 'without a user, query or fragment'],
 ])('%s=%s stops the start by name', async (variable, value, problem) => {
   const start = TestServer.start({ env: { GATEWAY_SERVICE_URL: 'http://gateway', [variable]: value } });
   const error = await start.then(

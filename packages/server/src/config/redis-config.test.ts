@@ -152,7 +152,7 @@ describe('REDIS_URL', () => {
     expect(problem).toMatchObject({ variable: 'REDIS_URL', value: 'redis://***@r/x' });
     expect(problem?.problem).toBe(
       'what follows the host is not a database number from 0 to 65535; must be ' +
-        'redis://[[user]:password@]host[:port][/database], or rediss:// for TLS, special characters of user and password percent-encoded',
+        'redis://[[user]:password@]host[:port][/database], or rediss:// for TLS, with special characters in user and password percent-encoded',
     );
   });
 });
@@ -212,7 +212,7 @@ describe('what contradicts itself stops the start', () => {
   ])('%s', (_, env, variable, words) => expectProblem(env, variable, words));
 
   test.each(['a{b', 'a}', 'a b', 'a\tb', 'x'.repeat(65)])('REDIS_KEY_PREFIX=%s', (REDIS_KEY_PREFIX) => {
-    expectProblem({ REDIS_KEY_PREFIX }, 'REDIS_KEY_PREFIX', '1 to 64 characters without spaces, { and }');
+    expectProblem({ REDIS_KEY_PREFIX }, 'REDIS_KEY_PREFIX', '1 to 64 characters without spaces and braces');
   });
 
   test.each(['a', 'a:', 'a:0', 'a:65536', ':1', 'a:1;b:2', '[a]:1', 'fd00::1:1', ','])(

@@ -11,16 +11,16 @@ const INTRODUCTION = `# Configuration
 <!-- Generated from packages/server/src/config by \`npm run docs:reference\`. Edit the schema, not this file. -->
 
 The service reads environment variables and an env file: \`config/development.env\` or \`config/production.env\`,
-chosen by \`ENVIRONMENT\`. To begin, copy the \`.example\` file beside it. The process environment overrides the file,
-an empty value counts as unset, and the file may be absent.
+selected by \`ENVIRONMENT\`. To begin, copy the \`.example\` file beside it. The process environment overrides the
+file, an empty value counts as unset, and the file may be absent.
 
-The service does not start with a value that is not allowed, or with a name in the file that is not listed here. It
+The service refuses to start if a value is not allowed, or if the env file has a name that is not listed here. It
 reports all such problems at once, each with the variable, its value and what is allowed.
-\`npm start -- --check-config\` prints the effective configuration, with the source of every value and with secrets
-masked, and starts nothing.
+\`npm start -- --check-config\` prints the effective configuration without starting the service: every value with its
+source, and secrets masked.
 
-Sizes are in bytes, or a number with KB, MB or GB (powers of 1024). Relative paths are resolved from the folder of the
-installation.
+Sizes are numbers of bytes, or numbers with KB, MB or GB (powers of 1024). Relative paths are relative to the folder in
+which the service is installed.
 `;
 
 /** The text of `docs/reference/configuration.md`. */
@@ -55,7 +55,7 @@ function isLiteral(defaultText: string): boolean {
 
 function sentences(variable: Variable): string[] {
   const setting: Setting<unknown> = SETTINGS[variable];
-  return [setting.about, ...(setting.needs === undefined ? [] : [`Only with \`${setting.needs}\`.`])];
+  return [setting.about, ...(setting.needs === undefined ? [] : [`Applies only with \`${setting.needs}\`.`])];
 }
 
 function variablesOf(group: (typeof GROUPS)[number]): Variable[] {

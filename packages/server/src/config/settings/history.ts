@@ -2,19 +2,19 @@
 import { boolean, bytes, choice, integer, PATH, text } from './kinds/setting.ts';
 
 const EMBEDDED = 'MESSAGE_QUEUE_TYPE=embedded';
-const REDIS_MEMORY = 'With Redis, its own `maxmemory` is the bound.';
+const REDIS_MEMORY = 'With Redis, the limit is its `maxmemory`.';
 
 export const HISTORY_SETTINGS = {
   MESSAGE_QUEUE_TYPE: choice(['embedded', 'redis'], {
     default: 'embedded',
     about:
-      'Engine that orders and stores messages: `embedded` stores on disk in this process, `redis` stores in Redis and connects several processes.',
+      'Engine that orders and stores messages: `embedded` stores them on disk, for a single process; `redis` stores them in Redis, which several processes share.',
   }),
   DATA_DIR: text({
     ...PATH,
     default: 'data',
     needs: EMBEDDED,
-    about: 'Folder of the embedded engine. Only one running process may use it.',
+    about: 'Folder in which the embedded engine stores messages. Only one process at a time may use it.',
   }),
   ENABLE_ASYNC_PROCESSING: boolean({
     default: true,
@@ -26,20 +26,20 @@ export const HISTORY_SETTINGS = {
     min: 1,
     max: 100_000_000,
     unit: 'messages',
-    about: 'Messages that each channel keeps in history; the oldest are dropped first.',
+    about: 'Maximum number of messages in the history of a channel; the oldest are dropped first.',
   }),
   CHANNEL_HISTORY_MAX_BYTES: bytes({
     default: 67_108_864,
     min: 1024,
     max: 1_099_511_627_776,
-    about: 'Bytes of messages that each channel keeps in history.',
+    about: 'Maximum size of the messages in the history of a channel; the oldest are dropped first.',
   }),
   HISTORY_MAX_BYTES: bytes({
     default: 1_073_741_824,
     min: 1024,
     max: 17_592_186_044_416,
     needs: EMBEDDED,
-    about: `Bytes of messages in the history of all channels together; the oldest are dropped first. ${REDIS_MEMORY}`,
+    about: `Maximum size of the messages in the history of all channels together; the oldest are dropped first. ${REDIS_MEMORY}`,
   }),
   MESSAGE_TTL: integer({
     default: 3600,
@@ -47,7 +47,7 @@ export const HISTORY_SETTINGS = {
     max: 315_360_000,
     unit: 'seconds',
     zero: 'until trimmed',
-    about: 'Time for which a message without a `ttl` stays in history.',
+    about: 'Time for which a message without a `ttl` of its own stays in history.',
   }),
   CHANNEL_RETENTION_DAYS: integer({
     default: 7,
@@ -55,7 +55,7 @@ export const HISTORY_SETTINGS = {
     max: 3650,
     unit: 'days',
     about:
-      'Time for which the offsets of a channel are kept after its last message. A stream that returns later gets a `gap`.',
+      'Time for which a channel and its offsets are remembered after its last message. A stream that resumes later gets a `gap`.',
   }),
   MAX_CHANNELS: integer({
     default: 1_000_000,
@@ -63,7 +63,7 @@ export const HISTORY_SETTINGS = {
     max: 100_000_000,
     unit: 'channels',
     needs: EMBEDDED,
-    about: `Largest number of channels that the engine keeps. ${REDIS_MEMORY}`,
+    about: `Maximum number of channels that are remembered; beyond it, a publish to a new channel gets 503 \`storage_full\`. ${REDIS_MEMORY}`,
   }),
   IDEMPOTENCY_TTL: integer({
     default: 300,
@@ -71,8 +71,7 @@ export const HISTORY_SETTINGS = {
     max: 604_800,
     unit: 'seconds',
     about:
-      'Time within which a publish with the same message `id` returns the first result. With `MESSAGE_QUEUE_TYPE=redis` ' +
-      'every node needs the same value, and ids from before a change may be forgotten.',
+      'Time within which a publish with the same message `id` returns the first result. With `MESSAGE_QUEUE_TYPE=redis` every node needs the same value, and ids from before a change may be forgotten.',
   }),
   IDEMPOTENCY_MAX_KEYS: integer({
     default: 1_000_000,
@@ -80,6 +79,6 @@ export const HISTORY_SETTINGS = {
     max: 100_000_000,
     unit: 'ids',
     needs: EMBEDDED,
-    about: `Largest number of message ids that are kept; the oldest are dropped first. ${REDIS_MEMORY}`,
+    about: `Maximum number of message ids that are remembered; the oldest are forgotten first. ${REDIS_MEMORY}`,
   }),
 } as const;

@@ -8,7 +8,7 @@ export const HTTP_SETTINGS = {
       context.environment === 'production' ? [] : '*',
     ),
     about:
-      'Origins whose pages may use the service; `none` allows only pages of its own origin. `https://*.example.com` allows every subdomain at any depth, with that scheme and port, but not example.com itself. `*` cannot be combined with CORS_CREDENTIALS.',
+      "Origins whose pages may use the service; `none` allows only pages of the service's own origin. `https://*.example.com` allows every subdomain at any depth, with that scheme and port, but not example.com itself. `*` cannot be combined with CORS_CREDENTIALS.",
   }),
   CORS_CREDENTIALS: boolean({
     default: false,
@@ -18,14 +18,14 @@ export const HTTP_SETTINGS = {
   TRUST_PROXY: trustedProxies({
     default: false,
     about:
-      'Proxies whose `X-Forwarded-For` is trusted. `true` trusts everybody and is safe only if clients cannot connect directly.',
+      'Proxies whose `X-Forwarded-For` is trusted. `true` trusts every peer and is safe only if clients cannot connect directly.',
   }),
   MAX_HEADER_BYTES: bytes({
     default: 16_384,
     min: 4096,
     max: 1_048_576,
     about:
-      'Largest size of the request line and headers together, including the `Last-Event-ID` of a stream.',
+      'Maximum size of the request line and headers together, including the `Last-Event-ID` of a stream.',
   }),
   REQUEST_TIMEOUT: integer({
     default: 30,

@@ -4,7 +4,7 @@ import { boolean, bytes, choice, Default, integer, pathOrNone, text } from './ki
 export const METRICS_SETTINGS = {
   ENABLE_METRICS: boolean({
     default: true,
-    about: 'Serves Prometheus metrics at `/sse/metrics` and `/metrics` of METRICS_PORT.',
+    about: 'Serves Prometheus metrics at `/sse/metrics` and `/metrics` on METRICS_PORT.',
   }),
   METRICS_HOST: text({
     type: 'address',
@@ -38,7 +38,7 @@ export const LOG_SETTINGS = {
   LOG_FILE: pathOrNone({
     default: 'logs/message-push-service.log',
     about:
-      'File to which every line is also written; `none` logs to standard output only. Instances of a PM2 cluster write `name.INSTANCE.log`.',
+      'File to which the log is written in addition to standard output; with `none` there is no file. In a PM2 cluster each instance adds its number, as in `name.0.log`.',
   }),
   LOG_ROTATE: boolean({
     default: true,

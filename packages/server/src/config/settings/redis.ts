@@ -17,7 +17,7 @@ export const REDIS_SETTINGS = {
   REDIS_URL: redisUrl({
     needs,
     about:
-      'URL of the server, or of one node of the cluster. It overrides REDIS_HOST, REDIS_PORT and REDIS_TLS; a database, or a user and password, that it does not name are taken from their variables. The default port is 6379. Not with `REDIS_MODE=sentinel`.',
+      'URL of the server, or of one node of the cluster. It overrides REDIS_HOST, REDIS_PORT and REDIS_TLS. If it names no database or no credentials, REDIS_DB or REDIS_USERNAME and REDIS_PASSWORD apply. The default port is 6379. It must not be set with `REDIS_MODE=sentinel`.',
   }),
   REDIS_HOST: text({
     ...NODE_HOST,
@@ -35,10 +35,10 @@ export const REDIS_SETTINGS = {
   REDIS_NODES: optionalNodes({
     needs,
     about:
-      'With `REDIS_MODE=sentinel` the sentinels, with `REDIS_MODE=cluster` some nodes of the cluster, from which the others are discovered; name more than one, so that one may be down. A cluster can be named by REDIS_HOST and REDIS_PORT instead.',
+      'Addresses of the sentinels with `REDIS_MODE=sentinel`, or of some nodes of the cluster, from which the others are discovered, with `REDIS_MODE=cluster`. List more than one, so that one may be down. A cluster can also be given by REDIS_HOST and REDIS_PORT.',
   }),
   REDIS_SENTINEL_MASTER: text({
-    allowed: '1 to 128 of A-Z a-z 0-9 . _ -',
+    allowed: '1 to 128 characters from A-Z a-z 0-9 . _ -',
     pattern: /^[A-Za-z0-9._-]{1,128}$/,
     default: 'mymaster',
     needs: 'REDIS_MODE=sentinel',
@@ -49,7 +49,8 @@ export const REDIS_SETTINGS = {
     min: 0,
     max: 65535,
     needs,
-    about: 'Database number. A cluster has only database 0, so that setting another one is refused.',
+    about:
+      'Database number. A cluster has only database 0 and uses it by default; any other number is refused there.',
   }),
   REDIS_USERNAME: optionalText({
     ...ONE_LINE,
@@ -75,32 +76,33 @@ export const REDIS_SETTINGS = {
   REDIS_TLS_CA_PATH: optionalText({
     ...PATH,
     needs: 'REDIS_TLS=true',
-    about: "Authorities that may have issued Redis' certificate, PEM. Default: those that Node.js trusts.",
+    about:
+      'Certificate authorities that may have issued the certificate of Redis, as PEM. Default: those that Node.js trusts.',
   }),
   REDIS_TLS_CERT_PATH: optionalText({
     ...PATH,
     needs: 'REDIS_TLS=true',
-    about: 'Client certificate for a Redis that asks for one, PEM.',
+    about: 'Client certificate, as PEM, for a Redis that asks for one.',
   }),
   REDIS_TLS_KEY_PATH: optionalText({
     ...PATH,
     needs: 'REDIS_TLS=true',
-    about: 'Private key of the client certificate, PEM.',
+    about: 'Private key of the client certificate, as PEM.',
   }),
   REDIS_TLS_VERIFY: boolean({
     default: true,
     needs: 'REDIS_TLS=true',
     about:
-      "Requires Redis' certificate to be valid and to match its host. `false` protects only against eavesdropping: anybody could impersonate Redis.",
+      'Requires the certificate of Redis to be valid and to match its host. `false` protects only against passive eavesdropping: anybody could impersonate Redis.',
   }),
   REDIS_KEY_PREFIX: text({
-    allowed: '1 to 64 characters without spaces, { and }',
+    allowed: '1 to 64 characters without spaces and braces',
     // Braces would give every key the same hash slot, and a cluster would have all channels on one node.
     pattern: /^[^\s{}\p{C}]{1,64}$/u,
     default: 'mps:',
     needs,
     about:
-      'Prefix of the name of every key and bus channel. It separates services that share a database of Redis or a cluster.',
+      'Prefix of the names of all keys and bus channels. It separates services that share a database or a cluster.',
   }),
   REDIS_MAX_CONNECTIONS: integer({
     default: 50,
@@ -108,7 +110,7 @@ export const REDIS_SETTINGS = {
     max: 10_000,
     unit: 'connections',
     needs,
-    about: 'Largest number of connections from one process to Redis.',
+    about: 'Maximum number of connections from one process to Redis.',
   }),
   REDIS_CONNECTION_TIMEOUT: integer({
     default: 5,
@@ -124,7 +126,6 @@ export const REDIS_SETTINGS = {
     max: 300,
     unit: 'seconds',
     needs,
-    about:
-      'Time within which Redis must reply to a command. A publish without a reply by then is refused with 503.',
+    about: 'Time within which Redis must reply to a command. A publish without a reply by then gets 503.',
   }),
 } as const;

@@ -23,18 +23,18 @@ export const SECURITY_SETTINGS = {
     ...PATH,
     needs: 'ENABLE_SSL=true',
     about:
-      'Certificate of the service, followed by its chain, PEM. Certificate, key and authorities are reloaded when they change.',
+      'Certificate of the service followed by its chain, as PEM. The files of the certificate, its key and the client authorities are reloaded when they change.',
   }),
   SSL_KEY_PATH: optionalText({
     ...PATH,
     needs: 'ENABLE_SSL=true',
-    about: 'Private key of the certificate, PEM, not encrypted.',
+    about: 'Private key of the certificate, as unencrypted PEM.',
   }),
   SSL_CA_PATH: optionalText({
     ...PATH,
     needs: 'ENABLE_SSL=true',
     about:
-      'Authorities of client certificates, PEM. When set, every client, including browsers and probes, must present a certificate from one of them. The chain of the service itself belongs in SSL_CERT_PATH.',
+      "Certificate authorities for client certificates, as PEM. When set, every client, including browsers and probes, must present a certificate from one of them. The chain of the service's own certificate belongs in SSL_CERT_PATH.",
   }),
   HSTS_MAX_AGE: integer({
     default: new Default<number>('`86400` in production, `0` in development', ({ environment }) =>
@@ -46,23 +46,23 @@ export const SECURITY_SETTINGS = {
     zero: 'no header',
     needs: 'ENABLE_SSL=true',
     about:
-      'Time for which browsers use only HTTPS for this host, on all its ports (`Strict-Transport-Security`). Begin with a short time: it cannot be revoked in browsers that have received it.',
+      'Time for which browsers use only HTTPS for this host, on all its ports (`Strict-Transport-Security`). Start with a short time: browsers remember it even after HTTPS is turned off.',
   }),
   ALLOW_ANONYMOUS: boolean({
     default: false,
     about:
-      'Confirms that the service is meant to be open: in production it does not start while anybody may publish, unless this is `true`.',
+      'Confirms that the service is meant to be open. In production the service refuses to start while anybody may publish, unless this is `true`.',
   }),
   ENABLE_AUTH: boolean({
     default: false,
     about:
-      'Requires a JWT or a ticket for streams. ENABLE_API_KEY_AUTH requires credentials for publishing; without it anybody may publish, but only users may read.',
+      'Requires a JWT or a ticket to open streams. Publishing is protected separately, by ENABLE_API_KEY_AUTH; without that, anybody may publish.',
   }),
   JWT_SECRET: optionalText({
     ...SECRET,
     needs: USERS,
     about:
-      'Secret with which JWTs are signed (HS256, HS384, HS512); at least 32 bytes in production. With another JWT_ALGORITHM it may hold the public key, like JWT_PUBLIC_KEY.',
+      'Secret that JWTs are signed with (HS256, HS384, HS512); at least 32 bytes in production. With another JWT_ALGORITHM it may hold the public key, like JWT_PUBLIC_KEY.',
   }),
   JWT_PUBLIC_KEY: optionalPublicKey({
     needs: USERS,
@@ -72,7 +72,7 @@ export const SECURITY_SETTINGS = {
   JWT_JWKS_URL: optionalUrl(['https', 'http'], {
     needs: USERS,
     about:
-      'Key set of the issuer (`…/.well-known/jwks.json`). It is fetched when needed and kept while the issuer is unreachable; the `kid` of a token selects the key.',
+      "URL of the issuer's key set (`…/.well-known/jwks.json`). The keys are fetched when needed and kept while the issuer is unreachable; the `kid` of a token selects the key.",
   }),
   JWT_ALGORITHM: optionalAlgorithms({
     needs: USERS,
@@ -94,7 +94,7 @@ export const SECURITY_SETTINGS = {
     max: 300,
     unit: 'seconds',
     needs: USERS,
-    about: "Tolerated difference from the issuer's clock.",
+    about: "Tolerated difference between the issuer's clock and that of the service.",
   }),
   JWT_MAX_LIFETIME: integer({
     default: 2_592_000,
@@ -111,13 +111,13 @@ export const SECURITY_SETTINGS = {
     pattern: /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/,
     needs: USERS,
     about:
-      'Name of the cookie that may hold a JWT; set it `HttpOnly`, `Secure` and `SameSite`. It is accepted only from pages of ALLOWED_ORIGINS and of the service itself.',
+      'Name of the cookie that may hold a JWT. Give the cookie the attributes `HttpOnly`, `Secure` and `SameSite`. It is accepted only from pages of ALLOWED_ORIGINS and of the service itself.',
   }),
   TICKET_SECRET: optionalText({
     ...SECRET,
     needs: USERS,
     about:
-      'Secret with which tickets are encrypted, the same on all nodes; at least 32 bytes in production. If unset, it is derived from JWT_SECRET; without that, each process makes a random one.',
+      'Secret that tickets are encrypted with, the same on all nodes; at least 32 bytes in production. If unset, it is derived from JWT_SECRET; without that, each process generates a random one, and its tickets are valid nowhere else.',
   }),
   TICKET_TTL: integer({
     default: 600,
@@ -125,7 +125,7 @@ export const SECURITY_SETTINGS = {
     max: 604_800,
     unit: 'seconds',
     needs: USERS,
-    about: 'Lifetime of a ticket that is made without a `ttl`. At most TICKET_MAX_TTL.',
+    about: 'Lifetime of a ticket that is issued without a `ttl`. It must be at most TICKET_MAX_TTL.',
   }),
   TICKET_MAX_TTL: integer({
     default: 86_400,
@@ -133,17 +133,18 @@ export const SECURITY_SETTINGS = {
     max: 604_800,
     unit: 'seconds',
     needs: USERS,
-    about: 'Longest lifetime of a ticket.',
+    about: 'Maximum lifetime of a ticket.',
   }),
   AUTH_WEBHOOK_URL: optionalUrl(['https', 'http'], {
     needs: USERS,
     about:
-      'URL that gets a POST with `{user_id, channels, client_ip}` whenever a user opens a stream. It must answer 200 with `{"allow": true}` or `false`, and may list `channels`. Anything else refuses the stream.',
+      'URL that gets a POST with `{user_id, channels, client_ip}` whenever a user opens a stream. It must answer 200 with `{"allow": true}` or `false`, and may list the allowed `channels`. Without such an answer, the stream is told to reconnect later.',
   }),
   AUTH_WEBHOOK_SECRET: optionalText({
     ...SECRET,
     needs: USERS,
-    about: 'Sent to AUTH_WEBHOOK_URL as `Authorization: Bearer`, so that it can authenticate the service.',
+    about:
+      'Secret that is sent to AUTH_WEBHOOK_URL as `Authorization: Bearer`, so that the application can authenticate the service.',
   }),
   AUTH_WEBHOOK_TIMEOUT: integer({
     default: 3,
@@ -165,7 +166,7 @@ export const SECURITY_SETTINGS = {
   ENABLE_API_KEY_AUTH: boolean({
     default: false,
     about:
-      'Requires an API key from publishers and operators, in `X-API-Key` or `Authorization: Bearer`. ENABLE_AUTH requires credentials for streams.',
+      'Requires an API key from publishers and operators, in `X-API-Key` or `Authorization: Bearer`. Streams are protected separately, by ENABLE_AUTH.',
   }),
   API_KEY: optionalText({
     ...SECRET,
@@ -175,12 +176,12 @@ export const SECURITY_SETTINGS = {
   API_KEYS: optionalKeyList({
     needs: KEYS,
     about:
-      'Further API keys by their hashes, each with name, scopes, channels and expiry. `npm run keys -- create` makes one.',
+      'Further API keys, given by their hashes, each with a name, scopes, channels and optionally an expiry. `npm run keys -- create` creates one.',
   }),
   API_KEYS_FILE: optionalText({
     ...PATH,
     needs: KEYS,
-    about: 'File with such a JSON array. It is reloaded when it changes.',
+    about: 'File with a JSON array as in API_KEYS. It is reloaded when it changes.',
   }),
   ENABLE_RATE_LIMITING: boolean({
     default: false,
@@ -193,7 +194,7 @@ export const SECURITY_SETTINGS = {
     max: 100_000_000,
     unit: 'requests per minute',
     needs: LIMITS,
-    about: 'API requests that each client may make.',
+    about: 'Number of API requests that each client may make.',
   }),
   RATE_LIMIT_CONNECTS_PER_MINUTE: integer({
     default: 0,
@@ -202,7 +203,8 @@ export const SECURITY_SETTINGS = {
     unit: 'streams per minute',
     zero: 'the value of RATE_LIMIT_PER_MINUTE',
     needs: LIMITS,
-    about: 'Streams that each client may open, including reconnects; counted separately from requests.',
+    about:
+      'Number of streams that each client may open, including reconnects; counted separately from API requests.',
   }),
   RATE_LIMIT_WINDOW: integer({
     default: 60,
@@ -210,7 +212,8 @@ export const SECURITY_SETTINGS = {
     max: 3600,
     unit: 'seconds',
     needs: LIMITS,
-    about: 'Window over which limits are counted. A short one makes clients spread their requests evenly.',
+    about:
+      'Length of the window in which requests are counted. A short one makes clients spread their requests evenly.',
   }),
   RATE_LIMIT_BURST: integer({
     default: 0,
@@ -218,11 +221,12 @@ export const SECURITY_SETTINGS = {
     max: 100_000_000,
     unit: 'requests',
     needs: LIMITS,
-    about: 'Requests, and streams, beyond the limit that a client may make once in ten windows.',
+    about:
+      'Number of requests beyond the limit that a client may make within ten windows. The same number applies to streams.',
   }),
   GATEWAY_SERVICE_URL: optionalUrl(['http', 'https'], {
     about:
-      'Gateway at which the service registers: its name, URL, health URL and endpoints are sent as JSON, by POST to exactly this URL. A user and password in the URL are sent as Basic authentication. A failure never keeps the service from starting.',
+      'URL of a gateway at which the service registers: its name, URL, health URL and endpoints are sent as JSON, by POST to exactly this URL. A user and password in the URL are sent as Basic authentication. If registering fails, the service starts anyway and retries.',
   }),
   GATEWAY_REGISTER_INTERVAL: integer({
     default: 60,

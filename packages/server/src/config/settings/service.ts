@@ -17,7 +17,7 @@ export const SERVICE_SETTINGS = {
   SERVICE_NAME: text({
     ...NAME,
     default: 'message-push-service',
-    about: 'Name in the log and in responses, and the `source` of messages that name none.',
+    about: 'Name of the service in the log and in responses, and the default `source` of messages.',
   }),
   SERVICE_VERSION: text({
     ...NAME,
@@ -27,7 +27,7 @@ export const SERVICE_SETTINGS = {
   ENVIRONMENT: choice(ENVIRONMENTS, {
     default: 'development',
     about:
-      'Chooses `config/development.env` or `config/production.env` and a few defaults. Set it in the process environment.',
+      'Selects the env file, `config/development.env` or `config/production.env`, and a few defaults. Set it in the process environment.',
   }),
   CONFIG_FILE: optionalText({
     ...PATH,
@@ -39,7 +39,7 @@ export const SERVICE_SETTINGS = {
     allowed: 'an IP address or a host name',
     pattern: /^[A-Za-z0-9._:%-]{1,255}$/,
     default: '0.0.0.0',
-    about: 'Address on which the service listens; `::` stands for IPv6 and IPv4.',
+    about: 'Address on which the service listens; `::` listens on both IPv6 and IPv4.',
   }),
   SERVICE_PORT: integer({
     default: 8089,
@@ -50,7 +50,7 @@ export const SERVICE_SETTINGS = {
   }),
   SERVICE_PUBLIC_URL: optionalBaseUrl({
     about:
-      'URL at which others reach the service, if that is not its host and port: behind a proxy or in a container. It is sent to the gateway of GATEWAY_SERVICE_URL.',
+      'URL at which others reach the service, if it differs from SERVICE_HOST and SERVICE_PORT, as behind a proxy or in a container. It is announced to the gateway at GATEWAY_SERVICE_URL.',
   }),
   LISTEN_BACKLOG: integer({
     default: 4096,
@@ -58,7 +58,7 @@ export const SERVICE_SETTINGS = {
     max: 65535,
     unit: 'connections',
     about:
-      'Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`. A small value slows down crowds that reconnect.',
+      'Maximum number of connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`. With a small value, clients that reconnect all at once wait longer.',
   }),
   WORKER_THREADS: integer({
     default: 1,
@@ -66,7 +66,7 @@ export const SERVICE_SETTINGS = {
     max: 256,
     unit: 'processes',
     about:
-      'Processes that share the port, each a node of its own. More than 1 needs `MESSAGE_QUEUE_TYPE=redis`.',
+      'Number of processes that share the port. Each is a node of its own, with its own streams and limits. More than one needs `MESSAGE_QUEUE_TYPE=redis`.',
   }),
   DRAIN_TIMEOUT: integer({
     default: 20,
@@ -74,10 +74,10 @@ export const SERVICE_SETTINGS = {
     max: 3600,
     unit: 'seconds',
     about:
-      'Time over which a stopping process spreads the closing of its streams. Keep it below the kill timeout of the supervisor.',
+      'Time over which a process that is stopping ends its streams, so that they do not all reconnect at once. The kill timeout of the supervisor must be at least 10 s longer.',
   }),
   ENABLE_SWAGGER: boolean({
     default: true,
-    about: 'Serves `/docs`, `/redoc` and `/openapi.json`.',
+    about: 'Serves the API documentation at `/docs` and `/redoc`, and its OpenAPI source at `/openapi.json`.',
   }),
 } as const;

@@ -9,7 +9,7 @@ export const STREAM_SETTINGS = {
     max: 1_000_000,
     unit: 'streams',
     about:
-      'Largest number of open streams of this process. Beyond it a new stream is refused with an event; open ones are kept.',
+      'Maximum number of open streams in this process. Beyond it, a new stream is told to reconnect later; open ones are kept.',
   }),
   MAX_CONNECTIONS_PER_USER: integer({
     default: 100,
@@ -17,7 +17,7 @@ export const STREAM_SETTINGS = {
     max: 1_000_000,
     unit: 'streams',
     zero: 'no limit',
-    about: 'Largest number of open streams of one user on all nodes together.',
+    about: 'Maximum number of open streams of one user, across all nodes.',
   }),
   MAX_CONNECTIONS_PER_ADDRESS: integer({
     default: 0,
@@ -26,21 +26,21 @@ export const STREAM_SETTINGS = {
     unit: 'streams',
     zero: 'no limit',
     about:
-      'Largest number of open streams of one client address. Behind a proxy set TRUST_PROXY too, or all clients share one address.',
+      'Maximum number of open streams of one client address, in each process. Behind a proxy set TRUST_PROXY too, or all clients seem to share one address.',
   }),
   MAX_CHANNELS_PER_STREAM: integer({
     default: 32,
     min: 4,
     max: MAX_CURSOR_CHANNELS,
     unit: 'channels',
-    about: 'Largest number of channels that one stream may join.',
+    about: 'Maximum number of channels that one stream may join, including `broadcast`.',
   }),
   CONNECTION_TIMEOUT: integer({
     default: 300,
     min: 1,
     max: 86_400,
     unit: 'seconds',
-    about: 'Time for which a peer may leave sent bytes unread before its stream is closed.',
+    about: 'Time for which a client may leave sent bytes unread before its stream is closed.',
   }),
   HEARTBEAT_INTERVAL: integer({
     default: 30,
@@ -54,7 +54,8 @@ export const STREAM_SETTINGS = {
     min: 100,
     max: 600_000,
     unit: 'milliseconds',
-    about: 'Time that a client waits before it reconnects; each stream gets its own value within ±50 %.',
+    about:
+      'Time that clients are told to wait before they reconnect; each stream gets its own random value within ±50 %.',
   }),
   STREAM_MAX_AGE: integer({
     default: 86_400,
@@ -62,25 +63,26 @@ export const STREAM_SETTINGS = {
     max: 31_536_000,
     unit: 'seconds',
     zero: 'no limit',
-    about: 'Age at which a stream is asked to reconnect; each stream gets its own value within ±10 %.',
+    about:
+      'Age at which a stream is told to reconnect. Up to 10 % is subtracted at random, so that streams that opened together do not reconnect together.',
   }),
   MAX_OUTBOX_BYTES: bytes({
     default: 65_536,
     min: 4096,
     max: 67_108_864,
-    about: 'Unsent bytes beyond which a stream catches up from history, at the pace of its reader.',
+    about: 'Number of unsent bytes beyond which a stream is fed from history, at the pace of its reader.',
   }),
   MAX_TOTAL_OUTBOX_BYTES: bytes({
     default: 268_435_456,
     min: 65_536,
     max: 68_719_476_736,
-    about: 'Largest number of unsent bytes of all streams together. At least MAX_OUTBOX_BYTES.',
+    about: 'Maximum number of unsent bytes of all streams together. It must be at least MAX_OUTBOX_BYTES.',
   }),
   CATCH_UP_PAGE_BYTES: bytes({
     default: 65_536,
     min: 1024,
     max: 16_777_216,
-    about: 'Bytes of history that a stream reads at a time while it catches up.',
+    about: 'Number of bytes of history that a stream reads at a time while it catches up.',
   }),
   FLUSH_INTERVAL_MS: integer({
     default: 2,
@@ -88,15 +90,17 @@ export const STREAM_SETTINGS = {
     max: 50,
     unit: 'milliseconds',
     zero: 'once per turn of the event loop',
-    about: 'Shortest time between writes to a busy stream; a quiet stream is written at once.',
+    about:
+      'Minimum time between two writes to a busy stream; a message for a quiet stream is written at once.',
   }),
   SSE_EVENT_MODE: choice(EVENT_MODES, {
     default: 'named',
     about:
-      'Framing of messages: `named` by their type (`addEventListener`), `message` unnamed (`onmessage`), `both` one of each. `?event_mode=` overrides it.',
+      'Names of the events that carry messages: `named` after the type of the message (for `addEventListener`), `message` for unnamed events (for `onmessage`), `both` for one event of each kind. `?event_mode=` overrides it.',
   }),
   SSE_ERROR_EVENT: text({
-    allowed: '1 to 64 of A-Z a-z 0-9 . _ - and not message, open, heartbeat, gap, reconnect or end',
+    allowed:
+      '1 to 64 characters from A-Z a-z 0-9 . _ -, but not message, open, heartbeat, gap, reconnect or end',
     pattern: /^(?!(?:message|open|heartbeat|gap|reconnect|end)$)[A-Za-z0-9._-]{1,64}$/,
     default: 'error',
     about:

@@ -10,7 +10,8 @@ function headerList(about: string): Setting<Headers | undefined> {
   return setting<Headers | undefined>(
     {
       type: 'list',
-      allowed: 'comma-separated name=value, values percent-encoded, as in authorization=Bearer%20abc',
+      allowed:
+        'a comma-separated list of name=value with percent-encoded values, such as authorization=Bearer%20abc',
       parse: (text) => {
         const headers: Record<string, string> = {};
         for (const entry of text.split(',')) {
@@ -64,7 +65,7 @@ export const TRACING_SETTINGS = {
   }),
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: optionalUrl(['http', 'https'], {
     needs: TRACING,
-    about: 'Full URL for traces, if it differs; nothing is appended.',
+    about: 'Full URL for traces, if it differs from the one above; nothing is appended to it.',
   }),
   OTEL_EXPORTER_OTLP_HEADERS: headerList(
     'Headers sent to the collector with each export, such as credentials.',
@@ -76,7 +77,7 @@ export const TRACING_SETTINGS = {
     about: 'Name of the service in traces. Default: SERVICE_NAME.',
   }),
   OTEL_TRACES_SAMPLER_ARG: ratio(
-    'Share of the publishes without a `traceparent` that begin a trace. A publish with one follows its sampled flag.',
+    'Share of the publishes without a `traceparent` that start a trace. A publish with one follows its sampled flag.',
     1,
   ),
 } as const;

@@ -27,7 +27,7 @@ export function optionalBaseUrl(
   return setting<string | undefined>(
     {
       type: 'URL',
-      allowed: 'a URL that starts with http:// or https://, without user, query and fragment',
+      allowed: 'a URL that starts with http:// or https://, without a user, query or fragment',
       parse: (value) => {
         if (!URL.canParse(value)) return new InvalidValue();
         const { protocol, username, password, search, hash } = new URL(value);

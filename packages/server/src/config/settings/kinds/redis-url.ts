@@ -25,7 +25,7 @@ export function redisUrl(about: Omit<About<RedisUrl | undefined>, 'default'>): S
     {
       type: 'URL',
       allowed:
-        'redis://[[user]:password@]host[:port][/database], or rediss:// for TLS, special characters of user and password percent-encoded',
+        'redis://[[user]:password@]host[:port][/database], or rediss:// for TLS, with special characters in user and password percent-encoded',
       parse: parseRedisUrl,
       show: (url) => url?.text ?? '',
     },
