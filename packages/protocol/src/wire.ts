@@ -10,6 +10,18 @@ export type Priority = (typeof PRIORITIES)[number];
 export const EVENT_MODES = ['named', 'message', 'both'] as const;
 export type EventMode = (typeof EVENT_MODES)[number];
 
+/** Names of events that a message must not have: the service or `EventSource` itself gives them a meaning. */
+export const RESERVED_EVENT_NAMES = [
+  'connection',
+  'heartbeat',
+  'gap',
+  'expiring',
+  'reconnect',
+  'end',
+  'open',
+  'message',
+] as const;
+
 /** Reasons why part of a channel can no longer be replayed. */
 export const GAP_REASONS = [
   /** History was trimmed by count, bytes or age before the stream read it. */

@@ -170,6 +170,13 @@ describe('problems', () => {
       ['REDIS_URL', 'http://***@redis:6379'],
     ]);
   });
+
+  test.each(['connection', 'expiring', 'message'])(
+    'the name of another event, %s, is refused for errors',
+    (name) => {
+      expect(problemOf({ SSE_ERROR_EVENT: name }).variable).toBe('SSE_ERROR_EVENT');
+    },
+  );
 });
 
 describe('tracing', () => {

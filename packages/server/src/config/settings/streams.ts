@@ -1,5 +1,5 @@
 /** Variables of streams: their number, buffers, timing and framing. */
-import { EVENT_MODES, MAX_CURSOR_CHANNELS } from '@message-push/protocol';
+import { EVENT_MODES, MAX_CURSOR_CHANNELS, RESERVED_EVENT_NAMES } from '@message-push/protocol';
 import { bytes, choice, integer, text } from './kinds/setting.ts';
 
 export const STREAM_SETTINGS = {
@@ -99,9 +99,8 @@ export const STREAM_SETTINGS = {
       'Names of the events that carry messages: `named` after the type of the message (for `addEventListener`), `message` for unnamed events (for `onmessage`), `both` for one event of each kind. `?event_mode=` overrides it.',
   }),
   SSE_ERROR_EVENT: text({
-    allowed:
-      '1 to 64 characters from A-Z a-z 0-9 . _ -, but not message, open, heartbeat, gap, reconnect or end',
-    pattern: /^(?!(?:message|open|heartbeat|gap|reconnect|end)$)[A-Za-z0-9._-]{1,64}$/,
+    allowed: `1 to 64 characters from A-Z a-z 0-9 . _ -, and none of ${RESERVED_EVENT_NAMES.join(', ')}`,
+    pattern: new RegExp(`^(?!(?:${RESERVED_EVENT_NAMES.join('|')})$)[A-Za-z0-9._-]{1,64}$`),
     default: 'error',
     about:
       'Event name of messages of type `error`, because `EventSource` also uses `error` for connection failures. `?error_event=` overrides it.',

@@ -10,6 +10,7 @@ import {
   type EventMode,
   isTransientChannel,
   nameProblem,
+  RESERVED_EVENT_NAMES,
 } from '@message-push/protocol';
 import type { Start } from '../../core/engine.ts';
 import { type FieldProblem, RequestError, shownValue, validationFailed } from '../../core/errors.ts';
@@ -36,7 +37,6 @@ const MAX_EVENT_NAME_BYTES = 64;
 const MIN_UNIX_SECONDS = 1e9;
 const MIN_UNIX_MS = 1e12;
 const DURATION_MS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 };
-const CONTROL_EVENTS = ['connection', 'heartbeat', 'gap', 'expiring', 'reconnect', 'end', 'open', 'message'];
 const SINCE_HELP =
   'must be "all", "latest", a count (1 to 1000000), a duration (30s, 10m, 2h, 1d), a Unix time in seconds or an ISO 8601 time';
 
@@ -188,8 +188,8 @@ function parseEventMode(text: string | null, fallback: EventMode, problems: Fiel
 
 function parseErrorEvent(text: string | null, fallback: string, problems: FieldProblem[]): string {
   if (text === null) return fallback;
-  const problem = CONTROL_EVENTS.includes(text)
-    ? `must not be one of ${CONTROL_EVENTS.join(', ')}`
+  const problem = RESERVED_EVENT_NAMES.some((name) => name === text)
+    ? `must not be one of ${RESERVED_EVENT_NAMES.join(', ')}`
     : nameProblem(text, MAX_EVENT_NAME_BYTES);
   if (problem === undefined) return text;
   problems.push({ field: 'query.error_event', problem, value: shownValue(text) });
