@@ -142,7 +142,7 @@ describe.skipIf(scratchMachineProblem() !== undefined)('deploy.sh', () => {
     const { status, output } = await service.run(DEPLOY);
     expect([status, output]).toEqual([
       1,
-      expect.stringContaining('It runs under another supervisor (process)'),
+      expect.stringContaining('The service runs under another supervisor (process)'),
     ]);
     expect(output).not.toContain('Rolling back');
     expect(await service.succeed('scripts/status.sh --health')).toBe('healthy\n');
