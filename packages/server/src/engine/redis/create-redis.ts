@@ -52,7 +52,7 @@ export interface RedisObserver extends RedisLinkObserver {
   lost(channel: string): void;
 }
 
-/** What all rooms are made of. */
+/** What every folder of the engine is made with. */
 interface Ground {
   readonly options: RedisOptions;
   readonly keys: Keys;

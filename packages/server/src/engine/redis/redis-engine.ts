@@ -1,6 +1,6 @@
 /**
  * The redis engine: many nodes on one Redis, standalone, Sentinel or Cluster. Redis orders and keeps messages; its bus
- * only wakes nodes up. This file is the port; the rooms beside it do the work.
+ * only wakes nodes up. This file is the port; the folders beside it do the work.
  */
 import type { Position } from '@message-push/protocol';
 import type {

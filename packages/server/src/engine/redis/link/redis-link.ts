@@ -1,5 +1,5 @@
 /**
- * This node's link to Redis: the one object that the other rooms of the engine call. It opens patiently, calls
+ * This node's link to Redis: the one object that the other folders of the engine use. It opens patiently, calls
  * scripts where their slot is, and keeps subscriptions alive.
  */
 import { setTimeout as pause } from 'node:timers/promises';
