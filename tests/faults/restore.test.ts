@@ -131,7 +131,7 @@ it('a backup put back loses nothing that it has, and each stream is told once of
   }
   expect(await restore(backup.path)).toMatchObject({
     code: 0,
-    text: expect.stringContaining('In 1 of them'),
+    text: expect.stringContaining('messages of the previous store: 1.'),
   });
   expect(readdirSync(server.dataDir).filter((name) => name.startsWith('messages.db.replaced-'))).toHaveLength(
     1,

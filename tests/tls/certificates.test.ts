@@ -96,11 +96,11 @@ it.each([
   const { port } = server;
   files.replace(broken());
   const log = (): string => server?.output ?? '';
-  await waitFor('an error', () => log().includes('the changed certificate is not used'));
+  await waitFor('an error', () => log().includes('the changed certificate cannot be used'));
   expect(await shown(port)).toBe('first');
   files.replace(second);
   await waitFor('the new certificate', async () => (await shown(port)) === 'second');
-  expect(log().match(/is not used/g)).toHaveLength(1);
+  expect(log().match(/cannot be used/g)).toHaveLength(1);
 });
 
 it('a certificate that ends within two weeks is warned of, and the time of its end is a metric', async () => {
@@ -136,12 +136,12 @@ describe('a start is refused', () => {
     [
       'with something else for a certificate',
       () => ({ ...tlsEnv(first), SSL_CERT_PATH: write('empty.pem', 'hello') }),
-      /SSL_CERT_PATH=.*holds no certificate/,
+      /SSL_CERT_PATH=.*contains no certificate/,
     ],
     [
       'with something else for authorities',
       () => ({ ...tlsEnv(first), SSL_CA_PATH: write('none.pem', '') }),
-      /SSL_CA_PATH=.*holds no certificate/,
+      /SSL_CA_PATH=.*contains no certificate/,
     ],
   ])('%s, and the variable is named', async (_, env, problem) => {
     const failing = TestServer.start({ env: env() });

@@ -76,7 +76,7 @@ it('a gateway that is down, comes up, fails and restarts has the service each ti
     },
   });
   const running = server;
-  const warnings = () => linesWith(running.output, 'the gateway did not take the registration');
+  const warnings = () => linesWith(running.output, 'the gateway did not accept the registration');
   const successes = () => linesWith(running.output, 'registered at the gateway');
   await waitFor('a warning', () => warnings().length === 1);
 

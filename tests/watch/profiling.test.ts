@@ -80,7 +80,7 @@ function secondsOf({ startTime, endTime }: CpuProfile): number {
 }
 
 async function takenProfiles(running: TestServer, count: number): Promise<void> {
-  const taken = (): number => running.output.split('a CPU profile is taken').length - 1;
+  const taken = (): number => running.output.split('taking a CPU profile').length - 1;
   await waitFor(`profile ${count}`, () => taken() >= count, { describe: () => running.output });
 }
 

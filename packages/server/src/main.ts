@@ -91,7 +91,7 @@ async function serveHere(loaded: LoadedConfig): Promise<void> {
     if (isStopping) return;
     isStopping = true;
     registrar?.stop();
-    log.info({ cause }, 'stopping: streams are told to reconnect; a second signal ends at once');
+    log.info({ cause }, 'stopping: streams are told to reconnect; a second signal ends the process at once');
     const overdue = setTimeout(() => {
       log.error('stopping took too long; the process ends');
       void end(1);

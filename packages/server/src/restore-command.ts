@@ -38,7 +38,7 @@ function run(): void {
   const { channels, lossyChannels, setAside } = restoreStore(dataDir, copy);
   const lines = [
     `${copy} is now the store in ${dataDir}: ${channels} channels.`,
-    `In ${lossyChannels} of them messages are missing that the previous store had, or may have had; their streams get one gap.`,
+    `Channels that may lack messages of the previous store: ${lossyChannels}. Their streams get a gap.`,
     ...(setAside === undefined ? [] : [`The previous store is ${setAside}.`]),
     'Start the service.',
   ];

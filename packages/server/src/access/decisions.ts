@@ -86,7 +86,6 @@ function listed(channels: readonly string[]): string {
 const OWNERS = { none: '', key: 'this API key', jwt: 'this token', ticket: 'this ticket' } as const;
 
 function refusal({ credential }: Principal, act: string): RequestError {
-  if (credential === 'none')
-    return new RequestError('unauthorized', `without a credential nobody may ${act}`);
+  if (credential === 'none') return new RequestError('unauthorized', `a credential is required to ${act}`);
   return new RequestError('forbidden', `${OWNERS[credential]} may not ${act}`);
 }

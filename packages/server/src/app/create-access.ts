@@ -130,7 +130,7 @@ function createKeyFile({ file }: KeysConfig, ring: KeyRing, log: Log): KeyFile |
     onError: (error) =>
       log.error(
         { err: error },
-        'API_KEYS_FILE cannot be used as it is now; the keys read from it before stay valid',
+        'API_KEYS_FILE cannot be used in its current state; the keys read from it earlier stay valid',
       ),
   });
 }
@@ -232,7 +232,7 @@ function applyNote(note: string, revocations: Revocations, log: Log): void {
     value = undefined;
   }
   const revocation = readRevocation(value);
-  if (revocation === undefined) log.warn('a note from another node cannot be read');
+  if (revocation === undefined) log.warn('a revocation from another node cannot be read and is ignored');
   else if (!revocations.apply(revocation))
     log.error(`there is no room for more than ${revocations.size} revocations`);
 }

@@ -57,7 +57,7 @@ function createEmbeddedEngine({ config, log, metrics, onFatal }: EngineParts): E
         metrics.engine.trimmed[cause] += rows;
       },
       storeSetAside: (file) =>
-        log.error({ file }, 'the store could not be read and was set aside; a new one was begun'),
+        log.error({ file }, 'the store could not be read and was set aside; a new one was created'),
       faulted: onFatal,
     },
   });
@@ -96,7 +96,8 @@ function createRedisEngine({ config, log, metrics, local }: EngineParts, redis: 
       },
       serverReady: (server, version) => log.info({ server, version }, 'Redis is connected'),
       serverDown: (server, reason) => log.error({ server }, `Redis is unreachable: ${reason}`),
-      listenerBack: (server) => log.warn({ server }, 'the bus is subscribed again; positions are compared'),
+      listenerBack: (server) =>
+        log.warn({ server }, 'subscribed to the bus again; positions are being compared'),
       warned: (message) => log.warn(message),
       lost: (channel) =>
         log.error({ channel }, 'acknowledged messages are missing after a failover; their streams get a gap'),

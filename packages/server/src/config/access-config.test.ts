@@ -205,7 +205,7 @@ describe('a warning', () => {
       MESSAGE_QUEUE_TYPE: 'redis',
     };
     expect(warningsOf(redis)).toEqual([
-      'without TICKET_SECRET a ticket is valid only on the node that made it',
+      'without TICKET_SECRET a ticket is valid only on the node that issued it',
     ]);
     expect(warningsOf({ ...redis, TICKET_SECRET: SECRET })).toEqual([]);
   });

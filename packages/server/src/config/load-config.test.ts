@@ -238,7 +238,7 @@ describe('rules between settings', () => {
     });
     writeFile('cert.pem', 'x');
     writeFile('key.pem', 'y');
-    expect(problemOf({ ENABLE_SSL: 'true', ...files }).problem).toMatch(/holds no certificate in PEM$/);
+    expect(problemOf({ ENABLE_SSL: 'true', ...files }).problem).toMatch(/contains no certificate in PEM$/);
     expect(problemsOf(files)).toEqual([]);
   });
 

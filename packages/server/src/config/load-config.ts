@@ -138,7 +138,7 @@ function environmentProblems({ environment, raws }: Sources, { values, refused }
       variable: 'ENVIRONMENT',
       value: raws.ENVIRONMENT.text,
       source: 'file',
-      problem: `must be ${environment}, as in the process environment or its default, which chose this file`,
+      problem: `must be ${environment}, the environment for which this file was read`,
     },
   ];
 }

@@ -69,7 +69,7 @@ function parseCertificate(variable: TlsVariable, path: string, pem: string): X50
   try {
     return new X509Certificate(pem);
   } catch (cause) {
-    throw new TlsFileProblem(variable, `${path} holds no certificate in PEM`, { cause });
+    throw new TlsFileProblem(variable, `${path} contains no certificate in PEM`, { cause });
   }
 }
 
@@ -80,7 +80,7 @@ function parseKey(path: string, pem: string): KeyObject {
     const isEncrypted = /ENCRYPTED/.test(pem);
     const problem = isEncrypted
       ? `the key in ${path} is encrypted, and the service has no passphrase for it`
-      : `${path} holds no private key in PEM`;
+      : `${path} contains no private key in PEM`;
     throw new TlsFileProblem('SSL_KEY_PATH', problem, { cause });
   }
 }

@@ -9,7 +9,7 @@ export function engineClosed(): RequestError {
 export function engineOverloaded(queuedBytes: number, maxBytes: number): RequestError {
   return new RequestError(
     'engine_overloaded',
-    `${queuedBytes} bytes wait to be stored; PUBLISH_QUEUE_MAX_BYTES allows ${maxBytes}`,
+    `${queuedBytes} bytes are waiting to be stored; PUBLISH_QUEUE_MAX_BYTES allows ${maxBytes}`,
     { retryAfterSeconds: 1 },
   );
 }

@@ -92,7 +92,7 @@ export class GatewayRegistrar {
     // An outage is logged once, not for each attempt.
     this.#options.log[this.#failures === 1 ? 'warn' : 'debug'](
       { url: this.#url, reason, attempt: this.#failures },
-      'the gateway did not take the registration; the service goes on and tries again',
+      'the gateway did not accept the registration; the service keeps running and tries again',
     );
   }
 

@@ -18,7 +18,7 @@ export function contentTypeError(
   }
   if (type === undefined || type === '' || JSON_TYPE.test(type)) return undefined;
   const problem = OTHER_CHARSET.test(type)
-    ? 'JSON is taken in UTF-8 only'
+    ? 'only JSON in UTF-8 is accepted'
     : 'the body must be JSON: send the header "Content-Type: application/json"';
   return new RequestError('unsupported_media_type', problem);
 }

@@ -40,7 +40,7 @@ export function requestErrorOf(error: unknown): RequestError {
     case 'FST_ERR_MAX_PARAM_LENGTH':
       return new RequestError('malformed_request', 'a part of the URL is too long', { cause: error });
     case 'HPE_HEADER_OVERFLOW':
-      return new RequestError('headers_too_large', 'the head of the request is larger than allowed', {
+      return new RequestError('headers_too_large', 'the request line and headers are larger than allowed', {
         cause: error,
       });
     case 'ERR_HTTP_REQUEST_TIMEOUT':

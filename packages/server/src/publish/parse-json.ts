@@ -10,12 +10,12 @@ export interface ParsedJson {
 export function parseJson(body: Uint8Array): ParsedJson {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   if (bytes.length === 0) {
-    throw new RequestError('malformed_json', 'the body is empty; it must be a JSON text');
+    throw new RequestError('malformed_json', 'the body is empty; it must be JSON');
   }
   if (!isUtf8(bytes)) {
     throw new RequestError(
       'malformed_json',
-      `the body is not UTF-8: byte ${firstInvalidByte(bytes)} does not belong to a character`,
+      `the body is not valid UTF-8: byte ${firstInvalidByte(bytes)} does not belong to a character`,
     );
   }
   let text = bytes.toString();

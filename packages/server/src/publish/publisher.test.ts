@@ -397,7 +397,7 @@ describe('a body that does not fit', () => {
       data: 'is required',
       'target.user_id': 'must not be empty',
       'target.userId':
-        'is not known here; allowed are user_id, session_id, connection_id, channel, service, kb_id, task_id, agent_id',
+        'is unknown; the allowed fields are user_id, session_id, connection_id, channel, service, kb_id, task_id, agent_id',
       'target.task_id': 'must not contain control characters (U+000A at position 1)',
       ttl: 'must be at least 0',
       priority: 'must be one of low, normal, high, urgent',

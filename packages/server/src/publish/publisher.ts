@@ -239,7 +239,7 @@ function isOutage(outcome: Outcome): boolean {
 
 function checkSize(bytes: Uint8Array, maxBytes: number, variable: string): void {
   if (bytes.byteLength <= maxBytes) return;
-  const message = `the message has ${bytes.byteLength} bytes; at most ${maxBytes} are allowed (${variable})`;
+  const message = `${bytes.byteLength} bytes are too many: at most ${maxBytes} are allowed (${variable})`;
   throw new RequestError('message_too_large', message);
 }
 

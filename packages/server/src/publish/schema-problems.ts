@@ -35,7 +35,7 @@ export function schemaProblems(findings: readonly SchemaFinding[], root: string)
       path.push(shownName(String(params.additionalProperty)));
       return {
         field: fieldPath(root, path),
-        problem: `is not known here; allowed are ${propertyNames(finding)}`,
+        problem: `is unknown; the allowed fields are ${propertyNames(finding)}`,
       };
     }
     const value = shownValue(finding.data);

@@ -88,10 +88,10 @@ export function planTicket(
 function joinsOfUser(principal: Principal, wish: TicketWish, granted: ChannelSet): ChannelSet {
   if (principal.credential === 'ticket') {
     // Otherwise one ticket could be renewed for ever.
-    throw new RequestError('forbidden', 'a ticket cannot make tickets; use the login itself');
+    throw new RequestError('forbidden', 'a ticket cannot issue tickets; send a JWT instead');
   }
   if (wish.userId !== undefined && wish.userId !== principal.userId) {
-    throw new RequestError('forbidden', 'this token makes tickets for its own user only');
+    throw new RequestError('forbidden', 'this token can issue tickets only for its own user');
   }
   if (wish.channels === undefined && wish.sessionId === undefined) return principal.joins;
   const wanted = wantedBy({ ...wish, userId: principal.userId });
@@ -103,12 +103,12 @@ function joinsOfUser(principal: Principal, wish: TicketWish, granted: ChannelSet
 function joinsByBackEnd({ kind, scopes, channels }: Principal, wish: TicketWish): ChannelSet {
   if (!scopes.has('manage')) {
     throw kind === 'anonymous'
-      ? new RequestError('unauthorized', 'making a ticket needs an API key or the token of a user')
-      : new RequestError('forbidden', 'this API key cannot make tickets: it needs the scope manage');
+      ? new RequestError('unauthorized', "issuing a ticket requires an API key or a user's token")
+      : new RequestError('forbidden', 'this API key cannot issue tickets: it needs the scope manage');
   }
   const wanted = wantedBy(wish);
   if (wanted.isEmpty) {
-    const problem = 'or session_id or channels must say what the ticket is for';
+    const problem = 'is required unless session_id or channels is given';
     throw validationFailed([{ field: 'user_id', problem }]);
   }
   const beyond = channels.firstBeyond(wanted);
@@ -121,7 +121,7 @@ function wantedBy({ userId, sessionId, channels }: TicketWish): ChannelSet {
 }
 
 function beyondReach(owner: string, channel: string): RequestError {
-  return new RequestError('forbidden', `${owner} does not reach "${String(shownValue(channel))}"`);
+  return new RequestError('forbidden', `${owner} does not cover "${String(shownValue(channel))}"`);
 }
 
 /** Throws `validation_failed` with every problem. */

@@ -178,7 +178,7 @@ describe('a request for a ticket', () => {
     ['a wider pattern', ['user:*', 'kb:tenant1-*'], { user_id: '7', channels: ['kb:*'] }],
     ['everything', ['user:*', 'kb:*'], { channels: ['*'] }],
   ])('by a back end for %s beyond its key is refused', (_, channels, body) => {
-    expect(refusalOf(key(channels), body)).toMatch(/^forbidden: this API key does not reach "/);
+    expect(refusalOf(key(channels), body)).toMatch(/^forbidden: this API key does not cover "/);
   });
 
   test('a user id that looks like a pattern is one user', () => {
@@ -207,16 +207,18 @@ describe('a request for a ticket', () => {
   });
 
   test.each<[object, RegExp]>([
-    [{ user_id: '8' }, /^forbidden: this token makes tickets for its own user only/],
-    [{ channels: ['kb:1'] }, /^forbidden: this token does not reach "kb:1"/],
-    [{ channels: ['*'] }, /^forbidden: this token does not reach "\*"/],
-    [{ session_id: 'other' }, /^forbidden: this token does not reach "session:other"/],
+    [{ user_id: '8' }, /^forbidden: this token can issue tickets only for its own user/],
+    [{ channels: ['kb:1'] }, /^forbidden: this token does not cover "kb:1"/],
+    [{ channels: ['*'] }, /^forbidden: this token does not cover "\*"/],
+    [{ session_id: 'other' }, /^forbidden: this token does not cover "session:other"/],
   ])('by a user for more is refused: %j', (body, problem) => {
     expect(refusalOf(user(), body)).toMatch(problem);
   });
 
   test('is refused to tickets, to keys without the scope, and to nobody', () => {
-    expect(refusalOf(user({ credential: 'ticket' }), {})).toMatch(/^forbidden: a ticket cannot make tickets/);
+    expect(refusalOf(user({ credential: 'ticket' }), {})).toMatch(
+      /^forbidden: a ticket cannot issue tickets/,
+    );
     expect(refusalOf(key(['*'], ['publish', 'read']), { user_id: '7' })).toMatch(
       /^forbidden: .*scope manage/,
     );
@@ -228,8 +230,8 @@ describe('a request for a ticket', () => {
   test.each<[unknown, RegExp]>([
     [undefined, /body must be a JSON object/],
     [[], /body must be a JSON object/],
-    [{}, /user_id or session_id or channels must say/],
-    [{ user_id: null, channels: [] }, /user_id or session_id or channels must say/],
+    [{}, /user_id is required unless session_id or channels is given/],
+    [{ user_id: null, channels: [] }, /user_id is required unless session_id or channels is given/],
     [{ user_id: '' }, /user_id must not be empty/],
     [{ user_id: 7 }, /user_id must be text/],
     [{ user_id: 'a\n' }, /user_id must not contain/],
@@ -277,7 +279,7 @@ describe('a request for a ticket', () => {
       await expect(asking.issue(user(), { channels: ['kb:secret'] }, asks)).rejects.toThrow('no');
       // The application cannot be asked about patterns.
       await expect(asking.issue(user(), { channels: ['kb:*'] }, asks)).rejects.toThrow(
-        /does not reach "kb:\*"/,
+        /does not cover "kb:\*"/,
       );
       await expect(asking.issue(key(['user:*']), { channels: ['kb:1'] }, asks)).rejects.toThrow(/API key/);
       expect(asked).toHaveLength(2);

@@ -63,8 +63,10 @@ function publicKey(pem: string, algorithms: readonly string[]): KeyObject {
   const wrong = algorithms.find((algorithm) => !possible.includes(algorithm));
   if (wrong !== undefined) {
     const allowed =
-      possible.length === 0 ? 'JWTs are not signed with this kind of key' : `it fits ${possible.join(', ')}`;
-    throw new Error(`JWT_PUBLIC_KEY does not fit JWT_ALGORITHM ${wrong}; ${allowed}`);
+      possible.length === 0
+        ? 'JWTs are not signed with this kind of key'
+        : `it can be used with ${possible.join(', ')}`;
+    throw new Error(`JWT_PUBLIC_KEY cannot be used with JWT_ALGORITHM ${wrong}; ${allowed}`);
   }
   const bits = key.asymmetricKeyDetails?.modulusLength;
   if (bits !== undefined && bits < MIN_RSA_BITS) {

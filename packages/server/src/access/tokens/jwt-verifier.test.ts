@@ -176,8 +176,18 @@ describe('a public key', () => {
       /holds a private key/,
     ],
     ['broken', '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----', 'RS256', /neither a public key/],
-    ['of another kind', pemOf(ec.publicKey), 'RS256', /does not fit JWT_ALGORITHM RS256; it fits ES256/],
-    ['of another curve', pemOf(ec.publicKey), 'ES384', /does not fit JWT_ALGORITHM ES384; it fits ES256/],
+    [
+      'of another kind',
+      pemOf(ec.publicKey),
+      'RS256',
+      /cannot be used with JWT_ALGORITHM RS256; it can be used with ES256/,
+    ],
+    [
+      'of another curve',
+      pemOf(ec.publicKey),
+      'ES384',
+      /cannot be used with JWT_ALGORITHM ES384; it can be used with ES256/,
+    ],
   ])('that is %s stops the start', (_, pem, algorithm, problem) => {
     expect(() => createJwtKeys({ kind: 'publicKey', pem }, [algorithm])).toThrow(problem);
   });

@@ -57,7 +57,7 @@ export class Revocations {
     const untilMs = atMs + (kind === 'connection' ? CONNECTION_KEEP_MS : keepMs);
     const revocation = { kind, id, atMs, untilMs };
     if (!this.apply(revocation)) {
-      throw new RequestError('storage_full', `the list of revocations is full: it has ${this.size}`);
+      throw new RequestError('storage_full', `the list of revocations is full: it has ${this.size} entries`);
     }
     await spread?.(revocation);
     return revocation;

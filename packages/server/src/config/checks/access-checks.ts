@@ -27,7 +27,7 @@ function userProblems(values: Values): Finding[] {
   if (first === undefined) {
     if (values.ENABLE_API_KEY_AUTH) return [];
     const problem =
-      'needs JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL to verify JWTs, or ENABLE_API_KEY_AUTH=true for back ends that make tickets';
+      'needs JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL to verify JWTs, or ENABLE_API_KEY_AUTH=true for back ends that issue tickets';
     return [{ variable: 'ENABLE_AUTH', problem }];
   }
   if (second !== undefined) {
@@ -92,7 +92,7 @@ function secretProblems(values: Values): Finding[] {
     if (value === undefined) return [];
     if (isPlaceholder(value)) {
       const problem =
-        'is an example value, not a secret; generate one for production, such as with `openssl rand -base64 32`';
+        'is an example value, not a secret; generate one for production, for example with `openssl rand -base64 32`';
       return [{ variable, problem }];
     }
     if (Buffer.byteLength(value) >= minBytes) return [];
@@ -127,7 +127,7 @@ export function accessWarnings(values: Values): string[] {
   if (!users) return warnings;
   const { TICKET_SECRET: ticketSecret, JWT_SECRET: jwtSecret } = values;
   if (values.MESSAGE_QUEUE_TYPE === 'redis' && ticketSecret === undefined && !hasOwnSecret(jwtSecret)) {
-    warnings.push('without TICKET_SECRET a ticket is valid only on the node that made it');
+    warnings.push('without TICKET_SECRET a ticket is valid only on the node that issued it');
   }
   if (jwtSecret !== undefined && values.ENVIRONMENT !== 'production' && isPlaceholder(jwtSecret)) {
     warnings.push('JWT_SECRET is an example value; anybody can make tokens with it');

@@ -92,7 +92,7 @@ export class CommitQueue {
     if (logs.size >= options.maxChannels && message.channels.some((c) => !logs.get(c))) {
       return new RequestError(
         'storage_full',
-        `there are ${logs.size} channels and MAX_CHANNELS allows no new one`,
+        `there are already ${logs.size} channels; MAX_CHANNELS allows no more`,
         { retryAfterSeconds: 60 },
       );
     }

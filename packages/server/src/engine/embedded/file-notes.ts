@@ -60,7 +60,7 @@ export class FileNotes implements SharedNotes {
       const code = (cause as NodeJS.ErrnoException).code === 'ENOSPC' ? 'storage_full' : 'engine_unavailable';
       throw new RequestError(
         code,
-        'it is in effect, but could not be written to disk and would be lost by a restart',
+        'the change is in effect, but could not be written to disk and would be lost at a restart',
         {
           cause,
           retryAfterSeconds: 1,

@@ -169,7 +169,10 @@ function refuseUnknown(request: FastifyRequest, reply: FastifyReply, methods: Me
   const allow = [...allowed, 'OPTIONS'].join(', ');
   reply.header('allow', allow);
   if (request.method === 'OPTIONS') return reply.code(204).send();
-  throw new RequestError('method_not_allowed', `${request.method} is not allowed here; allowed are ${allow}`);
+  throw new RequestError(
+    'method_not_allowed',
+    `${request.method} is not allowed here; the allowed methods are ${allow}`,
+  );
 }
 
 function setCommonHeaders(request: FastifyRequest, reply: FastifyReply, options: ApiOptions): void {

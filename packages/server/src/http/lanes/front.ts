@@ -305,7 +305,7 @@ export class Front {
     else
       this.#refuse(
         connection,
-        new RequestError('malformed_request', 'the connection ended within a request'),
+        new RequestError('malformed_request', 'the connection ended in the middle of a request'),
       );
   }
 
@@ -328,7 +328,7 @@ export class Front {
   #handOver(connection: Connection): void {
     if (connection.socket.readableEnded) {
       // The HTTP server cannot read on from a socket whose end was read.
-      const problem = 'a request of this form must not be followed by the end of the connection';
+      const problem = 'the connection must not be half-closed right after a request of this kind';
       this.#refuse(connection, new RequestError('malformed_request', problem));
       return;
     }

@@ -120,7 +120,7 @@ function joinedChannels(
   if (listed >= 0) channels.splice(listed, 1);
   channels.push(BROADCAST_CHANNEL);
   if (channels.length > maxChannels) {
-    const problem = `must lead to at most ${maxChannels} channels, ${BROADCAST_CHANNEL} included; these are ${channels.length}`;
+    const problem = `must add up to at most ${maxChannels} channels, including ${BROADCAST_CHANNEL}; there are ${channels.length}`;
     problems.push({ field: 'query.channels', problem });
   }
   return channels;

@@ -11,7 +11,7 @@ test('lost lines are all counted, and said at once and then a minute apart', () 
   failures.report('a.log', 4, new Error('ENOSPC'));
   expect(said).toEqual(['cannot write the log to a.log, 1 lines lost: ENOSPC\n']);
   nowMs += 1;
-  failures.report('a.log', 2, 'it takes lines too slowly');
-  expect(said[1]).toBe('cannot write the log to a.log, 6 lines lost: it takes lines too slowly\n');
+  failures.report('a.log', 2, 'it accepts lines too slowly');
+  expect(said[1]).toBe('cannot write the log to a.log, 6 lines lost: it accepts lines too slowly\n');
   expect(counters.lostLines).toBe(7);
 });

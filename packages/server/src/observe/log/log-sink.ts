@@ -31,7 +31,7 @@ export class LogSink {
 
   write(line: string): void {
     if (this.#bufferedChars + line.length > MAX_BUFFERED_CHARS) {
-      this.#failures.report(this.#target.name, 1, 'it takes lines too slowly');
+      this.#failures.report(this.#target.name, 1, 'it accepts lines too slowly');
       return;
     }
     this.#lines.push(line);

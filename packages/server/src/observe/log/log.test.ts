@@ -240,7 +240,7 @@ test('a target that takes nothing costs bounded memory and is said', async () =>
   const filler = 'x'.repeat(1024 * 1024);
   for (let i = 0; i < 10; i++) log.info({ filler }, 'line');
   expect(counters.lostLines).toBe(7);
-  expect(failures).toEqual([expect.stringContaining('stuck, 1 lines lost: it takes lines too slowly')]);
+  expect(failures).toEqual([expect.stringContaining('stuck, 1 lines lost: it accepts lines too slowly')]);
   const closing = close();
   await Promise.resolve();
   release();

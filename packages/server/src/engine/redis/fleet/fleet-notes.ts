@@ -51,7 +51,8 @@ export class FleetNotes implements SharedNotes {
     try {
       await append([note], this.#listener?.keepMs ?? 0);
     } catch (cause) {
-      const problem = 'Redis does not answer: the change holds on this node, and perhaps not on the others';
+      const problem =
+        'Redis does not answer: the change is in effect on this node, but perhaps not on the others';
       throw new RequestError('engine_unavailable', problem, { cause, retryAfterSeconds: 1 });
     }
     // Nodes that do not get the letter read the note a second later.

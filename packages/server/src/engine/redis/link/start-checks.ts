@@ -54,13 +54,13 @@ function checkServer(
   const policy = field('maxmemory_policy');
   if (policy.startsWith('allkeys') || (policy.startsWith('volatile') && policy !== 'noeviction')) {
     warnings.push(
-      `Redis ${label} has maxmemory-policy ${policy}, which may evict the history of channels: their streams get a gap then. ` +
+      `Redis ${label} has maxmemory-policy ${policy}, which may evict the history of channels; their streams then get a gap. ` +
         'Use noeviction, as in config/redis.conf: publishers get 503 when memory is full, and nothing is lost.',
     );
   }
   if (isProduction && field('aof_enabled') === '0') {
     warnings.push(
-      `Redis ${label} has no append-only file: what it has acknowledged since its last snapshot is lost when it dies. ` +
+      `Redis ${label} has no append-only file: what it has acknowledged since its last snapshot is lost when it crashes. ` +
         'Set appendonly yes, as in config/redis.conf.',
     );
   }
@@ -75,7 +75,7 @@ function checkServer(
   if (Math.abs(offsetMs) > SKEW_WARNING_MS) {
     warnings.push(
       `the clock of Redis ${label} is ${Math.round(Math.abs(offsetMs))} ms ` +
-        `${offsetMs > 0 ? 'ahead of' : 'behind'} this machine's: histories expire and ?since= counts by the clock of Redis. Use NTP on both.`,
+        `${offsetMs > 0 ? 'ahead of' : 'behind'} this machine's: history expires, and ?since= counts, by the clock of Redis. Use NTP on both.`,
     );
   }
   return warnings;
@@ -94,11 +94,11 @@ export function startError(error: unknown, { mode, database }: RedisSettings): E
     return explain(`Redis has no database ${database}: check REDIS_DB (a cluster has only 0)`);
   }
   if (/cluster support disabled/i.test(message)) {
-    return explain('the server is no cluster: check REDIS_MODE, which is cluster');
+    return explain('the server is not a cluster: check REDIS_MODE, which is set to cluster');
   }
   if (/unknown command.*SENTINEL/i.test(message)) {
     return explain(
-      'the server is no sentinel: check REDIS_NODES, which must name sentinels with REDIS_MODE=sentinel',
+      'the server is not a sentinel: check REDIS_NODES, which must name sentinels with REDIS_MODE=sentinel',
     );
   }
   if (/knows no master/.test(message)) return explain('check REDIS_SENTINEL_MASTER');
@@ -106,7 +106,9 @@ export function startError(error: unknown, { mode, database }: RedisSettings): E
     return explain('the server is a replica: check REDIS_HOST, or use REDIS_MODE=sentinel');
   }
   if (/certificate|SSL|TLS|EPROTO|self.signed/i.test(message)) {
-    return explain('no TLS connection to Redis: check REDIS_TLS, REDIS_TLS_CA_PATH and the certificate');
+    return explain(
+      'cannot connect to Redis over TLS: check REDIS_TLS, REDIS_TLS_CA_PATH and the certificate',
+    );
   }
   return explain(
     mode === 'standalone'

@@ -145,7 +145,7 @@ export class Shard {
     this.#isStopped = true;
     clearTimeout(this.#retryTimer);
     this.listener.stop();
-    this.#drop('the service stops');
+    this.#drop('the service is stopping');
   }
 
   call(args: readonly Argument[]): Promise<unknown> {
@@ -204,7 +204,7 @@ export class Shard {
       const replicated = await open('replicated');
       await loadScripts(commands);
       if (lost !== undefined) throw lost;
-      if (this.#isStopped) throw new Error('the service stops');
+      if (this.#isStopped) throw new Error('the service is stopping');
       this.#facts = facts;
       this.#connections = { commands, replicated };
       this.#lastError = undefined;

@@ -163,7 +163,7 @@ function registerRenewal(api: Api, { access, directory, clientIp }: Routes): voi
       checkName('path.connection_id', connectionId);
       const credential = streamCredentialOf(principal);
       if (credential === undefined) {
-        throw new RequestError('unauthorized', 'renewing a stream needs a credential for it to go on with');
+        throw new RequestError('unauthorized', 'renewing a stream requires a credential');
       }
       const stream = await directory.find(connectionId);
       if (stream === undefined) throw unknownConnection(connectionId);

@@ -96,7 +96,7 @@ export function registerProfileRoutes(api: Api, profiler: Pick<Profiler, 'begin'
       const { seconds } = request.query;
       demandManage(request.principal);
       const run = beginRun(profiler, request, reply);
-      request.log.info({ seconds }, 'a CPU profile is taken');
+      request.log.info({ seconds }, 'taking a CPU profile');
       const profile = await run.cpuProfile(seconds * 1_000);
       return download(reply, `${run.name}.cpuprofile`, profile.byteLength).send(profile);
     },
@@ -116,7 +116,7 @@ export function registerProfileRoutes(api: Api, profiler: Pick<Profiler, 'begin'
     async (request, reply) => {
       demandManage(request.principal);
       const run = beginRun(profiler, request, reply);
-      request.log.info('a heap snapshot is taken; the process is blocked meanwhile');
+      request.log.info('taking a heap snapshot; the process is blocked meanwhile');
       const { bytes, json } = run.heapSnapshot();
       return download(reply, `${run.name}.heapsnapshot`, bytes).send(json);
     },
