@@ -308,7 +308,9 @@ describe('the service', () => {
 
   it('may open too few files', async () => {
     const findings = await examined({ launcher: ['prlimit', '--nofile=512:512'] });
-    expect(findings).toEqual([{ code: 'file_descriptors', text: expect.stringContaining('may open 512; ') }]);
+    expect(findings).toEqual([
+      { code: 'file_descriptors', text: expect.stringContaining('may open 512 files; ') },
+    ]);
   });
 
   it('is full', async () => {

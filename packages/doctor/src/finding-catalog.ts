@@ -58,7 +58,7 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'The service is reachable without encryption', zh: '服务可通过明文 HTTP 访问' },
     text: {
-      en: '{url} answers without TLS: anybody on the network path can read messages and tokens, and a browser opens at most six streams.',
+      en: '{url} answers without TLS: anybody on the path can read messages and tokens, and a browser opens at most six streams.',
       zh: '{url} 未使用 TLS：链路上任何人都能读取消息和令牌，且浏览器最多只能建立六个连接。',
     },
     fixes: [{ where: 'plain_server', line: 'return 308 https://$host$request_uri;' }],
@@ -67,7 +67,7 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'No HTTP/2: at most six streams per browser', zh: '未启用 HTTP/2：每个浏览器最多六个连接' },
     text: {
-      en: 'The proxy supports only {protocol}. A browser opens at most six connections to an origin, so the seventh tab waits for ever.',
+      en: 'The proxy supports only {protocol}. A browser opens at most six connections to an origin, so the seventh tab waits forever.',
       zh: '代理只支持 {protocol}。浏览器对同一来源最多建立六个连接，因此第七个标签页会一直等待。',
     },
     fixes: [
@@ -136,12 +136,15 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'The service refuses new streams', zh: '服务拒绝新连接' },
     text: {
-      en: 'The first event was "reconnect", reason {reason}.',
+      en: 'The first event was "reconnect", reason: {reason}.',
       zh: '第一个事件为 "reconnect"，原因：{reason}。',
     },
     fixes: [
       { where: 'service', line: 'MAX_CONNECTIONS=10000' },
-      { where: 'service', line: 'TRUST_PROXY=127.0.0.1  # the proxy; else all clients share one address' },
+      {
+        where: 'service',
+        line: 'TRUST_PROXY=127.0.0.1  # the proxy; otherwise all clients share one address',
+      },
     ],
   },
   buffered: {
@@ -199,7 +202,7 @@ export const FINDINGS = {
     severity: 'notice',
     title: { en: 'The service ended the stream', zh: '服务主动结束了连接' },
     text: {
-      en: 'After {seconds} s, reason {reason}. Run doctor again.',
+      en: 'It ended after {seconds} s, reason: {reason}. Run doctor again.',
       zh: '{seconds} 秒后结束，原因：{reason}。请重新运行 doctor。',
     },
     fixes: [],
@@ -208,7 +211,7 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'Messages do not arrive', zh: '消息没有到达' },
     text: {
-      en: 'Of {sent} messages that doctor sent itself, {came} arrived within 5 s: they are buffered on the path, or were published to another service.',
+      en: 'Of {sent} messages that doctor sent to itself, {came} arrived within 5 s: they are buffered on the path, or were published to another service.',
       zh: 'doctor 发给自己的 {sent} 条消息中，5 秒内到达 {came} 条：其余的在链路上被缓冲，或发布到了另一个服务。',
     },
     fixes: [
@@ -232,7 +235,7 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'Events arrive late', zh: '事件延迟到达' },
     text: {
-      en: 'Up to {seconds} s. The service itself takes milliseconds: check message_push_delivery_latency_seconds first, then the network path.',
+      en: 'They are up to {seconds} s late. The service itself takes milliseconds: check message_push_delivery_latency_seconds first, then the network path.',
       zh: '最多延迟 {seconds} 秒。服务本身只需几毫秒：先看 message_push_delivery_latency_seconds，再查链路。',
     },
     fixes: [{ where: 'streams_location', line: 'proxy_buffering off;' }],
@@ -425,7 +428,7 @@ export const FINDINGS = {
     severity: 'problem',
     title: { en: 'Too few file descriptors', zh: '文件描述符不足' },
     text: {
-      en: 'Process {pid} may open {limit}; MAX_CONNECTIONS={maxConnections} needs {needed}. Beyond the limit, connections are not accepted.',
+      en: 'Process {pid} may open {limit} files; MAX_CONNECTIONS={maxConnections} needs {needed}. Beyond the limit, connections are not accepted.',
       zh: '进程 {pid} 最多可打开 {limit} 个，而 MAX_CONNECTIONS={maxConnections} 需要 {needed} 个。达到上限后无法接受新连接。',
     },
     fixes: [
