@@ -144,6 +144,12 @@ describe('where nobody is asked for a key', () => {
     ['of an allowed page', post(GOOD, { origin: 'https://app.example' }), 200],
     ['of another page', post(GOOD, { origin: 'https://evil.example' }), 200],
     ['to a path that is not there', post(GOOD, {}, `${SEND}ing`), 404],
+    ['to a path that cannot be decoded', post(GOOD, {}, `${SEND}%`), 400],
+    [
+      'to a path with a part that is too long',
+      post(GOOD, {}, `/sse/api/v1/connections/${'x'.repeat(5000)}/renew`),
+      400,
+    ],
   ])('a publish %s', async (_, request, status) => {
     const outcome = await agreed(request);
     expect(outcome.status).toBe(status);

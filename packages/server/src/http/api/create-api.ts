@@ -55,6 +55,8 @@ export function createApi(options: ApiOptions): Api {
     frameworkErrors: (error, request, reply) => {
       setCommonHeaders(request, reply, options);
       sendError(error, request, reply, options);
+      // [Fastify] No hook runs for a URL that the router cannot read.
+      answered(request, reply, options);
     },
     clientErrorHandler: (error, socket) => answerClientError(error, socket, answers),
   });
@@ -106,12 +108,10 @@ function addDocs(api: Api, options: ApiOptions): void {
 }
 
 function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
-  const { answers, cors, isDraining } = options;
+  const { cors } = options;
 
   api.addHook('onRequest', async (request, reply) => {
     setCommonHeaders(request, reply, options);
-    // [spec] RFC 9113, 8.2.2: HTTP/2 has a frame for it instead.
-    if (isDraining() && request.raw.httpVersionMajor === 1) reply.header('connection', 'close');
     const { headers } = request;
     refuseUnlessOneHost(request.raw);
     if (request.method === 'OPTIONS') {
@@ -134,11 +134,7 @@ function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
   api.setNotFoundHandler((request, reply) => refuseUnknown(request, reply, methods));
   api.setErrorHandler((error, request, reply) => sendError(error, request, reply, options));
 
-  api.addHook('onResponse', async (request, reply) => {
-    const route = request.routeOptions.url ?? 'unknown';
-    const counter = answers.counterOf(request.method, route);
-    answers.answered(answeredRequest(request), counter, reply.statusCode, reply.elapsedTime);
-  });
+  api.addHook('onResponse', async (request, reply) => answered(request, reply, options));
 }
 
 /** [spec] RFC 9112, 3.2: a request has exactly one Host. Node would use the first of several. */
@@ -175,8 +171,19 @@ function refuseUnknown(request: FastifyRequest, reply: FastifyReply, methods: Me
   );
 }
 
-function setCommonHeaders(request: FastifyRequest, reply: FastifyReply, options: ApiOptions): void {
-  reply.headers(options.answers.headers(request.id, request.headers.origin));
+function setCommonHeaders(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { answers, isDraining }: ApiOptions,
+): void {
+  reply.headers(answers.headers(request.id, request.headers.origin));
+  // [spec] RFC 9113, 8.2.2: HTTP/2 has a frame for it instead.
+  if (isDraining() && request.raw.httpVersionMajor === 1) reply.header('connection', 'close');
+}
+
+function answered(request: FastifyRequest, reply: FastifyReply, { answers }: ApiOptions): void {
+  const counter = answers.counterOf(request.method, request.routeOptions.url ?? 'unknown');
+  answers.answered(answeredRequest(request), counter, reply.statusCode, reply.elapsedTime);
 }
 
 function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, options: ApiOptions): void {
