@@ -32,7 +32,10 @@ export const PLACES = {
   compose: { en: 'docker-compose.yml, the service', zh: 'docker-compose.yml，该服务' },
   shell: { en: 'shell', zh: '终端' },
   doctor: { en: 'arguments of doctor', zh: 'doctor 的参数' },
-  sysctl: { en: '/etc/sysctl.d/60-message-push-service.conf', zh: '/etc/sysctl.d/60-message-push-service.conf' },
+  sysctl: {
+    en: '/etc/sysctl.d/60-message-push-service.conf',
+    zh: '/etc/sysctl.d/60-message-push-service.conf',
+  },
 } as const satisfies Record<string, Words>;
 
 export const FINDINGS = {
