@@ -132,7 +132,7 @@ function registerStreams(families: Families, streams: StreamCounters): void {
   );
   families.gauge(
     'connections_limit',
-    'Largest number of open streams of this process (MAX_CONNECTIONS).',
+    'Maximum number of open streams in this process (MAX_CONNECTIONS).',
     () => streams.limit,
   );
   families.counter('connections_opened_total', 'Streams that were opened.', () => streams.opened);

@@ -100,7 +100,7 @@ export const batchAnswerSchema = Type.Object(
     successful_count: count,
     failed_count: count,
     results: Type.Array(Type.Union([Type.Object(publishedProperties), failedSchema]), {
-      description: 'One per message, in order.',
+      description: 'One result per message, in the same order.',
     }),
   },
   { description: 'What became of each message.' },
@@ -163,10 +163,10 @@ export const statsSchema = Type.Object(
     success: isSuccess,
     stats: Type.Object({
       total_connections: count,
-      active_connections: Type.Integer({ description: 'Those of them that are not catching up.' }),
+      active_connections: Type.Integer({ description: 'Open streams that are not catching up.' }),
       messages_sent: Type.Integer({ description: 'Messages written to a stream, summed over streams.' }),
       messages_failed: Type.Integer({
-        description: 'Messages that a stream could not be given: lost to a gap.',
+        description: 'Messages that streams lost to a gap.',
       }),
       connections_created: count,
       connections_closed: count,
@@ -180,7 +180,7 @@ export const statsSchema = Type.Object(
     nodes,
     complete,
   },
-  { description: 'Figures of the streams since their nodes were started.' },
+  { description: 'Totals since the nodes started.' },
 );
 
 export const closedSchema = Type.Object(
@@ -211,7 +211,7 @@ export const presenceSchema = Type.Object(
     nodes,
     complete,
   },
-  { description: 'Who is on the channel now.' },
+  { description: 'Users with an open stream on the channel.' },
 );
 
 export const channelListSchema = Type.Object(
@@ -242,8 +242,10 @@ export const historySchema = Type.Object(
     epoch: Type.String({
       description: 'Identifies one life of the log. The same offset in another epoch is another message.',
     }),
-    first_offset: nullable(Type.Integer({ description: 'The oldest that is still there.' })),
-    last_offset: Type.Integer({ description: 'The newest; 0 if nothing was ever published to the channel.' }),
+    first_offset: nullable(Type.Integer({ description: 'Offset of the oldest entry in history.' })),
+    last_offset: Type.Integer({
+      description: 'Offset of the newest entry; 0 if nothing was ever published to the channel.',
+    }),
     floor: Type.Integer({ description: 'Entries up to this offset were trimmed.' }),
     messages: Type.Array(
       Type.Object({
@@ -280,7 +282,7 @@ export const healthSchema = Type.Object(
         reason: nullable(Type.String()),
         nodes: Type.Integer({ minimum: 1, description: 'Nodes that are alive, as this one sees them.' }),
       },
-      { additionalProperties: true, description: 'Further fields are figures of the engine.' },
+      { additionalProperties: true, description: 'Further fields depend on the engine.' },
     ),
     worker: Type.Optional(
       Type.Object(
@@ -313,7 +315,7 @@ export const rootSchema = Type.Object(
     features: Type.Array(Type.String()),
     endpoints: Type.Object({}, { additionalProperties: Type.String() }),
   },
-  { description: 'What runs here.' },
+  { description: 'Name, version and endpoints of the service.' },
 );
 
 export const ticketSchema = Type.Object(

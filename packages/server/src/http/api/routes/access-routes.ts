@@ -88,7 +88,7 @@ function registerTickets(api: Api, { access, clientIp }: Routes): void {
       schema: {
         tags: ['Access'],
         operationId: 'createTicket',
-        summary: 'Make a ticket',
+        summary: 'Issue a ticket',
         description:
           'For `?ticket=` in the URL of a stream. It can be used until it expires, because an `EventSource` repeats its URL when it reconnects. Made by a back end whose API key has the scope `manage`, or by users with their token for themselves.',
         body: ticketBody,

@@ -73,7 +73,7 @@ function registerStats(api: Api, { directory, now, startedAtMs }: Routes): void 
       schema: {
         tags: ['Connections'],
         operationId: 'getConnectionStats',
-        summary: 'Figures of the streams',
+        summary: 'Totals of the open streams',
         querystring: Type.Object({ scope: scopeSchema }),
         response: { 200: statsSchema, ...errorAnswers(422) },
       },

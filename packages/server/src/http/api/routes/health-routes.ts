@@ -96,7 +96,7 @@ function registerRoot(api: Api, { info, isReady, isDraining, enableDocs }: ApiOp
       schema: {
         tags: ['Health'],
         operationId: 'getRoot',
-        summary: 'What runs here',
+        summary: 'Name and version of the service',
         response: { 200: rootSchema },
       },
     },

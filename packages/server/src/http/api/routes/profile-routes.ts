@@ -19,7 +19,7 @@ const numbers = Type.Array(Type.Integer());
 const cpuProfileSchema = Type.Object(
   {
     nodes: Type.Array(Type.Object({}, { additionalProperties: true }), {
-      description: 'The tree of calls.',
+      description: 'The call tree.',
     }),
     startTime: Type.Integer({ description: 'Microseconds.' }),
     endTime: Type.Integer(),
@@ -80,13 +80,13 @@ export function registerProfileRoutes(api: Api, profiler: Pick<Profiler, 'begin'
         tags: ['Profiles'],
         operationId: 'takeCpuProfile',
         summary: 'Record a CPU profile',
-        description: `${WHAT} Answers when the time is over; a process that stops answers with the samples so far.`,
+        description: `${WHAT} Answers when the time is over; a process that is told to stop answers with the samples taken so far.`,
         querystring: Type.Object({
           seconds: Type.Integer({
             minimum: 1,
             maximum: MAX_SECONDS,
             default: DEFAULT_SECONDS,
-            description: 'How long it records.',
+            description: 'Duration of the recording.',
           }),
         }),
         response: answers(cpuProfileSchema),
