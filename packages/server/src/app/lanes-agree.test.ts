@@ -226,6 +226,17 @@ describe('where nobody is asked for a key', () => {
     }
   });
 
+  test('a publish over HTTP/2 that is given up before its body has come is not logged as a good one', async () => {
+    lanes.takeLines();
+    await lanes.giveUp(post(GOOD, { 'x-request-id': 'gone' }));
+    await lanes.ask('http2', post(GOOD, { 'x-request-id': 'next' }));
+    const good: unknown[] = [];
+    await vi.waitFor(() => {
+      good.push(...lanes.takeLines().filter(({ status }) => status === 200));
+      expect(good).toMatchObject([{ requestId: 'next' }]);
+    });
+  });
+
   test('a request while the process drains', async () => {
     lanes.metrics.service.isDraining = true;
     lanes.http.drain();

@@ -1,7 +1,8 @@
 /** The HTTP of the service for tests, on a real port with TLS, and a client for each of its lanes. */
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
+import { connect as connectHttp2, constants, type IncomingHttpHeaders } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
@@ -49,6 +50,8 @@ export interface Lanes {
   /** Log lines since the last call. */
   takeLines(): Record<string, unknown>[];
   ask(lane: Lane, request: LaneRequest): Promise<LaneAnswer>;
+  /** Begins a publish over HTTP/2 and resets its stream before the end of its body. */
+  giveUp(request: LaneRequest): Promise<void>;
   /** Sends `text` as it is and resolves with everything until the server ends the connection. */
   askRaw(text: string): Promise<string>;
   close(): Promise<void>;
@@ -119,6 +122,7 @@ export async function startLanes(options: { readonly isOpen: boolean }): Promise
     takeLines: () => lines.splice(0),
     ask: (lane, request) =>
       lane === 'http2' ? askHttp2(http.port, ca, request) : askHttp1(http.port, ca, lane, request),
+    giveUp: (request) => giveUpHttp2(http.port, ca, request),
     askRaw: (text) => converse(http.port, ca, text, () => false),
     close: async () => {
       await http.release();
@@ -253,6 +257,28 @@ function converse(
     socket.on('error', reject).on('close', () => resolve(answer));
     socket.write(text);
   });
+}
+
+async function giveUpHttp2(
+  port: number,
+  ca: Buffer,
+  { path, headers, body = '' }: LaneRequest,
+): Promise<void> {
+  const client = connectHttp2(`https://127.0.0.1:${port}`, { ca });
+  const request = client.request({
+    ':method': 'POST',
+    ':path': path,
+    ...headers,
+    'content-length': Buffer.byteLength(body),
+    expect: '100-continue',
+  });
+  // The handler has the request when it is told to go on.
+  await once(request, 'continue');
+  request.write(body.slice(0, -1));
+  request.close(constants.NGHTTP2_CANCEL);
+  await once(request, 'close');
+  await new Promise((resolve) => client.ping(resolve));
+  client.destroy();
 }
 
 function askHttp2(

@@ -134,7 +134,10 @@ function addHooks(api: Api, methods: MethodTable, options: ApiOptions): void {
   api.setNotFoundHandler((request, reply) => refuseUnknown(request, reply, methods));
   api.setErrorHandler((error, request, reply) => sendError(error, request, reply, options));
 
-  api.addHook('onResponse', async (request, reply) => answered(request, reply, options));
+  api.addHook('onResponse', async (request, reply) => {
+    // [Node] HTTP/2 calls this for a request that was given up before its answer, too.
+    if (reply.raw.writableEnded) answered(request, reply, options);
+  });
 }
 
 /** [spec] RFC 9112, 3.2: a request has exactly one Host. Node would use the first of several. */
