@@ -226,6 +226,17 @@ describe('where nobody is asked for a key', () => {
     }
   });
 
+  test('a request whose body cannot be read is answered and logged as the request that it is', async () => {
+    lanes.takeLines();
+    const answer = await lanes.askRaw(
+      `POST ${SEND}?a=b HTTP/1.1\r\nHost: h\r\nX-Request-ID: r1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 400 [^]*x-request-id: r1\r\n/);
+    expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toMatchObject({ path: SEND });
+    const lines = lanes.takeLines();
+    expect(lines).toMatchObject([{ requestId: 'r1', method: 'POST', path: SEND, status: 400 }]);
+  });
+
   test('a publish over HTTP/2 that is given up before its body has come is not logged as a good one', async () => {
     lanes.takeLines();
     await lanes.giveUp(post(GOOD, { 'x-request-id': 'gone' }));

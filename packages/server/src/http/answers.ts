@@ -4,12 +4,14 @@
  * a stream is not made here but in `stream/open-stream.ts`.
  */
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { RequestError } from '../core/errors.ts';
 import type { Log } from '../observe/log/log.ts';
 import { type CorsRules, corsHeaders } from './cors.ts';
 import { type ErrorResponse, errorResponse } from './error-response.ts';
 import { httpDate } from './http-date.ts';
 import { requestErrorOf } from './request-error-of.ts';
+import { pathOf } from './request-url.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 
 /** The request that an answer and its log lines belong to. */
@@ -42,6 +44,15 @@ const REQUEST_ID = /^[\w.:/-]{1,128}$/;
 /** The id that a client or a gateway sent in `X-Request-ID`, or a new one if it is missing or malformed. */
 export function requestIdOf(given: string | readonly string[] | undefined): string {
   return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
+}
+
+/** A request whose head was read, for an answer that no route makes. */
+export function answeredRequestOf({
+  headers,
+  method,
+  url = '',
+}: Pick<IncomingMessage, 'headers' | 'method' | 'url'>): AnsweredRequest {
+  return { requestId: requestIdOf(headers['x-request-id']), method, path: pathOf(url) };
 }
 
 export class Answers {
@@ -89,8 +100,8 @@ export class Answers {
   }
 
   /**
-   * The whole answer to a request that reached no route: its head cannot be read, or it did not arrive in time. The
-   * log line of the request is written here.
+   * The whole answer to a request that no route answers: it cannot be read, or it did not arrive in time. `request` is
+   * absent if its head cannot be read. The log line of the request is written here.
    */
   refusal(error: RequestError, request: AnsweredRequest = unreadRequest()): ErrorResponse {
     const { status, headers, body } = this.failed(error, request);

@@ -1,6 +1,7 @@
-/** Answers what Node's HTTP parser rejects before there is a request. The answer is written to the bare socket. */
+/** Answers what Node's HTTP parser rejects, a head or a body. The answer is written to the bare socket. */
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Answers } from '../answers.ts';
+import { type Answers, answeredRequestOf } from '../answers.ts';
 import { rawErrorResponse } from '../error-response.ts';
 import { requestErrorOfParser } from '../request-error-of.ts';
 
@@ -10,5 +11,8 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
     socket.destroy(error);
     return;
   }
-  socket.end(rawErrorResponse(answers.refusal(requestErrorOfParser(error))));
+  // [Node] Undocumented: the response in progress. Its request is the rejected one if its body was still arriving.
+  const request = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage?.req;
+  const answered = request === undefined || request.complete ? undefined : answeredRequestOf(request);
+  socket.end(rawErrorResponse(answers.refusal(requestErrorOfParser(error), answered)));
 }

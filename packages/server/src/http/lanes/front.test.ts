@@ -66,7 +66,13 @@ describe('the front', () => {
                 },
               },
       },
-      answers: { refusal: ({ status }) => ({ status, headers: {}, body: '' }) },
+      answers: {
+        refusal: ({ status }, request) => ({
+          status,
+          headers: { 'x-request': request === undefined ? 'unread' : Object.values(request).join(' ') },
+          body: '',
+        }),
+      },
       clientIp: () => '127.0.0.1',
       retriesElsewhere: (_socket, claim) => claim === '1',
       maxHeaderBytes: 4096,
@@ -244,11 +250,34 @@ describe('the front', () => {
     nowMs += 10_001;
     vi.advanceTimersByTime(1000);
     await late.closed;
-    expect(late.text()).toMatch(/^HTTP\/1\.1 408 /);
+    expect(late.text()).toMatch(/^HTTP\/1\.1 408 [^]*x-request: unread\r\n/);
     nowMs += 75_000;
     vi.advanceTimersByTime(1000);
     await idle.closed;
     expect(idle.text()).toBe(answerOf('1'));
+  });
+
+  it('refuses a publish whose body does not come as the request that it is', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    front.start();
+    const head = post('1', 'X-Request-ID: r1\r\n').slice(0, -1);
+    const asked = `x-request: r1 POST ${SEND}\r\n`;
+    const cut = open();
+    cut.socket.end(head);
+    await cut.closed;
+    expect(cut.text()).toMatch(/^HTTP\/1\.1 400 /);
+    expect(cut.text()).toContain(asked);
+    const late = open();
+    late.socket.write(head);
+    // Answered after the head of the other one was read.
+    const other = open();
+    other.socket.write(post('2'));
+    await vi.waitFor(() => expect(other.text()).toBe(answerOf('2')));
+    nowMs += 10_001;
+    vi.advanceTimersByTime(1000);
+    await late.closed;
+    expect(late.text()).toMatch(/^HTTP\/1\.1 408 /);
+    expect(late.text()).toContain(asked);
   });
 
   it('hands a plain request for a stream to the opener, with the bare socket', async () => {

@@ -10,7 +10,7 @@
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { RequestError } from '../../core/errors.ts';
-import type { Answers } from '../answers.ts';
+import { type AnsweredRequest, type Answers, answeredRequestOf } from '../answers.ts';
 import { rawErrorResponse } from '../error-response.ts';
 import type { OpenStream } from '../stream/open-stream.ts';
 import { isStreamPath } from '../stream/stream-request.ts';
@@ -214,13 +214,13 @@ export class Front {
     const rest = buffered.subarray(end + HEAD_END.length);
     if (head?.method === 'GET' && rest.length === 0) this.#tryStream(connection, head);
     else if (head?.method === 'POST') this.#tryPublish(connection, head, rest);
-    else this.#handOver(connection);
+    else this.#handOver(connection, head);
   }
 
   #tryStream(connection: Connection, head: PlainHead): void {
     const mark = head.target.indexOf('?');
     if (!isStreamPath(mark < 0 ? head.target : head.target.slice(0, mark))) {
-      this.#handOver(connection);
+      this.#handOver(connection, head);
       return;
     }
     const { socket } = connection;
@@ -245,7 +245,7 @@ export class Front {
   #tryPublish(connection: Connection, head: PlainHead, rest: Buffer): void {
     const publish = this.#options.publishes.begin(head, connection.socket);
     if (publish === undefined) {
-      this.#handOver(connection);
+      this.#handOver(connection, head);
       return;
     }
     connection.head = head;
@@ -319,17 +319,19 @@ export class Front {
     if (socket.readableEnded && this.#connections.has(connection)) this.endOfInput(connection);
   }
 
-  #refuse(connection: Connection, error: RequestError): void {
+  /** `head` is that of the refused request, if it was read. */
+  #refuse(connection: Connection, error: RequestError, head: PlainHead | undefined = connection.head): void {
     connection.isEnding = true;
-    connection.socket.end(rawErrorResponse(this.#options.answers.refusal(error)));
+    const request = head === undefined ? undefined : requestOf(head);
+    connection.socket.end(rawErrorResponse(this.#options.answers.refusal(error, request)));
     connection.socket.destroySoon();
   }
 
-  #handOver(connection: Connection): void {
+  #handOver(connection: Connection, head?: PlainHead): void {
     if (connection.socket.readableEnded) {
       // The HTTP server cannot read on from a socket whose end was read.
       const problem = 'the connection must not be half-closed right after a request of this kind';
-      this.#refuse(connection, new RequestError('malformed_request', problem));
+      this.#refuse(connection, new RequestError('malformed_request', problem), head);
       return;
     }
     this.#release(connection);
@@ -376,6 +378,10 @@ export class Front {
       );
     }
   }
+}
+
+function requestOf({ method, target, headers }: PlainHead): AnsweredRequest {
+  return answeredRequestOf({ method, url: target, headers: Object.fromEntries(headers) });
 }
 
 /** True if no request is in progress. */

@@ -13,6 +13,7 @@ let client: ClientHttp2Session;
 let nowMs: number;
 let isDraining: boolean;
 const hosts: (string | undefined)[] = [];
+const finished: string[] = [];
 const answers = new Answers({
   serviceName: 'push',
   cors: { origins: '*', allowsCredentials: false },
@@ -25,9 +26,11 @@ beforeEach(async () => {
   nowMs = 1_000_000;
   isDraining = false;
   hosts.length = 0;
+  finished.length = 0;
   lane = new Http2Lane({
     handler: (request, response) => {
       hosts.push(request.headers.host);
+      response.on('finish', () => finished.push(request.url));
       if (request.url === '/open') response.stream.respond({ ':status': 200 });
       else if (request.url === '/early') response.end('early');
       else if (request.url === '/large') response.end(Buffer.alloc(5_000_000));
@@ -100,7 +103,7 @@ test('while it drains, a connection is let go once one of its streams has ended,
 });
 
 test('a request whose end does not come is refused in time, answered or not', async () => {
-  const late = client.request({ ':path': '/', ':method': 'POST' });
+  const late = client.request({ ':path': '/late?a=b', ':method': 'POST', 'x-request-id': 'r1' });
   late.write('x');
   const early = client.request({ ':path': '/early', ':method': 'POST' });
   early.write('x');
@@ -108,10 +111,16 @@ test('a request whose end does not come is refused in time, answered or not', as
   early.resume();
   const answered = once(late, 'response');
   nowMs += 31_000;
-  expect((await answered)[0][':status']).toBe(408);
-  late.resume();
+  expect((await answered)[0]).toMatchObject({ ':status': 408, 'x-request-id': 'r1' });
+  let body = '';
+  late.setEncoding('utf8').on('data', (chunk: string) => {
+    body += chunk;
+  });
   for (const request of [late, early]) if (!request.closed) await once(request, 'close');
   expect([late.rstCode, early.rstCode]).toEqual([0, 0]);
+  expect(JSON.parse(body)).toMatchObject({ code: 'request_timeout', path: '/late' });
+  // The handler is not told that it has answered the late one.
+  expect(finished).toEqual(['/early']);
 });
 
 test('an answer that nobody reads is given up', async () => {

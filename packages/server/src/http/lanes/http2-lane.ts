@@ -18,7 +18,7 @@ import {
 } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { RequestError } from '../../core/errors.ts';
-import type { Answers } from '../answers.ts';
+import { type Answers, answeredRequestOf } from '../answers.ts';
 import { isEventStream } from '../stream/response-head.ts';
 import { refuseExpectation } from './node-server.ts';
 
@@ -68,6 +68,9 @@ interface Connection {
 interface Exchange {
   readonly sinceMs: number;
   isRequestWhole: boolean;
+  /** Absent until the request is handed on, like `response`. */
+  request?: Http2ServerRequest;
+  response?: Http2ServerResponse;
 }
 
 export class Http2Lane {
@@ -104,6 +107,8 @@ export class Http2Lane {
       refuseExpectation(request, response, options.answers),
     );
     this.#server.on('request', (request, response) => {
+      const exchange = this.#exchanges.get(request.stream);
+      if (exchange !== undefined) Object.assign(exchange, { request, response });
       // [spec] RFC 9113, 8.3.1: `:authority` replaces Host, which the rest of the code reads.
       request.headers.host ??= request.authority;
       options.handler(request, response);
@@ -163,7 +168,7 @@ export class Http2Lane {
 
   #watch(stream: ServerHttp2Stream, flags: number): void {
     const isRequestWhole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
-    const exchange = { sinceMs: this.#options.now(), isRequestWhole };
+    const exchange: Exchange = { sinceMs: this.#options.now(), isRequestWhole };
     this.#exchanges.set(stream, exchange);
     stream.once('close', () => this.#exchanges.delete(stream));
     if (!isRequestWhole) {
@@ -175,10 +180,12 @@ export class Http2Lane {
 
   #sweep(): void {
     const nowMs = this.#options.now();
-    for (const [stream, { sinceMs, isRequestWhole }] of this.#exchanges) {
+    for (const [stream, exchange] of this.#exchanges) {
+      const { sinceMs, isRequestWhole } = exchange;
       if (isEventStream(stream)) this.#exchanges.delete(stream);
       else if (nowMs - sinceMs > EXCHANGE_MS) stream.close(constants.NGHTTP2_CANCEL);
-      else if (!isRequestWhole && nowMs - sinceMs > this.#options.requestTimeoutMs) this.#refuseLate(stream);
+      else if (!isRequestWhole && nowMs - sinceMs > this.#options.requestTimeoutMs)
+        this.#refuseLate(stream, exchange);
     }
     for (const [socket, connection] of this.#connections) {
       const { session, streams, sinceMs } = connection;
@@ -191,7 +198,7 @@ export class Http2Lane {
   }
 
   /** A client that was answered before its request was whole need not send the rest. */
-  #refuseLate(stream: ServerHttp2Stream): void {
+  #refuseLate(stream: ServerHttp2Stream, { request, response }: Exchange): void {
     if (stream.headersSent) {
       if (stream.writableFinished) stream.close();
       return;
@@ -200,7 +207,10 @@ export class Http2Lane {
     const problem = `the whole request did not arrive within ${seconds} s`;
     const { status, headers, body } = this.#options.answers.refusal(
       new RequestError('request_timeout', problem),
+      request === undefined ? undefined : answeredRequestOf(request),
     );
+    // [Node] Fastify would take it for the end of an answer of its own, and log the request again.
+    response?.removeAllListeners('finish');
     stream.respond({ ':status': status, ...headers });
     stream.once('finish', () => stream.close());
     stream.end(body);

@@ -4,8 +4,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { RequestError } from '../../core/errors.ts';
-import { type Answers, requestIdOf } from '../answers.ts';
-import { pathOf } from '../request-url.ts';
+import { type Answers, answeredRequestOf } from '../answers.ts';
 
 export interface NodeServerOptions {
   readonly maxHeaderBytes: number;
@@ -54,7 +53,7 @@ interface RefusedResponse {
 
 /** Answers a request that expects something other than `100-continue`. */
 export function refuseExpectation(
-  { headers, method, url = '', httpVersionMajor }: RefusedRequest,
+  request: RefusedRequest,
   response: RefusedResponse,
   answers: Answers,
 ): void {
@@ -62,10 +61,9 @@ export function refuseExpectation(
     'expectation_failed',
     'the only expectation that is supported is 100-continue',
   );
-  const requestId = requestIdOf(headers['x-request-id']);
-  const answer = answers.refusal(error, { requestId, method, path: pathOf(url) });
+  const answer = answers.refusal(error, answeredRequestOf(request));
   // A body may follow, which nobody reads. [spec] RFC 9113, 8.2.2: HTTP/2 has no such header.
-  const more = httpVersionMajor === 1 ? { connection: 'close' } : {};
+  const more = request.httpVersionMajor === 1 ? { connection: 'close' } : {};
   const length = String(Buffer.byteLength(answer.body));
   response.writeHead(answer.status, { ...answer.headers, 'content-length': length, ...more });
   response.end(answer.body);
