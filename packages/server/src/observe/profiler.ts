@@ -100,7 +100,10 @@ export class ProfileRun {
     const folder = mkdtempSync(join(this.#folder, 'heap-snapshot-'));
     try {
       const fd = openSync(writeHeapSnapshot(join(folder, 'heap')), 'r');
-      return { bytes: fstatSync(fd).size, json: createReadStream('', { fd }) };
+      const bytes = fstatSync(fd).size;
+      // With its end named, the stream ends with its last byte. Otherwise it reads once more, while a client that has
+      // everything may ask for the next snapshot and be told that this one is still being taken.
+      return { bytes, json: createReadStream('', { fd, start: 0, end: bytes - 1 }) };
     } catch (error) {
       const { code = '', message } = error as NodeJS.ErrnoException;
       if (!NO_ROOM.has(code)) throw error;
