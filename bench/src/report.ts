@@ -1,5 +1,13 @@
 /** Formats the tables: one per scenario, and one with all ratios at the end. */
-import { integrityOf, isWhole, medianOf, meetsGoal, type Result, ratioOf } from './results.ts';
+import {
+  comparedMedianOf,
+  integrityOf,
+  isWhole,
+  medianOf,
+  meetsGoal,
+  type Result,
+  ratioOf,
+} from './results.ts';
 import type { Integrity, Metric } from './scenarios/scenario.ts';
 
 export function formatNumber(value: number | undefined, digits: number): string {
@@ -66,7 +74,7 @@ function ratioRows(result: Result, metric: Metric): string[][] {
         `${result.title}: ${metric.label}`,
         peer,
         formatNumber(medianOf(result, 'ours', metric.key), metric.digits),
-        formatNumber(medianOf(result, peer, metric.comparedWith ?? metric.key), metric.digits),
+        formatNumber(comparedMedianOf(result, peer, metric), metric.digits),
         formatNumber(ratio, 2),
         ...goalCells(metric, ratio, goal),
       ],

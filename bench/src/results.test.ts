@@ -61,6 +61,20 @@ describe('a result', () => {
     expect(ratioOf(RESULT, 'plain', METRIC)).toBeUndefined();
   });
 
+  it('compares with another metric only where a peer does not have the same one', () => {
+    const inBatches: Metric = { ...METRIC, key: 'batchCpu', comparedWith: 'cpu' };
+    const result: Result = {
+      ...RESULT,
+      rounds: RESULT.rounds.map((round) =>
+        round.peer === 'ours' ? { ...round, metrics: { ...round.metrics, batchCpu: 2 } } : round,
+      ),
+    };
+    const before = { ...result.rounds[0], peer: 'before', metrics: { cpu: 5, batchCpu: 4 } };
+    const both = { ...result, rounds: [...result.rounds, before as Result['rounds'][number]] };
+    expect(ratioOf(both, 'nchan', inBatches)).toBe(0.2);
+    expect(ratioOf(both, 'before', inBatches)).toBe(0.5);
+  });
+
   it('is whole only when everything came once', () => {
     expect(isWhole(WHOLE)).toBe(true);
     expect(isWhole({ ...WHOLE, received: 4 })).toBe(false);

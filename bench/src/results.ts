@@ -41,10 +41,18 @@ export function medianOf(result: Result, peer: string, key: string): number | un
   return median(values.filter((value) => value !== undefined));
 }
 
+/** Returns a peer's side of a comparison: its median of the metric, or of `comparedWith` when it does not have the metric. */
+export function comparedMedianOf(result: Result, peer: string, metric: Metric): number | undefined {
+  const same = medianOf(result, peer, metric.key);
+  return same === undefined && metric.comparedWith !== undefined
+    ? medianOf(result, peer, metric.comparedWith)
+    : same;
+}
+
 /** Returns the ratio of the medians, ours ÷ peer. */
 export function ratioOf(result: Result, peer: string, metric: Metric): number | undefined {
   const mine = medianOf(result, 'ours', metric.key);
-  const theirs = medianOf(result, peer, metric.comparedWith ?? metric.key);
+  const theirs = comparedMedianOf(result, peer, metric);
   return mine === undefined || theirs === undefined || theirs === 0 ? undefined : mine / theirs;
 }
 

@@ -14,7 +14,7 @@ export interface Metric {
   readonly goals?: Readonly<Record<string, number>>;
   /** The project's goal for ours alone. */
   readonly limit?: number;
-  /** The metric of the peers with which ours is compared, if it is a different one. */
+  /** The metric of peers that do not have this one, with which ours is compared. */
   readonly comparedWith?: string;
 }
 
